@@ -1,0 +1,213 @@
+"""Command line: python -m ecgutils run | predict | preprocess | generate | bhf | validate | check."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ecgutils.findings import FINDINGS
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse and run one command. Bad input prints one sentence on stderr and returns 2."""
+    args = _parser().parse_args(arguments)
+    warnings.showwarning = lambda message, *_rest, **_named: print(f"warning: {message}", file=sys.stderr)
+    try:
+        return args.command(args)
+    except (ValueError, OSError, RuntimeError, KeyError) as error:
+        text = error.args[0] if isinstance(error, KeyError) and error.args else error
+        print(f"error: {text}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; repeat the command (run: with --resume) to go on", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ecgutils", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(name: str, function: Any, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        sub.set_defaults(command=function)
+        return sub
+
+    run = command("run", _run, "run the notebooks 01-05 in order")
+    run.add_argument("--profile", default="demo", help="smoke, demo (default) or full")
+    run.add_argument("--signals", help="simulated (default) or ptbxl")
+    run.add_argument("--data", help="PTB-XL folder, with --signals ptbxl")
+    run.add_argument("--bhf", help="folder in the BHF challenge layout; then it is the target instead of our renders")
+    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change any other profile key")
+    run.add_argument("--only", action="append", default=[], metavar="NN", help="only this notebook; may be repeated")
+    run.add_argument("--resume", action="store_true", help="skip what finished, go on where a training was interrupted")
+
+    predict = command("predict", _predict, "probabilities of the five findings for photos of printed ECGs")
+    predict.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
+    predict.add_argument("--model", action="append", default=[], help="checkpoint folder; repeat for an ensemble")
+    predict.add_argument("--out", type=Path, help="also write the table to this CSV")
+    predict.add_argument("--overlay", type=Path, help="folder for one picture per photo: outline, flat page, result")
+
+    prepare = command("preprocess", _preprocess, "flatten every image of a folder (or of a manifest CSV)")
+    prepare.add_argument("images", type=Path)
+    prepare.add_argument("--out", type=Path, required=True, help="folder for the flat images and their table")
+    prepare.add_argument("--workers", type=int, default=1)
+
+    generate = command("generate", _generate, "render ECG images and their manifest from simulated or PTB-XL signals")
+    generate.add_argument("--out", type=Path, required=True)
+    generate.add_argument("-n", type=int, default=10, help="number of records (with --data: at most)")
+    generate.add_argument("--data", type=Path, help="PTB-XL folder; without it signals are simulated")
+    generate.add_argument("--sources", nargs="+", help="image sources; default: all")
+    generate.add_argument("--size", help="WIDTHxHEIGHT in pixels; default: each source's own")
+    generate.add_argument("--seed", type=int, default=0)
+    generate.add_argument("--workers", type=int, default=1)
+
+    bhf = command("bhf", _bhf, "write a folder in the BHF challenge layout from a manifest")
+    bhf.add_argument("manifest", type=Path)
+    bhf.add_argument("--out", type=Path, required=True)
+    bhf.add_argument("--test-folds", type=int, nargs="+", default=[10], help="folds that become the test set")
+    bhf.add_argument("--intact", action="store_true", help="leave out the damaged files that the real set has too")
+
+    validate = command("validate", _validate, "check a submission CSV before it is uploaded")
+    validate.add_argument("submission", type=Path)
+    validate.add_argument("--ids", type=Path, help="CSV with the expected ID column (sample submission or test list)")
+
+    check = command("check", _check, "check that a data set is in place")
+    check.add_argument("dataset", choices=("ptbxl", "bhf"))
+    check.add_argument("folder", type=Path)
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    from ecgutils.profiles import load_profile
+    from ecgutils.run import run_notebooks
+
+    changes: dict[str, str] = {}
+    for item in args.set:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ValueError(f"--set needs KEY=VALUE, got {item!r}.")
+        changes[key] = value
+    for key in ("signals", "data", "bhf"):
+        if getattr(args, key):
+            changes[key] = str(Path(getattr(args, key)).resolve()) if key != "signals" else args.signals
+    profile = load_profile(args.profile, **changes)
+    for key in ("data", "bhf"):
+        folder = getattr(profile, key)
+        if folder and not Path(folder).is_dir():
+            raise FileNotFoundError(f"{key} folder {folder} does not exist; see data/README.md for where data goes.")
+    run_dir = run_notebooks(profile, changes, args.only, args.resume)
+    print(f"notebooks:  {run_dir / 'notebooks'}\nfigures:    {run_dir / 'figures'}")
+    note = run_dir / "submission.txt"
+    if note.is_file():
+        print(f"submission: {note.read_text().strip()}")
+    return 0
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from ecgutils.learn import load_model, predict
+
+    models = [load_model(name) for name in args.model or ["default"]]
+    table = predict(models, args.photos)
+    shown = table.round(dict.fromkeys((*FINDINGS, "quality"), 3))
+    print(shown.to_string(index=False))
+    print(f"{models[0].domain_note} Research software, not a medical device; no finding is not a normal ECG.")
+    if args.out:
+        from ecgutils.files import write_bytes
+
+        write_bytes(args.out, table.to_csv(index=False).encode())
+    if args.overlay:
+        from ecgutils.files import atomic_path
+        from ecgutils.plots import plot_reading
+        from ecgutils.preprocess import Preprocessor
+
+        preprocess = Preprocessor(models[0].preprocess)
+        for photo, (_, row) in zip(args.photos, table.iterrows(), strict=True):
+            with atomic_path(args.overlay / f"{photo.stem}.png") as temporary:
+                plot_reading(photo, preprocess(photo), row).savefig(temporary)
+    return 0 if table["readable"].all() else 1
+
+
+def _image_table(images: Path) -> pd.DataFrame:
+    from ecgutils.manifest import manifest_from_paths, read_manifest
+
+    if images.suffix.lower() == ".csv":
+        return read_manifest(images)
+    if not images.is_dir():
+        raise FileNotFoundError(f"No folder or manifest CSV at {images}.")
+    paths = sorted(path for path in images.iterdir() if path.is_file() and not path.name.startswith("."))
+    if not paths:
+        raise ValueError(f"No files in {images}; give the folder that holds the images.")
+    return manifest_from_paths(paths)
+
+
+def _preprocess(args: argparse.Namespace) -> int:
+    import cv2
+
+    from ecgutils.files import write_bytes
+    from ecgutils.preprocess import build_cache
+
+    table = _image_table(args.images)
+    cache = build_cache(table, args.out, workers=args.workers)
+    for image_id, image in zip(table["image_id"], cache.images(table["image_id"]), strict=True):
+        write_bytes(args.out / "png" / f"{image_id}.png", cv2.imencode(".png", image)[1].tobytes())
+    refused = cache.index[~cache.index["readable"]]
+    print(f"{len(table) - len(refused)} of {len(table)} images readable; flat images in {args.out / 'png'}")
+    for _, row in refused.iterrows():
+        print(f"  unreadable: {row['image_id']}: {row['reasons']}")
+    return 0
+
+
+def _generate(args: argparse.Namespace) -> int:
+    from ecgutils.signals import load_records
+    from ecgutils.synth import SOURCES, generate_images
+
+    size = None
+    if args.size:
+        try:
+            width, height = (int(part) for part in args.size.lower().split("x"))
+            size = (width, height)
+        except ValueError:
+            raise ValueError(f"--size is WIDTHxHEIGHT, e.g. 3460x1900; got {args.size!r}.") from None
+    records = load_records(args.n, args.seed, ptbxl=args.data, workers=args.workers)
+    table = generate_images(records, args.out, args.sources or SOURCES, args.seed, workers=args.workers, size=size)
+    print(f"{len(table)} images, manifest {args.out / 'manifest.csv'}")
+    return 0
+
+
+def _bhf(args: argparse.Namespace) -> int:
+    from ecgutils.challenge import write_bhf
+    from ecgutils.manifest import read_manifest
+
+    table = read_manifest(args.manifest)
+    test = table["fold"].isin(args.test_folds)
+    write_bhf(table[~test], table[test], args.out, damaged=not args.intact)
+    print(f"{int((~test).sum())} training and {int(test.sum())} test images in {args.out}")
+    return 0
+
+
+def _validate(args: argparse.Namespace) -> int:
+    from ecgutils.challenge import read_ids, validate_submission
+
+    problems = validate_submission(args.submission, read_ids(args.ids) if args.ids else None)
+    for problem in problems:
+        print(problem)
+    print(f"{args.submission}: " + (f"{len(problems)} problem(s)" if problems else "valid"))
+    return 1 if problems else 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from ecgutils.challenge import check_bhf
+    from ecgutils.signals import check_ptbxl
+
+    for key, value in {"ptbxl": check_ptbxl, "bhf": check_bhf}[args.dataset](args.folder).items():
+        print(f"{key}: {value}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""The manifest: one CSV row per image, the only thing that links images to labels and patients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ecgutils.files import write_bytes
+from ecgutils.findings import FINDINGS
+
+CORNER_COLUMNS = tuple(f"{corner}_{axis}" for corner in ("tl", "tr", "br", "bl") for axis in "xy")
+MANIFEST_COLUMNS = (
+    "image_id", "path", "image_source", "signal_source", "record_id", "patient_id", "fold",
+    *FINDINGS, "layout", "px_per_mm", "width", "height",
+)  # fmt: skip
+_TEXT = ("image_id", "path", "image_source", "signal_source", "record_id", "patient_id", "layout")
+
+
+def read_manifest(path: str | Path) -> pd.DataFrame:
+    """Read a manifest CSV.
+
+    Returns a frame with at least MANIFEST_COLUMNS. Text columns are strings ("" = unknown), the five
+    findings are float (0, 1, NaN = unknown), `fold` is nullable integer. `path` becomes absolute.
+
+    Raises
+    ------
+    FileNotFoundError : no such file.
+    ValueError : a column is missing, an image_id is repeated or empty, or a label is not 0, 1 or empty.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"No manifest at {path}: run the notebook that writes it, or check the path.")
+    table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=True)
+    return check_manifest(table, str(path), base=path.parent)
+
+
+def check_manifest(table: pd.DataFrame, name: str = "manifest", base: Path | None = None) -> pd.DataFrame:
+    """Check and normalise a manifest frame as `read_manifest` describes; relative paths are taken from `base`."""
+    missing = [column for column in MANIFEST_COLUMNS if column not in table.columns]
+    if missing:
+        raise ValueError(f"{name}: missing column(s) {', '.join(missing)}; a manifest needs {MANIFEST_COLUMNS}.")
+    table = table.copy()
+    for column in _TEXT:
+        table[column] = table[column].astype(object).where(table[column].notna(), "").astype(str)
+    bad_id = table["image_id"].eq("") | table["image_id"].duplicated()
+    if bad_id.any():
+        first = table.index[bad_id][0]
+        raise ValueError(f"{name}: image_id {table.at[first, 'image_id']!r} in row {first} is empty or repeated.")
+    for finding in FINDINGS:
+        values = pd.to_numeric(table[finding], errors="coerce")
+        bad = ~values.isin([0, 1]) & ~table[finding].isna()
+        if bad.any():
+            row = table.index[bad][0]
+            raise ValueError(f"{name}: {finding} is {table.at[row, finding]!r} in row {row}; use 0, 1 or empty.")
+        table[finding] = values.astype(float)
+    table["fold"] = pd.to_numeric(table["fold"]).astype("Int64")
+    if base is not None:
+        table["path"] = [str(base / p) if p else "" for p in table["path"]]
+    return table.reset_index(drop=True)
+
+
+def write_manifest(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a manifest atomically; the bytes depend only on the table. Labels are written as 0/1/empty."""
+    missing = [column for column in MANIFEST_COLUMNS if column not in table.columns]
+    if missing:
+        raise ValueError(f"Manifest to be written to {path} lacks column(s) {', '.join(missing)}.")
+    table = table.copy()
+    for column in (*FINDINGS, "fold"):
+        table[column] = table[column].astype("Int64")
+    ordered = [*MANIFEST_COLUMNS, *(c for c in table.columns if c not in MANIFEST_COLUMNS)]
+    write_bytes(path, table[ordered].to_csv(index=False, lineterminator="\n").encode())
+
+
+def label_array(table: pd.DataFrame) -> np.ndarray:
+    """Labels of a manifest as float32 (N, 5) in FINDINGS order; NaN = unknown."""
+    return table[list(FINDINGS)].to_numpy(dtype=np.float32)
+
+
+def clusters(table: pd.DataFrame) -> np.ndarray:
+    """Cluster of each image for bootstrap and splitting: its patient, or the image itself where unknown."""
+    return np.where(table["patient_id"].eq(""), "image:" + table["image_id"], table["patient_id"]).astype(str)
+
+
+def is_grouped(table: pd.DataFrame) -> bool:
+    """True when every image names its patient; otherwise results must be marked *ungrouped*."""
+    return bool(table["patient_id"].ne("").all())
+
+
+def assert_disjoint(**tables: pd.DataFrame) -> None:
+    """Raise ValueError, naming patients, when two of the named manifests share a patient (or an image)."""
+    names = list(tables)
+    for i, a in enumerate(names):
+        for b in names[i + 1 :]:
+            shared = sorted(set(clusters(tables[a])) & set(clusters(tables[b])))
+            if shared:
+                raise ValueError(
+                    f"Leakage: {len(shared)} patient(s) are in both {a} and {b}, e.g. {', '.join(shared[:5])}; "
+                    "split by patient (fold) before training."
+                )
+
+
+def manifest_from_paths(paths: Sequence[Path]) -> pd.DataFrame:
+    """A manifest of plain image files: the file stem is the image_id, everything else is unknown.
+
+    Raises ValueError when two files share a stem.
+    """
+    table = pd.DataFrame({column: [""] * len(paths) for column in MANIFEST_COLUMNS})
+    table["image_id"] = [path.stem for path in paths]
+    table["path"] = [str(path.resolve()) for path in paths]
+    table["image_source"] = "photo files"
+    numeric = [*FINDINGS, "fold", "px_per_mm", "width", "height"]
+    table[numeric] = float("nan")
+    return check_manifest(table, "list of images")

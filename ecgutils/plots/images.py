@@ -1,0 +1,103 @@
+"""Pictures of pictures: contact sheets, outlines on photos, pre-processing steps, one reading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ecgutils.findings import FINDING_NAMES, FINDINGS
+
+if TYPE_CHECKING:
+    from ecgutils.preprocess import FlatECG
+
+_OUTLINE = "#00a651"
+
+
+def plot_contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 3) -> Figure:
+    """Images (uint8, grey or RGB) on a sheet, each at its own aspect, with a title each."""
+    if len(images) != len(titles):
+        raise ValueError(f"{len(images)} images but {len(titles)} titles.")
+    rows = max(1, -(-len(images) // columns))
+    height, width = np.median([image.shape[:2] for image in images], axis=0) if len(images) else (1, 2)
+    cell = 13.0 / columns
+    figure = Figure(figsize=(13, rows * (cell * height / width + 0.3)), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes:
+        ax.set_axis_off()
+    for ax, image, title in zip(axes, images, titles, strict=False):
+        _draw(ax, image)
+        ax.set_title(title, fontsize=9)
+    return figure
+
+
+def plot_outlines(images: Sequence[np.ndarray], quads: Sequence[np.ndarray | None], titles: Sequence[str]) -> Figure:
+    """Contact sheet with each page's outline, quads (4, 2) as TL, TR, BR, BL in image pixels; the top edge is red."""
+    figure = plot_contact_sheet(images, titles)
+    for ax, image, quad in zip(figure.axes, images, quads, strict=False):
+        if quad is not None:
+            _draw_quad(ax, image, quad)
+    return figure
+
+
+def plot_steps(flat: FlatECG) -> Figure:
+    """The pre-processing steps of one image, in order; `flat` must have been made with steps=True."""
+    if not flat.steps:
+        raise ValueError("No steps stored: call the Preprocessor with steps=True.")
+    return plot_contact_sheet(list(flat.steps.values()), list(flat.steps), columns=min(3, len(flat.steps)))
+
+
+def plot_reading(photo: str | Path | np.ndarray, flat: FlatECG, row: Mapping[str, Any]) -> Figure:
+    """Photo with its outline, the flat page the model sees, and its five probabilities (or why there are none).
+
+    `row` is a row of `predict`'s table: the five findings, `readable`, `quality`, `reasons`.
+    """
+    from ecgutils.preprocess import UnreadableImage, read_image
+
+    figure = Figure(figsize=(14, 4.2), layout="constrained")
+    left, middle, right = figure.subplots(1, 3, width_ratios=(1.25, 1.5, 0.8))
+    for ax in (left, middle):
+        ax.set_axis_off()
+    try:
+        image = photo if isinstance(photo, np.ndarray) else read_image(photo)
+        _draw(left, image)
+        if flat.quad_xy is not None:
+            _draw_quad(left, image, flat.quad_xy)
+    except UnreadableImage as error:
+        left.text(0.5, 0.5, str(error), ha="center", va="center", wrap=True, transform=left.transAxes)
+    left.set_title("photo, outline found (top edge red)")
+    middle.imshow(flat.image, cmap="gray", vmin=0, vmax=255)
+    why = f" ({', '.join(flat.reasons)})" if flat.reasons else ""
+    middle.set_title(f"flat page, quality {flat.quality:.2f}{why}")
+    if row["readable"]:
+        values = [float(row[finding]) for finding in FINDINGS]
+        right.barh([FINDING_NAMES[finding] for finding in FINDINGS], values, color="#4477aa")
+        for position, value in enumerate(values):
+            right.text(min(value, 0.85) + 0.02, position, f"{value:.2f}", va="center")
+        right.set(xlim=(0, 1), title="probability")
+        right.invert_yaxis()
+        right.spines[["top", "right"]].set_visible(False)
+    else:
+        right.set_axis_off()
+        right.text(0.5, 0.5, f"not read:\n{row['reasons']}", ha="center", va="center", fontsize=12)
+    figure.supxlabel("Research software, not a medical device. No finding is not a normal ECG.", fontsize=9)
+    return figure
+
+
+def _draw(ax: Axes, image: np.ndarray, longest: int = 900) -> None:
+    scale = min(1.0, longest / max(image.shape[:2]))
+    if scale < 1:  # area averaging keeps thin lines that matplotlib's own shrinking would drop
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    ax.imshow(image, cmap="gray", vmin=0, vmax=255)
+
+
+def _draw_quad(ax: Axes, image: np.ndarray, quad_xy: np.ndarray) -> None:
+    scale = min(1.0, 900 / max(image.shape[:2]))
+    closed = np.vstack([quad_xy, quad_xy[:1]]) * scale
+    ax.plot(*closed.T, color=_OUTLINE, linewidth=2)
+    ax.plot(*closed[:2].T, color="red", linewidth=2)

@@ -1,0 +1,84 @@
+"""Plots of label balance, learning curves and AUROC with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ecgutils.findings import FINDINGS
+
+_COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
+
+
+def plot_class_balance(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Share of positives per finding, one bar group per named manifest."""
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    ax = figure.subplots()
+    width = 0.8 / max(1, len(tables))
+    for position, (name, table) in enumerate(tables.items()):
+        share = table[list(FINDINGS)].mean()
+        color = _COLORS[position % len(_COLORS)]
+        bars = ax.bar(np.arange(5) + position * width, share, width, label=f"{name} (n={len(table)})", color=color)
+        ax.bar_label(bars, fmt="%.2f", fontsize=7)
+    ax.set_xticks(np.arange(5) + 0.4 - width / 2, FINDINGS)
+    ax.set(ylabel="share of images")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def plot_history(histories: Mapping[str, pd.DataFrame]) -> Figure:
+    """Training loss and validation macro-AUROC against images seen, one line per training.
+
+    Each history has the columns `views`, `train_loss`, `val_macro_auroc`.
+    """
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    loss_ax, auroc_ax = figure.subplots(1, 2)
+    for (name, history), color in zip(histories.items(), _COLORS, strict=False):
+        loss_ax.plot(history["views"], history["train_loss"], marker=".", color=color, label=name)
+        auroc_ax.plot(history["views"], history["val_macro_auroc"], marker=".", color=color, label=name)
+    loss_ax.set(xlabel="images seen", ylabel="training loss")
+    auroc_ax.set(xlabel="images seen", ylabel="validation macro-AUROC")
+    auroc_ax.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
+    for ax in (loss_ax, auroc_ax):
+        ax.spines[["top", "right"]].set_visible(False)
+    loss_ax.legend(frameon=False)
+    return figure
+
+
+def plot_auroc(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """AUROC with its 95 % interval, macro and per finding, one colour per model.
+
+    Each table has the columns `finding`, `value`, `low`, `high` (as `bootstrap_auroc` returns).
+    """
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    ax = figure.subplots()
+    names = ["macro", *FINDINGS]
+    for position, ((model, table), color) in enumerate(zip(tables.items(), _COLORS, strict=False)):
+        rows = table.set_index("finding").reindex(names)
+        x = np.arange(len(names)) + (position - (len(tables) - 1) / 2) * 0.14
+        errors = np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy())
+        ax.errorbar(x, rows["value"], yerr=errors, fmt="o", capsize=3, color=color, label=model)
+    ax.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
+    ax.text(len(names) - 0.5, 0.5, "chance", color="grey", fontsize=8, va="bottom", ha="right")
+    ax.set_xticks(np.arange(len(names)), names)
+    ax.set(ylabel="AUROC (95 % interval)", ylim=(0.3, 1.01))
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, fontsize=8, loc="lower right", ncols=len(tables))
+    return figure
+
+
+def plot_difference(table: pd.DataFrame, title: str) -> Figure:
+    """Paired AUROC differences with intervals; columns `finding`, `value`, `low`, `high`. Right of zero is better."""
+    figure = Figure(figsize=(7, 2.8), layout="constrained")
+    ax = figure.subplots()
+    errors = np.abs(table[["low", "high"]].to_numpy().T - table["value"].to_numpy())
+    ax.errorbar(table["value"], table["finding"], xerr=errors, fmt="o", capsize=3, color=_COLORS[0])
+    ax.axvline(0, color="grey", linewidth=0.8)
+    ax.invert_yaxis()
+    ax.set(xlabel="difference in AUROC (95 % interval)", title=title)
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure

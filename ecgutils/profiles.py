@@ -1,0 +1,192 @@
+"""Profiles: every number that decides how large a run is, in one place.
+
+`smoke` is for continuous integration (a minute or two), `demo` is the default that needs no download and
+no GPU, `full` reads real data and wants a GPU. All three go through the same notebooks and the same code.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+SIGNALS = ("simulated", "ptbxl")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What one run does. Contradictions raise ValueError on construction."""
+
+    name: str
+    seed: int = 7
+    # --- signals ---------------------------------------------------------------------------------
+    signals: str = "simulated"  # or "ptbxl": then `data` is the PTB-XL folder
+    data: str = ""
+    n_records: int = 600  # simulated records; for PTB-XL the most that are read, 0 = all
+    extra_records: int = 300  # more simulated patients, for stage 1 only
+    train_folds: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
+    val_folds: tuple[int, ...] = (9,)
+    test_folds: tuple[int, ...] = (10,)
+    # --- images ----------------------------------------------------------------------------------
+    scan_sources: tuple[str, ...] = ("vector", "office", "fax")
+    scan_size: tuple[int, int] = (1100, 850)  # (W, H) px
+    photo_size: tuple[int, int] = (1280, 704)
+    bhf: str = ""  # a folder in the BHF challenge layout; "" = the rendered photos are the target
+    # --- pre-processing --------------------------------------------------------------------------
+    flat_size: tuple[int, int] = (384, 192)  # (W, H) px of the flat page = the model's input
+    px_per_mm: float = 1.4
+    # --- learning --------------------------------------------------------------------------------
+    backbone: str = "convnext_atto_ols"
+    pretrained: str = ""  # "" = from scratch, "hub" = timm's hub, else a local file
+    batch_size: int = 16
+    stage1_views: int = 6000  # images shown, with repetition
+    stage2_views: int = 2400
+    stage1_lr: float = 2e-3
+    stage2_lr: float = 5e-4
+    layer_decay: float = 0.8  # stage 2: each block nearer the input learns slower by this factor
+    max_steps: int = 0  # stop each training after so many steps (trial runs); 0 = no limit
+    # --- evaluation ------------------------------------------------------------------------------
+    bootstrap_rounds: int = 1000
+    workers: int = 0  # processes for rendering and flattening; 0 = one per core
+
+    def __post_init__(self) -> None:
+        if self.signals not in SIGNALS:
+            raise ValueError(f"Profile {self.name}: signals is {self.signals!r}; use one of {', '.join(SIGNALS)}.")
+        if self.signals == "ptbxl" and not self.data:
+            raise ValueError(f"Profile {self.name}: signals=ptbxl needs data=<PTB-XL folder>; see data/README.md.")
+        if self.signals == "simulated" and self.data:
+            raise ValueError(f"Profile {self.name}: data is set to {self.data!r} but signals is simulated.")
+        folds = (*self.train_folds, *self.val_folds, *self.test_folds)
+        if len(set(folds)) != len(folds) or not (self.train_folds and self.val_folds and self.test_folds):
+            raise ValueError(f"Profile {self.name}: train, val and test folds must be non-empty and disjoint: {folds}.")
+        if self.signals == "simulated" and not self.n_records >= 20:
+            raise ValueError(f"Profile {self.name}: n_records is {self.n_records}; simulation needs at least 20.")
+        for field in ("batch_size", "stage1_views", "stage2_views", "bootstrap_rounds"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"Profile {self.name}: {field} must be positive, got {getattr(self, field)}.")
+        if not self.scan_sources:
+            raise ValueError(f"Profile {self.name}: scan_sources is empty; stage 1 needs at least one source.")
+
+    @property
+    def n_workers(self) -> int:
+        """Worker processes: as set, else one per core."""
+        return self.workers or os.cpu_count() or 1
+
+    @property
+    def baseline_views(self) -> int:
+        """Views of the single-source baseline: as many gradient steps as both stages together."""
+        return self.stage1_views + self.stage2_views
+
+    @property
+    def run_dir(self) -> Path:
+        """Where this run reads and writes: `runs/demo`, `runs/demo-ptbxl`, `runs/smoke-bhf`, ..."""
+        parts = [self.name, self.signals if self.signals != "simulated" and self.name != "full" else ""]
+        parts.append("bhf" if self.bhf and self.name != "full" else "")
+        return runs_root() / "-".join(part for part in parts if part)
+
+    def folds_for(self, available: set[int]) -> dict[str, tuple[int, ...]]:
+        """Folds of train, val and test among those available.
+
+        Where the profile's test or validation folds are missing (a sample of PTB-XL), the folds are shared
+        out anew: the last two test, the one before them validates, the rest train.
+
+        Raises ValueError when fewer than four folds are there.
+        """
+        wanted = {"train": self.train_folds, "val": self.val_folds, "test": self.test_folds}
+        if all(set(folds) & available for folds in wanted.values()):
+            return {part: tuple(fold for fold in folds if fold in available) for part, folds in wanted.items()}
+        ordered = sorted(available)
+        if len(ordered) < 4:
+            raise ValueError(f"Profile {self.name}: folds {ordered} are too few to train, validate and test; need 4.")
+        return {"train": tuple(ordered[:-3]), "val": (ordered[-3],), "test": tuple(ordered[-2:])}
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings, JSON-able."""
+        return asdict(self)
+
+
+# A simulated cohort is dealt evenly to folds 1..10. Test patients are as many as training patients: an interval
+# from 60 people says little.
+_SIMULATED = {"train_folds": (1, 2, 3, 4, 5), "val_folds": (6,), "test_folds": (7, 8, 9, 10)}
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "smoke": {
+        "n_records": 60,
+        "extra_records": 20,
+        "scan_sources": ("vector", "office"),
+        "scan_size": (770, 595),
+        "photo_size": (960, 528),
+        "flat_size": (192, 96),
+        "px_per_mm": 0.7,
+        "backbone": "convnext_zepto_rms_ols",
+        "stage1_views": 256,
+        "stage2_views": 128,
+        "bootstrap_rounds": 100,
+    },
+    "demo": {},
+    "full": {
+        "signals": "ptbxl",
+        "n_records": 0,
+        "extra_records": 0,
+        "scan_size": (2200, 1700),
+        "photo_size": (3460, 1900),
+        "flat_size": (512, 256),
+        "px_per_mm": 1.85,
+        "backbone": "convnext_base",
+        "pretrained": "hub",
+        "batch_size": 64,
+        "stage1_views": 640_000,
+        "stage2_views": 160_000,
+        "stage1_lr": 3e-4,
+        "stage2_lr": 1e-4,
+        "bootstrap_rounds": 2000,
+    },
+}
+
+
+def load_profile(name: str, **changes: Any) -> Profile:
+    """A profile by name, with changes; text values (from a command line) are converted to the field's type.
+
+    Raises ValueError for an unknown profile, an unknown key (naming the nearest), or a value of the wrong type.
+    """
+    if name not in PROFILES:
+        raise ValueError(f"Unknown profile {name!r}; known are {', '.join(PROFILES)}.")
+    kinds = {field.name: type(field.default) for field in fields(Profile) if field.name != "name"}
+    for key, value in changes.items():
+        if key not in kinds:
+            near = difflib.get_close_matches(key, kinds, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(kinds)}."
+            raise ValueError(f"Unknown profile key {key!r}{hint}")
+        changes[key] = _convert(key, value, kinds[key])
+    settings = {**PROFILES[name], **changes}
+    if settings.get("signals", "simulated") == "simulated":
+        settings = {**_SIMULATED, **settings}
+    return Profile(name=name, **settings)
+
+
+def _convert(key: str, value: Any, kind: type) -> Any:
+    try:
+        if kind is tuple:
+            items = value.split(",") if isinstance(value, str) else list(value)
+            numeric = not key.endswith("sources")
+            return tuple(int(item) if numeric else str(item) for item in items)
+        return kind(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"Profile key {key}: {value!r} is not a valid {kind.__name__}.") from None
+
+
+def repository_root() -> Path | None:
+    """The checkout this package lives in; None when it was installed without one."""
+    root = Path(__file__).resolve().parents[1]
+    return root if (root / "notebooks").is_dir() else None
+
+
+def runs_root() -> Path:
+    """Where runs are written: $ECG_RUNS, else Kaggle's working folder, else `runs/` of the checkout or here."""
+    if os.environ.get("ECG_RUNS"):
+        return Path(os.environ["ECG_RUNS"]).resolve()
+    if Path("/kaggle/working").is_dir():
+        return Path("/kaggle/working/runs")
+    return (repository_root() or Path.cwd()) / "runs"

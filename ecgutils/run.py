@@ -1,0 +1,76 @@
+"""Run the notebooks in order with papermill, and say how long each took and where the results are."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from ecgutils.files import settings_key, write_json
+from ecgutils.profiles import Profile, repository_root
+
+
+def find_notebooks(folder: Path | None = None) -> list[Path]:
+    """The numbered notebooks in order. Raises FileNotFoundError when the checkout's folder is not there."""
+    folder = folder or (repository_root() or Path.cwd()) / "notebooks"
+    notebooks = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    if not notebooks:
+        raise FileNotFoundError(f"No numbered notebooks in {folder}: run this from a checkout of the repository.")
+    return notebooks
+
+
+def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], resume: bool) -> Path:
+    """Execute the notebooks into `<run_dir>/notebooks/`; returns the run folder.
+
+    `changes` are the profile keys that differ from the named profile; `only` lists numbers ("03"), empty = all.
+    With `resume`, notebooks that finished with the same settings are skipped and an interrupted training goes on
+    from its last checkpoint; once one notebook had to run, those after it run too.
+
+    Raises ValueError for an unknown number, RuntimeError (one sentence, naming the notebook) when a notebook fails.
+    """
+    notebooks = find_notebooks()
+    unknown = sorted(set(only) - {path.name[:2] for path in notebooks})
+    if unknown:
+        numbers = ", ".join(path.name[:2] for path in notebooks)
+        raise ValueError(f"No notebook {', '.join(unknown)}; known numbers are {numbers}.")
+    chosen = [path for path in notebooks if not only or path.name[:2] in only]
+    out = profile.run_dir / "notebooks"
+    out.mkdir(parents=True, exist_ok=True)
+    skipping = resume
+    for path in chosen:
+        mark = out / f".{path.stem}.done.json"
+        key = settings_key({"profile": profile.to_dict(), "notebook": path.read_text()})
+        skipping = skipping and _finished_key(mark) == key
+        if skipping:
+            print(f"{path.name}: finished before, skipped", flush=True)
+            continue
+        mark.unlink(missing_ok=True)
+        print(f"{path.name}: running ...", flush=True)
+        start = time.perf_counter()
+        _execute(path, out / path.name, {"PROFILE": profile.name, "CHANGES": changes, "RESUME": resume})
+        seconds = time.perf_counter() - start
+        write_json(mark, {"key": key, "seconds": round(seconds, 1)})
+        print(f"{path.name}: {seconds:.0f} s", flush=True)
+    return profile.run_dir
+
+
+def _execute(path: Path, out: Path, parameters: dict[str, Any]) -> None:
+    import papermill  # slow to import; the other commands don't need it
+
+    try:
+        papermill.execute_notebook(
+            str(path), str(out), parameters=parameters, kernel_name="python3", cwd=str(path.parent), progress_bar=True
+        )
+    except papermill.PapermillExecutionError as error:
+        raise RuntimeError(
+            f"{path.name} stopped: {error.ename}: {error.evalue} "
+            f"(traceback in {out}; mend the cause, then repeat the command with --resume)"
+        ) from None
+
+
+def _finished_key(mark: Path) -> str | None:
+    try:
+        return json.loads(mark.read_text())["key"]
+    except (FileNotFoundError, json.JSONDecodeError, KeyError):
+        return None

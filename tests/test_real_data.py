@@ -1,0 +1,29 @@
+"""The same road on real signals and real photos; skipped where the environment names none."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ecgutils import FINDINGS
+from ecgutils.manifest import read_manifest
+
+from .conftest import needs_folder
+
+
+def test_ptbxl_signals_go_through_the_notebooks(command, tmp_path):
+    folder = needs_folder("ECG_PTBXL")
+    small = ("--set", "n_records=48", "--set", "stage1_views=64", "--set", "stage2_views=64")
+    command("run", "--profile", "smoke", "--signals", "ptbxl", "--data", str(folder), *small, runs=tmp_path)
+    run = tmp_path / "smoke-ptbxl"
+    assert (run / "submission.txt").is_file()
+    assert set(read_manifest(run / "target" / "test.csv")["signal_source"]) == {"ptbxl"}
+
+
+def test_every_real_photo_gets_a_row(command, tmp_path):
+    photos = sorted(path for path in needs_folder("ECG_PHOTOS").iterdir() if path.is_file())
+    out = tmp_path / "predictions.csv"
+    command("predict", *map(str, photos), "--out", str(out), "--overlay", str(tmp_path / "overlay"), runs=tmp_path)
+    table = pd.read_csv(out, dtype={"ID": str})
+    assert list(table["ID"]) == [path.stem for path in photos]
+    assert table.loc[table["readable"], list(FINDINGS)].notna().all(axis=None)
+    assert len(list((tmp_path / "overlay").glob("*.png"))) == len(photos)

@@ -1,0 +1,129 @@
+"""The whole road in the smoke profile: images -> flat pages -> two arms -> submission."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+
+from ecgutils import FINDINGS
+from ecgutils.challenge import validate_submission
+from ecgutils.files import content_hash
+from ecgutils.manifest import read_manifest
+
+from .conftest import ROOT
+
+
+def submission_of(run: Path) -> pd.DataFrame:
+    return pd.read_csv(Path((run / "submission.txt").read_text().strip()), dtype={"ID": str})
+
+
+def test_five_notebooks_are_executed_without_errors(smoke_run):
+    notebooks = sorted((smoke_run / "notebooks").glob("*.ipynb"))
+    assert [path.name[:2] for path in notebooks] == ["01", "02", "03", "04", "05"]
+    for path in notebooks:
+        cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+        assert all(cell.execution_count for cell in cells)
+        assert not [out for cell in cells for out in cell.outputs if out.output_type == "error"]
+
+
+def test_submission_has_every_test_id_once_and_validates(smoke_run):
+    path = Path((smoke_run / "submission.txt").read_text().strip())
+    expected = read_manifest(smoke_run / "target" / "submit.csv")["image_id"]
+    assert validate_submission(path, list(expected)) == []
+    table = submission_of(smoke_run)
+    assert sorted(table["ID"]) == sorted(expected)
+    assert table[list(FINDINGS)].to_numpy().min() >= 0
+    assert table[list(FINDINGS)].to_numpy().max() <= 1
+
+
+def test_arms_saw_the_same_number_of_views(smoke_run):
+    views = {
+        arm: json.loads((smoke_run / "checkpoints" / arm / "params.json").read_text())["views_seen"]
+        for arm in ("stage1", "two_stage", "single_source")
+    }
+    assert views["stage1"] + views["two_stage"] == views["single_source"]
+
+
+def test_no_patient_is_both_learned_from_and_tested_on(smoke_run):
+    learned = pd.concat([read_manifest(smoke_run / folder / "train.csv") for folder in ("stage1", "target")])
+    tested = read_manifest(smoke_run / "target" / "test.csv")
+    assert not set(learned["patient_id"]) & set(tested["patient_id"])
+
+
+def test_same_seed_gives_the_same_bytes_and_submission(smoke_run, command, tmp_path):
+    command("run", "--profile", "smoke", "--set", "workers=1", runs=tmp_path)
+    first, second = smoke_run, tmp_path / "smoke"
+    images = sorted(p.relative_to(first) for p in (first / "images").rglob("*") if p.suffix in (".jpg", ".csv"))
+    assert len(images) > 100
+    assert all(content_hash(first / path) == content_hash(second / path) for path in images)
+    a, b = (submission_of(run).set_index("ID").sort_index() for run in (first, second))
+    np.testing.assert_allclose(a.to_numpy(), b.to_numpy(), rtol=0, atol=1e-6)
+
+
+def test_stage_1_killed_and_resumed_ends_as_if_never_interrupted(smoke_run, command, tmp_path):
+    run = tmp_path / "smoke"
+    shutil.copytree(smoke_run, run, ignore=shutil.ignore_patterns("checkpoints", "notebooks"))
+    arguments = [sys.executable, "-m", "ecgutils", "run", "--profile", "smoke", "--only", "03"]
+    process = subprocess.Popen(
+        arguments, cwd=ROOT, env={**os.environ, "ECG_RUNS": str(tmp_path)}, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    checkpoint = run / "checkpoints" / "stage1" / "resume.pt"
+    deadline = time.monotonic() + 240
+    while not checkpoint.exists():
+        assert process.poll() is None, "stage 1 finished before it could be killed"
+        assert time.monotonic() < deadline, "no checkpoint appeared"
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (run / "checkpoints" / "stage1" / "model.safetensors").exists()
+    time.sleep(3)  # the orphaned kernel notices within a second or two and exits
+    command("run", "--profile", "smoke", "--only", "03", "--resume", runs=tmp_path)
+    assert not checkpoint.exists()
+    histories = [
+        pd.read_csv(folder / "checkpoints" / "stage1" / "history.csv").drop(columns="seconds", errors="ignore")
+        for folder in (smoke_run, run)
+    ]
+    pd.testing.assert_frame_equal(*histories, rtol=0, atol=1e-9)
+
+
+def test_resume_skips_finished_notebooks(smoke_run, command):
+    output = command("run", "--profile", "smoke", "--resume", runs=smoke_run.parent)
+    assert output.count("finished before, skipped") == 5
+
+
+def test_a_folder_in_the_bhf_layout_goes_through(smoke_run, command, tmp_path):
+    folder = tmp_path / "bhf"
+    command("bhf", str(smoke_run / "images" / "photos.csv"), "--out", str(folder), "--test-folds", "9", "10",
+            runs=tmp_path)  # fmt: skip
+    views = ("--set", "stage1_views=64", "--set", "stage2_views=64")
+    command("run", "--profile", "smoke", "--bhf", str(folder), *views, runs=tmp_path)
+    run = tmp_path / "smoke-bhf"
+    table = submission_of(run)
+    numbers = [int(path.stem.split("_")[-1]) for path in folder.glob("test_*/**/*.png")]
+    assert sorted(table["ID"].astype(int)) == sorted(numbers)
+    made = json.loads(Path((run / "submission.txt").read_text().strip()).with_suffix(".json").read_text())
+    assert len(made["filled"]) >= 1  # the damaged test image is named, not lost
+
+
+def test_full_profile_takes_two_steps_on_stand_in_folders(smoke_run, command, tmp_path):
+    from ecgutils.tests.test_signals_ptbxl import write_ptbxl_folder
+
+    ptbxl, bhf = tmp_path / "ptbxl", tmp_path / "bhf"
+    write_ptbxl_folder(ptbxl, n=10)
+    command("bhf", str(smoke_run / "images" / "photos.csv"), "--out", str(bhf), runs=tmp_path)
+    small = ("--set", "max_steps=2", "--set", "batch_size=2", "--set", "bootstrap_rounds=20")
+    command("run", "--profile", "full", "--data", str(ptbxl), "--bhf", str(bhf), *small, runs=tmp_path)
+    params = json.loads((tmp_path / "full" / "checkpoints" / "two_stage" / "params.json").read_text())
+    assert params["views_seen"] == 4
+    assert len(submission_of(tmp_path / "full")) > 0
