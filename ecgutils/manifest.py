@@ -33,7 +33,10 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No manifest at {path}: run the notebook that writes it, or check the path.")
-    table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=True)
+    try:  # only an empty cell is unknown: "NA" may be an image's name
+        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=[""])
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a CSV file ({error}); a manifest is one row per image.") from None
     return check_manifest(table, str(path), base=path.parent)
 
 
@@ -46,28 +49,34 @@ def check_manifest(table: pd.DataFrame, name: str = "manifest", base: Path | Non
     for column in _TEXT:
         table[column] = table[column].astype(object).where(table[column].notna(), "").astype(str)
     bad_id = table["image_id"].eq("") | table["image_id"].duplicated()
-    if bad_id.any():
-        first = table.index[bad_id][0]
-        raise ValueError(f"{name}: image_id {table.at[first, 'image_id']!r} in row {first} is empty or repeated.")
+    _refuse(table, "image_id", bad_id, name, "each image needs its own, not empty")
     for finding in FINDINGS:
         values = pd.to_numeric(table[finding], errors="coerce")
-        bad = ~values.isin([0, 1]) & ~table[finding].isna()
-        if bad.any():
-            row = table.index[bad][0]
-            raise ValueError(f"{name}: {finding} is {table.at[row, finding]!r} in row {row}; use 0, 1 or empty.")
+        _refuse(table, finding, ~values.isin([0, 1]) & ~_empty(table[finding]), name, "use 0, 1 or empty")
         table[finding] = values.astype(float)
-    table["fold"] = pd.to_numeric(table["fold"]).astype("Int64")
+    folds = pd.to_numeric(table["fold"], errors="coerce")
+    _refuse(table, "fold", (folds % 1 != 0) & ~_empty(table["fold"]), name, "use a whole number or empty")
+    table["fold"] = folds.astype("Int64")
     if base is not None:
         table["path"] = [str(base / p) if p else "" for p in table["path"]]
     return table.reset_index(drop=True)
 
 
+def _empty(column: pd.Series) -> pd.Series:
+    return column.isna() | column.eq("").fillna(True)
+
+
+def _refuse(table: pd.DataFrame, column: str, bad: pd.Series, name: str, what_to_do: str) -> None:
+    if bad.any():
+        position = int(bad.to_numpy().argmax())
+        raise ValueError(
+            f"{name}: {column} is {table[column].iloc[position]} in data row {position + 1}; {what_to_do}."
+        )
+
+
 def write_manifest(table: pd.DataFrame, path: str | Path) -> None:
     """Write a manifest atomically; the bytes depend only on the table. Labels are written as 0/1/empty."""
-    missing = [column for column in MANIFEST_COLUMNS if column not in table.columns]
-    if missing:
-        raise ValueError(f"Manifest to be written to {path} lacks column(s) {', '.join(missing)}.")
-    table = table.copy()
+    table = check_manifest(table, str(path))
     for column in (*FINDINGS, "fold"):
         table[column] = table[column].astype("Int64")
     ordered = [*MANIFEST_COLUMNS, *(c for c in table.columns if c not in MANIFEST_COLUMNS)]
@@ -80,8 +89,9 @@ def label_array(table: pd.DataFrame) -> np.ndarray:
 
 
 def clusters(table: pd.DataFrame) -> np.ndarray:
-    """Cluster of each image for bootstrap and splitting: its patient, or the image itself where unknown."""
-    return np.where(table["patient_id"].eq(""), "image:" + table["image_id"], table["patient_id"]).astype(str)
+    """Cluster of each image for bootstrap and splitting: its patient, else its record, else the image itself."""
+    own = np.where(table["record_id"].eq(""), "image:" + table["image_id"], "record:" + table["record_id"])
+    return np.where(table["patient_id"].eq(""), own, table["patient_id"]).astype(str)
 
 
 def is_grouped(table: pd.DataFrame) -> bool:

@@ -1,0 +1,155 @@
+"""Write the submission file, with a JSON beside it that says exactly what made it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ecgutils.challenge.bhf import first_few, id_order, plain_id, read_text_csv
+from ecgutils.challenge.blend import prediction_table
+from ecgutils.challenge.validate import validate_submission
+from ecgutils.files import atomic_path, write_bytes, write_json
+from ecgutils.findings import FINDINGS
+from ecgutils.profiles import runs_root
+
+COLUMNS = ("ID", *FINDINGS)
+KAGGLE_WORKING = Path("/kaggle/working")  # Kaggle scores the submission.csv it finds there
+
+
+def write_submission(
+    predictions: pd.DataFrame,
+    out_path: str | Path,
+    prevalence: Mapping[str, float],
+    sample: str | Path | pd.DataFrame | Sequence[str] | None = None,
+    ids: Sequence[str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """Write a CSV that `validate_submission` accepts, and the same name with .json beside it.
+
+    Parameters
+    ----------
+    predictions : table with ID and five probabilities in [0, 1]; NaN = no answer (unreadable photo).
+    prevalence : finding -> share of positives in the training set; fills each NaN.
+    sample : sample submission (path or frame): its column order, IDs and row order are followed exactly. A list is
+        taken as `ids`.
+    ids : the IDs to be written, in order, where there is no sample. Neither: those of `predictions`, sorted.
+    provenance : what made the predictions (profile, models, seed, ...; JSON-able), kept in the JSON.
+
+    IDs are matched by `plain_id`, so predictions for "5" fill a sample row "test_000005.png". A predicted ID that
+    is not asked for is left out with a warning. Where /kaggle/working exists, submission.csv is written there too.
+
+    Returns
+    -------
+    The IDs, as written, of the rows in which at least one value was filled.
+
+    Raises
+    ------
+    ValueError : a wanted ID has no prediction, a value outside [0, 1], a bad prevalence or sample, repeated IDs.
+    """
+    out_path = Path(out_path)
+    fill = _checked(prevalence)
+    table = prediction_table(predictions, "write_submission")
+    table["ID"] = table["ID"].map(plain_id)
+    if table["ID"].duplicated().any():
+        twice = table.loc[table["ID"].duplicated(), "ID"].iloc[0]
+        raise ValueError(f"write_submission: ID {twice} is predicted twice under different spellings; keep one.")
+    columns, wanted = _wanted(table, sample, ids)
+    keys = [plain_id(i) for i in wanted]
+    known = set(table["ID"])
+    lost = [i for i, key in zip(wanted, keys, strict=True) if key not in known]
+    if lost:
+        raise ValueError(
+            f"write_submission: {len(lost)} ID(s) to be submitted have no prediction: {first_few(lost)}; predict every "
+            "test image (an unreadable one is a row of NaN)."
+        )
+    left_out = sorted(known - set(keys))
+    if left_out:
+        warnings.warn(
+            f"write_submission: {len(left_out)} predicted ID(s) not asked for: {first_few(left_out)}.", stacklevel=2
+        )
+    values = table.set_index("ID").loc[keys, list(FINDINGS)]
+    empty = values.isna()
+    rows = fill_unreadable(values, fill).assign(ID=wanted)[columns]
+    filled = {i: empty.columns[row].tolist() for i, row in zip(wanted, empty.to_numpy(), strict=True) if row.any()}
+    content = _csv(rows)
+    note = {
+        "file": out_path.name,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "rows": len(rows),
+        "columns": columns,
+        "filled_with_training_prevalence": filled,
+        "training_prevalence": fill,
+        "left_out": left_out,
+        "provenance": dict(provenance or {}),
+    }
+    with atomic_path(out_path) as temporary:
+        temporary.write_bytes(content)
+        problems = validate_submission(temporary, wanted)
+        if problems:
+            raise ValueError(f"write_submission: {out_path} would not be valid: {problems[0]}")
+        write_json(out_path.with_suffix(".json"), note)
+    if KAGGLE_WORKING.is_dir():
+        write_bytes(KAGGLE_WORKING / "submission.csv", content)
+    return list(filled)
+
+
+def fill_unreadable(predictions: pd.DataFrame, prevalence: Mapping[str, float]) -> pd.DataFrame:
+    """The table with every NaN probability replaced by the training prevalence of its finding.
+
+    For scoring as the challenge does; the submission writer does the same. Elsewhere an unreadable row stays NaN.
+    """
+    return predictions.fillna(_checked(prevalence))
+
+
+def submissions_dir() -> Path:
+    """Where submissions are written: `submissions/` beside `runs/`, or inside $ECG_RUNS where that is set."""
+    root = runs_root()
+    return (root if os.environ.get("ECG_RUNS") else root.parent) / "submissions"
+
+
+def submission_name(profile: str, models: Sequence[str], predictions: pd.DataFrame) -> str:
+    """File name that tells what is inside: profile, models, 8 hex digits of the content (whatever its row order)."""
+    table = prediction_table(predictions, "submission_name")[list(COLUMNS)].sort_values("ID", key=id_order)
+    digest = hashlib.sha256(_csv(table)).hexdigest()[:8]
+    named = "+".join(models) if len(models) <= 3 else f"{len(models)}-models"
+    parts = [re.sub(r"[^A-Za-z0-9.+-]+", "-", part).strip("-.")[:60] for part in (profile, named)]
+    return "_".join(["submission", *filter(None, parts), digest]) + ".csv"
+
+
+def _wanted(
+    table: pd.DataFrame, sample: str | Path | pd.DataFrame | Sequence[str] | None, ids: Sequence[str] | None
+) -> tuple[list[str], list[str]]:
+    """Column order and IDs of the file to be written."""
+    if sample is not None and ids is not None:
+        raise ValueError("write_submission: give either sample or ids, not both.")
+    if sample is None or not isinstance(sample, (str, Path, pd.DataFrame)):
+        ids = ids if sample is None else sample
+        wanted = table["ID"].sort_values(key=id_order).tolist() if ids is None else [str(i) for i in ids]
+        return list(COLUMNS), wanted
+    frame = sample if isinstance(sample, pd.DataFrame) else read_text_csv(Path(sample))
+    if sorted(frame.columns) != sorted(COLUMNS):
+        raise ValueError(f"write_submission: the sample has columns {', '.join(map(str, frame.columns))}; "
+                         f"expected {', '.join(COLUMNS)} in any order.")  # fmt: skip
+    return list(frame.columns), [str(i) for i in frame["ID"]]
+
+
+def _checked(prevalence: Mapping[str, float]) -> dict[str, float]:
+    missing = [f for f in FINDINGS if f not in prevalence]
+    if missing:
+        raise ValueError(f"The prevalence lacks {', '.join(missing)}; give the training share of each.")
+    fill = {f: float(prevalence[f]) for f in FINDINGS}
+    bad = [f for f, share in fill.items() if not 0 <= share <= 1]
+    if bad:
+        raise ValueError(f"The prevalence of {bad[0]} is {fill[bad[0]]}, not a share in [0, 1].")
+    return fill
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    return table.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode()

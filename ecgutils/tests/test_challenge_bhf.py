@@ -1,0 +1,281 @@
+"""The BHF folder: found wherever it is mounted, read without losing a row, written with files truly damaged."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from ecgutils.challenge import (
+    check_bhf,
+    find_bhf,
+    find_sample,
+    plain_id,
+    read_bhf,
+    read_ids,
+    read_sample_ids,
+    split_bhf,
+    write_bhf,
+)
+from ecgutils.findings import FINDINGS
+from ecgutils.manifest import MANIFEST_COLUMNS, check_manifest, clusters, is_grouped
+
+
+def rendered(folder, n, seed, suffix=".png"):
+    """A manifest of `n` small noise pictures on disk, as a renderer would leave it."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame({c: [np.nan] * n for c in MANIFEST_COLUMNS}, dtype=object)
+    table["image_id"] = [f"sim-{seed}{i:04d}-photo" for i in range(n)]
+    table["path"] = [str(folder / f"{i}{suffix}") for i in table["image_id"]]
+    table[list(FINDINGS)] = rng.integers(0, 2, (n, len(FINDINGS)))
+    for path in table["path"]:
+        cv2.imwrite(path, rng.integers(0, 256, (24, 40, 3), dtype=np.uint8))
+    return check_manifest(table)
+
+
+@pytest.fixture
+def source(tmp_path):
+    return rendered(tmp_path / "train", 7, seed=1), rendered(tmp_path / "test", 4, seed=2)
+
+
+@pytest.fixture
+def bhf(tmp_path, source):
+    write_bhf(*source, tmp_path / "bhf")
+    return tmp_path / "bhf"
+
+
+def touch(path, content=b"x"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("mount", ["slug", "competitions/slug", "datasets/owner/slug", "datasets/owner/slug/unpacked"])
+def test_the_folder_is_found_at_every_known_mount(tmp_path, source, mount):
+    write_bhf(*source, tmp_path / "input" / mount)
+    assert find_bhf(tmp_path / "input") == tmp_path / "input" / mount
+    assert len(read_bhf(tmp_path / "input")[0]) == 7
+
+
+def test_a_missing_folder_is_one_sentence_that_says_what_to_do(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No folder .*nowhere.*data/README\.md"):
+        find_bhf(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"No BHF challenge files within 4 levels .*train_final\.csv"):
+        find_bhf(tmp_path)
+
+
+def test_the_search_is_bounded_and_names_a_csv_without_images(tmp_path):
+    touch(tmp_path / "train_final.csv", b"ID\n")
+    with pytest.raises(FileNotFoundError, match=r"has train_final\.csv but no train_<k>"):
+        find_bhf(tmp_path)
+    deep = tmp_path / "a/b/c/d/e/f"
+    touch(deep / "train_final.csv")
+    touch(deep / "test_1/test_000001.png")
+    with pytest.raises(FileNotFoundError):
+        find_bhf(tmp_path / "a")
+    assert find_bhf(deep.parent) == deep
+
+
+def test_of_two_folders_the_first_is_used_and_said(tmp_path):
+    for name in ("b", "a"):
+        touch(tmp_path / name / "train_final.csv")
+        touch(tmp_path / name / "test_1/test_000001.png")
+    with pytest.warns(UserWarning, match="Several BHF folders"):
+        assert find_bhf(tmp_path) == tmp_path / "a"
+
+
+def test_what_is_written_is_read_back_with_its_labels(source, bhf):
+    train, test = read_bhf(bhf)
+    id_map = pd.read_csv(bhf / "id_map.csv", dtype=str, keep_default_na=False)
+    name = id_map[id_map["split"] == "train"].set_index("ID")["image_id"]
+    truth = source[0].set_index("image_id")
+    assert train["image_id"].tolist() == [str(i) for i in range(1, 8)]
+    for _, row in train.iterrows():
+        assert row[list(FINDINGS)].tolist() == truth.loc[name[row["image_id"]], list(FINDINGS)].tolist()
+    assert test["image_id"].tolist() == ["1", "2", "3", "4"]
+    assert test[list(FINDINGS)].isna().all(axis=None)
+
+
+def test_frames_are_manifests_and_ungrouped(bhf):
+    for table in read_bhf(bhf):
+        assert check_manifest(table).equals(table)
+        assert not is_grouped(table)
+        assert len(set(clusters(table))) == len(table)
+        assert set(table["image_source"]) == {"bhf"}
+        assert table["fold"].isna().all()
+        assert all(path.startswith("/") for path in table["path"])
+
+
+def test_train_and_test_share_numbers_but_not_records(bhf):
+    train, test = read_bhf(bhf)
+    assert set(train["image_id"]) & set(test["image_id"])
+    assert not set(train["record_id"]) & set(test["record_id"])
+
+
+def test_undamaged_images_keep_every_pixel_and_damaged_ones_do_not_decode(source, bhf):
+    id_map = pd.read_csv(bhf / "id_map.csv", keep_default_na=False)
+    original = pd.concat(source).set_index("image_id")["path"]
+    for _, row in id_map.iterrows():
+        image = cv2.imread(str(bhf / row["path"]))
+        assert (image is None) == (row["damage"] != "")
+        if image is not None:
+            assert np.array_equal(image, cv2.imread(original[row["image_id"]]))
+    assert sorted(id_map["damage"]) == [""] * 8 + ["bad_checksum", "truncated", "truncated"]
+    assert id_map.loc[id_map["damage"] == "truncated", "split"].tolist() == ["train", "test"]
+
+
+def test_nothing_is_damaged_on_request(tmp_path, source):
+    id_map = write_bhf(*source, tmp_path / "whole", damaged=False)
+    assert all(cv2.imread(str(tmp_path / "whole" / path)) is not None for path in id_map["path"])
+
+
+def test_the_same_set_gives_the_same_bytes_in_any_row_order_and_with_threads(tmp_path, source):
+    write_bhf(*source, tmp_path / "a")
+    write_bhf(source[0].sample(frac=1, random_state=1), source[1][::-1], tmp_path / "b", workers=3)
+    files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file())
+    assert len(files) == 13
+    assert all((tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files)
+
+
+def test_jpeg_sources_become_png(tmp_path):
+    train, test = rendered(tmp_path / "t", 3, 5, ".jpg"), rendered(tmp_path / "u", 2, 6, ".jpg")
+    id_map = write_bhf(train, test, tmp_path / "bhf", damaged=False)
+    first = tmp_path / "bhf" / id_map["path"][0]
+    assert first.read_bytes().startswith(b"\x89PNG")
+    assert np.array_equal(cv2.imread(str(first)), cv2.imread(train["path"][0]))
+
+
+def test_writing_refuses_what_it_cannot_do_honestly(tmp_path, source, bhf):
+    train, test = source
+    with pytest.raises(ValueError, match="already holds 1 other image"):
+        write_bhf(train, test[:-1], bhf)
+    with pytest.raises(ValueError, match=r"1 training image\(s\) lack a label, e\.g\. sim-10002-photo"):
+        write_bhf(train.assign(AF=train["AF"].mask(train.index == 2)), test, tmp_path / "new")
+    touch(tmp_path / "text.jpg", b"no picture")
+    with pytest.raises(ValueError, match=r"text\.jpg cannot be decoded"):
+        write_bhf(train, test.assign(path=str(tmp_path / "text.jpg")), tmp_path / "new")
+
+
+def test_a_label_without_a_file_is_kept_and_a_file_without_a_label_is_left_out(bhf, recwarn):
+    folder = bhf / "train_1/train_encoded_relabelled"
+    (folder / "train_000002.png").unlink()
+    touch(folder / "train_000999.png")
+    touch(folder / "holiday.png")
+    train, _ = read_bhf(bhf)
+    said = " ".join(str(w.message) for w in recwarn)
+    assert "1 labelled training ID(s) without an image, kept as unreadable: 2." in said
+    assert "1 training image(s) without a label, left out: 999." in said
+    assert "holiday.png" in said
+    assert len(train) == 7
+    assert train.set_index("image_id").loc["2", "path"] == ""
+
+
+def test_nested_folders_jpeg_names_and_bare_numbers_are_images(bhf):
+    moved = bhf / "train_1/train_encoded_relabelled/train_000001.png"
+    target = bhf / "train_3/a/b/1.JPG"
+    target.parent.mkdir(parents=True)
+    moved.rename(target)
+    touch(bhf / "train_3/._train_000001.png")
+    train, _ = read_bhf(bhf)
+    assert train["path"][0] == str(target)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("ID,STTC", "ID,ST", r"missing column\(s\) STTC"),
+        ("\n2,", "\n1,", r"1 ID\(s\) occur more than once: 1"),
+        ("\n2,", "\n000001,", r"1 ID\(s\) occur more than once: 1"),
+        ("\n2,", "\nx2,", r"ID 'x2' in line 3 is not an integer"),
+        ("\n2,", "\n²,", r"ID '²' in line 3 is not an integer"),
+        ("\n2,", "\n2,7", r"STTC is 7\d in data row 2; use 0, 1 or empty"),
+    ],
+)
+def test_a_broken_label_file_is_refused_by_line(bhf, before, after, message):
+    path = bhf / "train_final.csv"
+    path.write_text(path.read_text().replace(before, after, 1))
+    with pytest.raises(ValueError, match=message):
+        read_bhf(bhf)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b'ID,"STTC\n1'])
+def test_a_label_file_that_is_no_csv_is_refused_with_its_name(bhf, content):
+    (bhf / "train_final.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=r"train_final\.csv"):
+        read_bhf(bhf)
+
+
+def test_two_files_of_one_id_are_refused(bhf):
+    touch(bhf / "train_2/train_1.jpg")
+    with pytest.raises(ValueError, match=r"Two train images have ID 1: .*train_000001\.png and .*train_1\.jpg"):
+        read_bhf(bhf)
+
+
+def test_the_sample_submission_adds_ids_without_a_file(bhf):
+    assert find_sample(bhf) is None
+    assert read_sample_ids(bhf) is None
+    (bhf / "sample_submission.csv").write_text("AF,ID\n0,test_000009.png\n0,test_000002.png\n")
+    assert read_sample_ids(bhf) == ["test_000009.png", "test_000002.png"]
+    assert read_ids(bhf / "train_final.csv") == [str(i) for i in range(1, 8)]
+    with pytest.warns(UserWarning, match="sample submission without an image, kept as unreadable: 9"):
+        _, test = read_bhf(bhf)
+    assert test["image_id"].tolist() == ["1", "2", "3", "4", "9"]
+    assert test["path"].iloc[-1] == ""
+
+
+def test_the_check_counts_and_lists(bhf, source):
+    (bhf / "train_2/train_encoded_relabelled/train_000007.png").unlink()
+    summary = check_bhf(bhf)
+    assert (summary["n_train"], summary["n_test"]) == (7, 4)
+    assert summary["missing_train"] == 1
+    assert summary["examples"] == {"missing_train": ["7"]}
+    assert summary["sample"] is None
+    assert summary["prevalence"]["MI"] == pytest.approx(source[0]["MI"].mean(), abs=1e-4)
+
+
+@pytest.mark.parametrize("text", ["5", 5, "005", "test_000005.png", "train_5", "5.0", " 5 ", "5.JPG"])
+def test_ids_are_recognised_in_every_spelling(text):
+    assert plain_id(text) == "5"
+
+
+@pytest.mark.parametrize("text", ["sim-000005-photo", "5-photo", "", "5.5", "-5", "٥"])
+def test_other_ids_stay_as_they_are(text):
+    assert plain_id(text) == text
+
+
+def labelled(n, seed=0, per_patient=0):
+    table = pd.DataFrame({c: [np.nan] * n for c in MANIFEST_COLUMNS}, dtype=object)
+    table["image_id"] = [str(i) for i in range(n)]
+    rates = [0.242, 0.123, 0.254, 0.209, 0.069]  # the challenge's prevalence
+    table[list(FINDINGS)] = (np.random.default_rng(seed).random((n, 5)) < rates).astype(float)
+    if per_patient:
+        table["patient_id"] = [f"p{i // per_patient}" for i in range(n)]
+    return check_manifest(table)
+
+
+def test_the_split_has_the_asked_shares_and_balanced_findings():
+    table = split_bhf(labelled(2000), seed=3, val=0.1, test=0.2)
+    share = table["fold"].value_counts(normalize=True)
+    assert share[9] == pytest.approx(0.1, abs=0.01)
+    assert share[10] == pytest.approx(0.2, abs=0.01)
+    assert set(table["fold"]) == set(range(1, 11))
+    rate = table.groupby("fold")[list(FINDINGS)].mean()
+    assert (rate - table[list(FINDINGS)].mean()).abs().to_numpy().max() < 0.01
+
+
+def test_the_split_depends_on_rows_and_seed_but_not_on_their_order():
+    table = labelled(300)
+    a = split_bhf(table, seed=3).set_index("image_id")["fold"]
+    b = split_bhf(table.sample(frac=1, random_state=5), seed=3).set_index("image_id")["fold"]
+    assert a.equals(b[a.index])
+    assert not a.equals(split_bhf(table, seed=4).set_index("image_id")["fold"])
+
+
+def test_the_split_keeps_a_known_patient_in_one_fold():
+    table = split_bhf(labelled(400, per_patient=4), seed=1)
+    assert (table.groupby("patient_id")["fold"].nunique() == 1).all()
+
+
+@pytest.mark.parametrize(("n", "shares"), [(0, {}), (2, {}), (50, {"val": 0}), (50, {"val": 0.5, "test": 0.5})])
+def test_an_impossible_split_is_refused(n, shares):
+    with pytest.raises(ValueError, match="split_bhf"):
+        split_bhf(labelled(n), seed=0, **shares)

@@ -1,0 +1,169 @@
+"""Writing a submission: sample order and IDs, prevalence for the unreadable, the note beside it, the round trip."""
+
+import hashlib
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from ecgutils.challenge import (
+    fill_unreadable,
+    submission,
+    submission_name,
+    submissions_dir,
+    validate_submission,
+    write_submission,
+)
+from ecgutils.findings import FINDINGS
+
+PREVALENCE = {"STTC": 0.242, "HYP": 0.123, "MI": 0.254, "CD": 0.209, "AF": 0.069}
+
+
+def predictions(n, seed=0, unreadable=()):
+    values = np.random.default_rng(seed).random((n, 5))
+    values[list(unreadable)] = np.nan
+    table = pd.DataFrame(values, columns=list(FINDINGS))
+    table.insert(0, "ID", [str(i + 1) for i in range(n)])
+    return table
+
+
+def test_an_unreadable_row_gets_the_training_prevalence_and_is_named(tmp_path):
+    filled = write_submission(predictions(4, unreadable=[2]), tmp_path / "s.csv", PREVALENCE)
+    written = pd.read_csv(tmp_path / "s.csv", dtype={"ID": str})
+    assert filled == ["3"]
+    assert written.columns.tolist() == ["ID", *FINDINGS]
+    assert written.loc[2, list(FINDINGS)].to_dict() == PREVALENCE
+    assert validate_submission(tmp_path / "s.csv", ["1", "2", "3", "4"]) == []
+
+
+def test_one_missing_value_fills_that_value_only(tmp_path):
+    table = predictions(2)
+    table.loc[1, "AF"] = np.nan
+    assert write_submission(table, tmp_path / "s.csv", PREVALENCE) == ["2"]
+    written = pd.read_csv(tmp_path / "s.csv")
+    assert written.loc[1, "AF"] == PREVALENCE["AF"]
+    assert written.loc[1, "MI"] == pytest.approx(table.loc[1, "MI"], abs=1e-8)
+    assert json.loads((tmp_path / "s.json").read_text())["filled_with_training_prevalence"] == {"2": ["AF"]}
+
+
+def test_the_note_says_what_made_the_file(tmp_path):
+    write_submission(predictions(3), tmp_path / "s.csv", PREVALENCE, provenance={"profile": "demo", "models": ["a"]})
+    note = json.loads((tmp_path / "s.json").read_text())
+    assert note["provenance"] == {"profile": "demo", "models": ["a"]}
+    assert note["sha256"] == hashlib.sha256((tmp_path / "s.csv").read_bytes()).hexdigest()
+    assert note["rows"] == 3
+    assert note["training_prevalence"] == PREVALENCE
+
+
+def test_the_sample_gives_columns_ids_and_order(tmp_path):
+    sample = tmp_path / "sample_submission.csv"
+    sample.write_text("ID,AF,CD,MI,HYP,STTC\ntest_000003.png,0,0,0,0,0\ntest_000001.png,0,0,0,0,0\n")
+    with pytest.warns(UserWarning, match=r"1 predicted ID\(s\) not asked for: 2"):
+        write_submission(predictions(3), tmp_path / "s.csv", PREVALENCE, sample=sample)
+    written = pd.read_csv(tmp_path / "s.csv")
+    assert written.columns.tolist() == ["ID", "AF", "CD", "MI", "HYP", "STTC"]
+    assert written["ID"].tolist() == ["test_000003.png", "test_000001.png"]
+    assert written["MI"].tolist() == pytest.approx(predictions(3)["MI"][[2, 0]].tolist(), abs=1e-8)
+    assert json.loads((tmp_path / "s.json").read_text())["left_out"] == ["2"]
+    assert validate_submission(tmp_path / "s.csv", ["test_000003.png", "test_000001.png"]) == []
+
+
+def test_ids_of_a_frame_or_list_are_kept_as_written(tmp_path):
+    write_submission(predictions(3), tmp_path / "s.csv", PREVALENCE, ids=["003", "001", "2"])
+    assert (tmp_path / "s.csv").read_text().splitlines()[1].startswith("003,")
+    sample = pd.DataFrame({"ID": [2, 1, 3]} | dict.fromkeys(FINDINGS, 0.5))
+    write_submission(predictions(3), tmp_path / "t.csv", PREVALENCE, sample=sample)
+    assert pd.read_csv(tmp_path / "t.csv")["ID"].tolist() == [2, 1, 3]
+    write_submission(predictions(3), tmp_path / "u.csv", PREVALENCE, sample=["2", "1", "3"])
+    assert (tmp_path / "u.csv").read_bytes() == (tmp_path / "t.csv").read_bytes()
+
+
+def test_shuffled_predictions_give_the_same_bytes(tmp_path):
+    table = predictions(15, unreadable=[4])
+    for name, frame in (("a", table), ("b", table.sample(frac=1, random_state=3))):
+        write_submission(frame, tmp_path / f"{name}.csv", PREVALENCE)
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    assert pd.read_csv(tmp_path / "a.csv")["ID"].tolist() == list(range(1, 16))
+
+
+def test_kaggle_gets_its_copy(tmp_path, monkeypatch):
+    (tmp_path / "working").mkdir()
+    monkeypatch.setattr(submission, "KAGGLE_WORKING", tmp_path / "working")
+    write_submission(predictions(2), tmp_path / "s.csv", PREVALENCE)
+    assert (tmp_path / "working/submission.csv").read_bytes() == (tmp_path / "s.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (lambda t: t.assign(AF=1.5), {}, "AF of ID 1 is .*1.5"),
+        (lambda t: t.assign(AF=-0.1), {}, "not a probability"),
+        (lambda t: t, {"ids": ["1", "9"]}, r"1 ID\(s\) to be submitted have no prediction: 9"),
+        (lambda t: t[:1], {"ids": ["1", "1"]}, "would not be valid: Line 3: ID 1 is a duplicate"),
+        (lambda t: t.assign(ID=["1", "001", "2"]), {}, "ID 1 is predicted twice"),
+        (lambda t: t, {"sample": pd.DataFrame({"ID": [1], "AF": [0]})}, "sample has columns ID, AF"),
+        (lambda t: t, {"sample": pd.DataFrame(), "ids": []}, "not both"),
+        (lambda t: t, {"sample": "nowhere.csv"}, "No CSV at nowhere.csv"),
+        (lambda t: t.drop(columns="ID"), {}, r"missing column\(s\) ID"),
+    ],
+)
+def test_bad_input_is_refused_and_nothing_is_written(tmp_path, change, options, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        write_submission(change(predictions(3)), tmp_path / "s.csv", PREVALENCE, **options)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("prevalence", [{}, PREVALENCE | {"AF": 6.9}, PREVALENCE | {"AF": float("nan")}])
+def test_a_bad_prevalence_is_refused(tmp_path, prevalence):
+    with pytest.raises(ValueError, match="prevalence"):
+        write_submission(predictions(2), tmp_path / "s.csv", prevalence)
+
+
+def test_only_the_missing_values_are_filled():
+    table = predictions(3, unreadable=[1]).assign(quality=[1.0, np.nan, 0.5])
+    filled = fill_unreadable(table, PREVALENCE)
+    assert filled.loc[1, list(FINDINGS)].to_dict() == PREVALENCE
+    assert filled.drop(index=1).equals(table.drop(index=1))
+    assert np.isnan(filled.loc[1, "quality"])
+    assert table.loc[1, "AF"] != table.loc[1, "AF"]
+
+
+def test_submissions_follow_the_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("ECG_RUNS", str(tmp_path))
+    assert submissions_dir() == tmp_path / "submissions"
+    monkeypatch.delenv("ECG_RUNS")
+    assert submissions_dir().name == "submissions"
+
+
+def test_a_series_serves_as_prevalence(tmp_path):
+    assert write_submission(predictions(2, unreadable=[0]), tmp_path / "s.csv", pd.Series(PREVALENCE)) == ["1"]
+
+
+def test_the_name_follows_the_content_and_is_safe(tmp_path):
+    table = predictions(5)
+    name = submission_name("demo", ["two stage/0", "baseline"], table)
+    assert name.startswith("submission_demo_two-stage-0+baseline_")
+    assert name == submission_name("demo", ["two stage/0", "baseline"], table[::-1])
+    assert name != submission_name("demo", ["two stage/0", "baseline"], table.assign(AF=0.5))
+    assert "12-models" in submission_name("full", ["m"] * 12, table)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    values=arrays(float, (6, 5), elements=st.one_of(st.floats(0, 1), st.just(float("nan")))),
+    order=st.permutations(range(6)),
+)
+def test_round_trip_of_anything_is_valid_and_keeps_the_values(tmp_path_factory, values, order):
+    path = tmp_path_factory.mktemp("s") / "s.csv"
+    table = pd.DataFrame(values, columns=list(FINDINGS))
+    table.insert(0, "ID", [f"test_{i:06d}.png" for i in range(6)])
+    filled = write_submission(table.iloc[order], path, PREVALENCE)
+    assert validate_submission(path, range(6)) == []
+    back = pd.read_csv(path).set_index("ID")[list(FINDINGS)].to_numpy()
+    expected = np.where(np.isnan(values), [PREVALENCE[f] for f in FINDINGS], values)
+    assert np.allclose(back, expected, rtol=1e-8, atol=0)
+    assert filled == [str(i) for i in range(6) if np.isnan(values[i]).any()]
