@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--bhf", help="folder in the BHF challenge layout; then it is the target instead of our renders")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change any other profile key")
     run.add_argument("--only", action="append", default=[], metavar="NN", help="only this notebook; may be repeated")
+    run.add_argument("--publish", action="store_true", help="then copy the executed notebooks, stripped, to notebooks/")
     run.add_argument("--resume", action="store_true", help="skip what finished, go on where a training was interrupted")
 
     predict = command("predict", _predict, "probabilities of the five findings for photos of printed ECGs")
@@ -84,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(args: argparse.Namespace) -> int:
     from ecgutils.profiles import load_profile
-    from ecgutils.run import run_notebooks
+    from ecgutils.run import publish_notebooks, run_notebooks
 
     changes: dict[str, str] = {}
     for item in args.set:
@@ -101,6 +102,8 @@ def _run(args: argparse.Namespace) -> int:
         if folder and not Path(folder).is_dir():
             raise FileNotFoundError(f"{key} folder {folder} does not exist; see data/README.md for where data goes.")
     run_dir = run_notebooks(profile, changes, args.only, args.resume)
+    if args.publish:
+        publish_notebooks(run_dir)
     print(f"notebooks:  {run_dir / 'notebooks'}\nfigures:    {run_dir / 'figures'}")
     note = run_dir / "submission.txt"
     if note.is_file():
@@ -110,12 +113,18 @@ def _run(args: argparse.Namespace) -> int:
 
 def _predict(args: argparse.Namespace) -> int:
     from ecgutils.learn import load_model, predict
+    from ecgutils.learn.checkpoint import read_params
 
-    models = [load_model(name) for name in args.model or ["default"]]
+    names = args.model or ["default"]
+    models = [load_model(name) for name in names]
     table = predict(models, args.photos)
     shown = table.round(dict.fromkeys((*FINDINGS, "quality"), 3))
     print(shown.to_string(index=False))
-    print(f"{models[0].domain_note} Research software, not a medical device; no finding is not a normal ECG.")
+    origins = {
+        read_params(name)[1].get("run", {}).get("trained_on", "data that its card does not name") for name in names
+    }
+    print(f"Learned from {' and '.join(sorted(origins))}; probabilities are not calibrated for any hospital.")
+    print("Research software, not a medical device. No finding is not a normal ECG.")
     if args.out:
         from ecgutils.files import write_bytes
 
@@ -125,7 +134,7 @@ def _predict(args: argparse.Namespace) -> int:
         from ecgutils.plots import plot_reading
         from ecgutils.preprocess import Preprocessor
 
-        preprocess = Preprocessor(models[0].preprocess)
+        preprocess = Preprocessor(models[0].settings)
         for photo, (_, row) in zip(args.photos, table.iterrows(), strict=True):
             with atomic_path(args.overlay / f"{photo.stem}.png") as temporary:
                 plot_reading(photo, preprocess(photo), row).savefig(temporary)

@@ -30,7 +30,7 @@ class Profile:
     val_folds: tuple[int, ...] = (9,)
     test_folds: tuple[int, ...] = (10,)
     # --- images ----------------------------------------------------------------------------------
-    scan_sources: tuple[str, ...] = ("vector", "office", "fax")
+    scan_sources: tuple[str, ...] = ("vector", "office", "fax", "thermal")
     scan_size: tuple[int, int] = (1100, 850)  # (W, H) px
     photo_size: tuple[int, int] = (1280, 704)
     bhf: str = ""  # a folder in the BHF challenge layout; "" = the rendered photos are the target
@@ -75,9 +75,9 @@ class Profile:
         return self.workers or os.cpu_count() or 1
 
     @property
-    def baseline_views(self) -> int:
-        """Views of the single-source baseline: as many gradient steps as both stages together."""
-        return self.stage1_views + self.stage2_views
+    def imagenet(self) -> bool | str:
+        """`pretrained` as `build_model` takes it: False = from scratch, True = from the hub, or a local file."""
+        return {"": False, "hub": True}.get(self.pretrained, self.pretrained)
 
     @property
     def run_dir(self) -> Path:

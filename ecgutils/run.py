@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ecgutils.files import settings_key, write_json
+from ecgutils.files import settings_key, write_bytes, write_json
 from ecgutils.profiles import Profile, repository_root
 
 
@@ -40,7 +40,8 @@ def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], re
     skipping = resume
     for path in chosen:
         mark = out / f".{path.stem}.done.json"
-        key = settings_key({"profile": profile.to_dict(), "notebook": path.read_text()})
+        cells = [cell["source"] for cell in json.loads(path.read_text())["cells"]]
+        key = settings_key({"profile": profile.to_dict(), "cells": cells})
         skipping = skipping and _finished_key(mark) == key
         if skipping:
             print(f"{path.name}: finished before, skipped", flush=True)
@@ -53,6 +54,34 @@ def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], re
         write_json(mark, {"key": key, "seconds": round(seconds, 1)})
         print(f"{path.name}: {seconds:.0f} s", flush=True)
     return profile.run_dir
+
+
+def publish_notebooks(run_dir: Path) -> list[Path]:
+    """Copy a run's executed notebooks over those in `notebooks/`, with what differs between machines left out.
+
+    Left out: execution counts and times, the parameters a run injected, papermill's and the kernel's metadata, and
+    stderr (progress bars). Raises FileNotFoundError when the run has not executed all of them.
+    """
+    published = []
+    for path in find_notebooks():
+        executed = run_dir / "notebooks" / path.name
+        if _finished_key(executed.with_name(f".{path.stem}.done.json")) is None:
+            raise FileNotFoundError(f"{executed} is missing or unfinished: run all notebooks of this profile first.")
+        notebook = json.loads(executed.read_text())
+        kept = [cell for cell in notebook["cells"] if "injected-parameters" not in cell["metadata"].get("tags", [])]
+        for cell in kept:
+            tags = cell["metadata"].get("tags")
+            cell["metadata"] = {"tags": tags} if tags else {}
+            if cell["cell_type"] == "code":
+                cell["execution_count"] = None
+                cell["outputs"] = [output for output in cell["outputs"] if output.get("name") != "stderr"]
+                for output in cell["outputs"]:
+                    output.update({"execution_count": None} if "execution_count" in output else {})
+        metadata = {"kernelspec": notebook["metadata"]["kernelspec"], "language_info": {"name": "python"}}
+        text = json.dumps({**notebook, "cells": kept, "metadata": metadata}, indent=1, ensure_ascii=False)
+        write_bytes(path, (text + "\n").encode())
+        published.append(path)
+    return published
 
 
 def _execute(path: Path, out: Path, parameters: dict[str, Any]) -> None:

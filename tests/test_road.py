@@ -48,7 +48,7 @@ def test_submission_has_every_test_id_once_and_validates(smoke_run):
 
 def test_arms_saw_the_same_number_of_views(smoke_run):
     views = {
-        arm: json.loads((smoke_run / "checkpoints" / arm / "params.json").read_text())["views_seen"]
+        arm: json.loads((smoke_run / "checkpoints" / arm / "params.json").read_text())["views"]
         for arm in ("stage1", "two_stage", "single_source")
     }
     assert views["stage1"] + views["two_stage"] == views["single_source"]
@@ -113,7 +113,7 @@ def test_a_folder_in_the_bhf_layout_goes_through(smoke_run, command, tmp_path):
     numbers = [int(path.stem.split("_")[-1]) for path in folder.glob("test_*/**/*.png")]
     assert sorted(table["ID"].astype(int)) == sorted(numbers)
     made = json.loads(Path((run / "submission.txt").read_text().strip()).with_suffix(".json").read_text())
-    assert len(made["filled"]) >= 1  # the damaged test image is named, not lost
+    assert len(made["filled_with_training_prevalence"]) >= 1  # the damaged test image is named, not lost
 
 
 def test_full_profile_takes_two_steps_on_stand_in_folders(smoke_run, command, tmp_path):
@@ -125,5 +125,5 @@ def test_full_profile_takes_two_steps_on_stand_in_folders(smoke_run, command, tm
     small = ("--set", "max_steps=2", "--set", "batch_size=2", "--set", "bootstrap_rounds=20")
     command("run", "--profile", "full", "--data", str(ptbxl), "--bhf", str(bhf), *small, runs=tmp_path)
     params = json.loads((tmp_path / "full" / "checkpoints" / "two_stage" / "params.json").read_text())
-    assert params["views_seen"] == 4
+    assert params["views"] == 4
     assert len(submission_of(tmp_path / "full")) > 0

@@ -33,12 +33,12 @@ def plot_class_balance(tables: Mapping[str, pd.DataFrame]) -> Figure:
 def plot_history(histories: Mapping[str, pd.DataFrame]) -> Figure:
     """Training loss and validation macro-AUROC against images seen, one line per training.
 
-    Each history has the columns `views`, `train_loss`, `val_macro_auroc`.
+    Each history has the columns `views`, `loss`, `val_macro_auroc`.
     """
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     loss_ax, auroc_ax = figure.subplots(1, 2)
     for (name, history), color in zip(histories.items(), _COLORS, strict=False):
-        loss_ax.plot(history["views"], history["train_loss"], marker=".", color=color, label=name)
+        loss_ax.plot(history["views"], history["loss"], marker=".", color=color, label=name)
         auroc_ax.plot(history["views"], history["val_macro_auroc"], marker=".", color=color, label=name)
     loss_ax.set(xlabel="images seen", ylabel="training loss")
     auroc_ax.set(xlabel="images seen", ylabel="validation macro-AUROC")

@@ -1,0 +1,81 @@
+"""Where each lead goes on the paper, in millimetres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ecgutils.findings import LEADS
+
+if TYPE_CHECKING:
+    from ecgutils.synth.style import PageStyle
+
+_COLUMNS_OF_3 = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
+_COLUMNS_OF_6 = (LEADS[:6], LEADS[6:])
+# name -> (columns of leads, full-width rhythm strips below them)
+LAYOUTS: dict[str, tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]] = {
+    "3x4": (_COLUMNS_OF_3, ()),
+    "3x4+1": (_COLUMNS_OF_3, ("II",)),
+    "3x4+3": (_COLUMNS_OF_3, ("V1", "II", "V5")),
+    "6x2": (_COLUMNS_OF_6, ()),
+    "6x2+1": (_COLUMNS_OF_6, ("II",)),
+    "12x1": ((LEADS,), ()),
+}
+PRINTED_S = 10.0  # a standard printout shows ten seconds
+CALIBRATION_MM = 8.0  # room for the calibration pulse, whose top is 5 mm wide
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One piece of trace: seconds `start_s`..`stop_s` of lead `lead`, from x `left_mm`, zero at y `zero_mm`."""
+
+    name: str
+    lead: int
+    start_s: float
+    stop_s: float
+    left_mm: float
+    zero_mm: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All strips of a page, the rows' (y of zero, x of the calibration pulse or None), and where the columns begin."""
+
+    strips: tuple[Strip, ...]
+    rows_mm: tuple[tuple[float, float | None], ...]
+    columns_mm: tuple[float, ...]
+    row_pitch_mm: float
+    right_mm: float
+
+
+def plan_page(style: PageStyle, duration_s: float) -> Plan:
+    """Lay `duration_s` seconds (at most ten, less where the paper is too narrow) out on the page of `style`."""
+    columns, rhythm = LAYOUTS[style.layout]
+    calibration_mm = 0.0 if style.calibration == "none" else CALIBRATION_MM
+    room_mm = style.width_mm - 2 * style.side_mm - calibration_mm
+    shown_s = min(duration_s, PRINTED_S, room_mm / style.speed)
+    left = (style.width_mm - shown_s * style.speed - calibration_mm) / 2
+    left += calibration_mm if style.calibration == "left" else 0.0
+    right = left + shown_s * style.speed
+    top = style.top_mm + style.header_mm
+    n_rows = len(columns[0]) + len(rhythm)
+    pitch = (style.height_mm - style.top_mm - style.footer_mm - top) / n_rows
+    zeros = [top + (row + 0.55) * pitch for row in range(n_rows)]
+
+    column_s = shown_s / len(columns)
+    strips = []
+    for c, leads in enumerate(columns):
+        start = c * column_s if style.sequential else 0.0
+        for row, name in enumerate(leads):
+            x = left + c * column_s * style.speed
+            strips.append(Strip(name, LEADS.index(name), start, start + column_s, x, zeros[row]))
+    for row, name in enumerate(rhythm, start=len(columns[0])):
+        strips.append(Strip(f"{name}_rhythm", LEADS.index(name), 0.0, shown_s, left, zeros[row]))
+    pulse = {"left": left - CALIBRATION_MM + 0.5, "right": right + 1.0, "none": None}[style.calibration]
+    return Plan(
+        strips=tuple(strips),
+        rows_mm=tuple((zero, pulse) for zero in zeros),
+        columns_mm=tuple(left + c * column_s * style.speed for c in range(len(columns))),
+        row_pitch_mm=pitch,
+        right_mm=right,
+    )

@@ -1,0 +1,132 @@
+"""Generating image sets: reproducible, resumable, joined to their records."""
+
+import itertools
+import os
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from ecgutils.files import content_hash
+from ecgutils.manifest import CORNER_COLUMNS, read_manifest
+from ecgutils.synth import SOURCES, generate_images, render_photo
+from ecgutils.tests.test_synth_page import make_record
+
+SIZE = (400, 220)
+
+
+def toy_records(n=2):
+    return [make_record(record_id=str(i), patient_id=f"p{i}", fold=i + 1, source="toy") for i in range(n)]
+
+
+def hashes(folder):
+    return {p.relative_to(folder).as_posix(): content_hash(p) for p in sorted(folder.rglob("*.jpg"))}
+
+
+def test_the_manifest_tells_what_is_on_disk(tmp_path):
+    table = generate_images(toy_records(), tmp_path, SOURCES, seed=1, size=SIZE)
+    read = read_manifest(tmp_path / "manifest.csv")
+    assert len(read) == 2 * len(SOURCES) == len(hashes(tmp_path))
+    assert list(read["image_id"]) == [f"{i}-{s}" for i, s in itertools.product("01", SOURCES)]
+    assert (table["path"] == table["image_source"] + "/" + table["image_id"] + ".jpg").all()
+    assert read["MI"].eq(1).all()
+    assert read["AF"].eq(0).all()
+    assert read["patient_id"].tolist() == ["p0"] * len(SOURCES) + ["p1"] * len(SOURCES)
+    assert read[list(CORNER_COLUMNS)].notna().all(axis=None)
+    assert set(read["rotation"]) <= {0, 90, 180, 270}
+
+
+def test_same_seed_same_bytes_whatever_the_workers(tmp_path):
+    generate_images(toy_records(3), tmp_path / "one", ("fax", "photo"), seed=5, size=SIZE, workers=1)
+    generate_images(iter(toy_records(3)), tmp_path / "two", ("fax", "photo"), seed=5, size=SIZE, workers=2)
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "two")
+    assert content_hash(tmp_path / "one/manifest.csv") == content_hash(tmp_path / "two/manifest.csv")
+
+
+def test_another_source_changes_no_image_and_another_seed_all(tmp_path):
+    generate_images(toy_records(), tmp_path / "a", ("photo",), seed=5, size=SIZE)
+    generate_images(toy_records(), tmp_path / "b", ("vector", "photo"), seed=5, size=SIZE)
+    generate_images(toy_records(), tmp_path / "c", ("photo",), seed=6, size=SIZE)
+    a, b, c = (hashes(tmp_path / name) for name in "abc")
+    assert a.items() <= b.items()
+    assert not set(a.values()) & set(c.values())
+
+
+def test_a_second_call_draws_only_what_is_missing_or_torn(tmp_path):
+    def mtimes():
+        return {p.name: os.stat(p).st_mtime_ns for p in tmp_path.rglob("*.jpg")}
+
+    generate_images(toy_records(), tmp_path, ("office", "photo"), seed=2, size=SIZE)
+    before, times, manifest = hashes(tmp_path), mtimes(), (tmp_path / "manifest.csv").read_bytes()
+    torn = tmp_path / "photo/1-photo.jpg"
+    torn.write_bytes(torn.read_bytes()[:500])
+    (tmp_path / "office/0-office.jpg").unlink()
+    with open(tmp_path / "manifest.csv.progress.jsonl", "a") as log:
+        log.write('{"key": "half a li')
+    generate_images(toy_records(), tmp_path, ("office", "photo"), seed=2, size=SIZE)
+    assert hashes(tmp_path) == before
+    assert (tmp_path / "manifest.csv").read_bytes() == manifest
+    changed = {name for name, time in mtimes().items() if times[name] != time}
+    assert changed == {"1-photo.jpg", "0-office.jpg"}
+    times = mtimes()
+    generate_images(toy_records(), tmp_path, ("office", "photo"), seed=2, size=SIZE)
+    assert mtimes() == times
+
+
+def test_a_changed_record_or_size_is_drawn_again_and_labels_follow_the_record(tmp_path):
+    generate_images(toy_records(), tmp_path, ("vector",), size=SIZE)
+    before = hashes(tmp_path)
+    records = toy_records()
+    records[0] = make_record(records[0].signal_mv * 2, record_id="0", fold=9)
+    table = generate_images(records, tmp_path, ("vector",), size=SIZE)
+    after = hashes(tmp_path)
+    assert [before[k] == after[k] for k in before] == [False, True]
+    assert table["fold"].tolist() == [9, 2]
+    generate_images(records, tmp_path, ("vector",), size=(500, 300))
+    assert not set(after.values()) & set(hashes(tmp_path).values())
+
+
+def test_each_source_can_have_its_size_and_png_is_lossless(tmp_path):
+    sizes = {"vector": (300, 200), "photo": SIZE}
+    table = generate_images(toy_records(1), tmp_path, ("vector", "photo"), seed=3, size=sizes, image_format="png")
+    assert sorted(table.loc[1, ["width", "height"]]) == sorted(SIZE)
+    assert table.loc[0, ["width", "height"]].tolist() == [300, 200]
+    written = cv2.imread(str(tmp_path / table.loc[1, "path"]))[..., ::-1]
+    rng = np.random.default_rng([3, 2, SOURCES.index("photo")])
+    assert np.array_equal(written, render_photo(toy_records(1)[0], rng, size=SIZE).image)
+
+
+def test_odd_record_ids_become_safe_file_names(tmp_path):
+    table = generate_images([make_record(record_id="a/b: é")], tmp_path, ("vector",), size=SIZE)
+    assert table.loc[0, "image_id"] == "a_b___-vector"
+    assert table.loc[0, "record_id"] == "a/b: é"
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "word"),
+    [
+        ({"records": []}, "no records"),
+        ({"records": [make_record(), make_record()]}, "repeated"),
+        ({"sources": ("vector", "vector")}, "sources"),
+        ({"sources": ("oil",)}, "sources"),
+        ({"sources": "vector"}, "sources"),
+        ({"sources": ()}, "sources"),
+        ({"image_format": "gif"}, "image_format"),
+        ({"size": (10, 10)}, "size"),
+        ({"size": {"oil": (300, 300)}}, "oil"),
+    ],
+)
+def test_bad_arguments_are_refused(tmp_path, kwargs, word):
+    arguments = {"records": toy_records(1), "sources": ("vector",), "size": SIZE, **kwargs}
+    with pytest.raises(ValueError, match=word):
+        generate_images(out_dir=tmp_path, **arguments)
+    assert not list(tmp_path.rglob("manifest.csv"))
+
+
+def test_simulated_records_can_be_rendered(tmp_path):
+    from ecgutils.signals import simulate_cohort
+
+    table = generate_images(simulate_cohort(2, seed=0), tmp_path, ("thermal",), size=SIZE)
+    assert isinstance(table, pd.DataFrame)
+    assert table["signal_source"].eq("simulated").all()
