@@ -46,10 +46,11 @@ def plot_outlines(images: Sequence[np.ndarray], quads: Sequence[np.ndarray | Non
 
 
 def plot_steps(flat: FlatECG) -> Figure:
-    """The pre-processing steps of one image, in order; `flat` must have been made with steps=True."""
+    """The pre-processing steps of one image, in order, and the flat image they lead to; needs `steps=True`."""
     if not flat.steps:
         raise ValueError("No steps stored: call the Preprocessor with steps=True.")
-    return plot_contact_sheet(list(flat.steps.values()), list(flat.steps), columns=min(3, len(flat.steps)))
+    pictures = {**flat.steps, "flat, what the model sees": flat.image}
+    return plot_contact_sheet(list(pictures.values()), list(pictures), columns=min(3, len(pictures)))
 
 
 def plot_reading(photo: str | Path | np.ndarray, flat: FlatECG, row: Mapping[str, Any]) -> Figure:

@@ -65,7 +65,8 @@ def plot_auroc(tables: Mapping[str, pd.DataFrame]) -> Figure:
     ax.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
     ax.text(len(names) - 0.5, 0.5, "chance", color="grey", fontsize=8, va="bottom", ha="right")
     ax.set_xticks(np.arange(len(names)), names)
-    ax.set(ylabel="AUROC (95 % interval)", ylim=(0.3, 1.01))
+    lowest = min(table["low"].min() for table in tables.values())
+    ax.set(ylabel="AUROC (95 % interval)", ylim=(min(0.4, lowest - 0.03), 1.02))
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, fontsize=8, loc="lower right", ncols=len(tables))
     return figure

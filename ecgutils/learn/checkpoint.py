@@ -1,0 +1,133 @@
+"""Checkpoint folders: `model.safetensors` and the `params.json` that says what it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+import ecgutils
+from ecgutils.files import content_hash, write_bytes, write_json
+from ecgutils.findings import FINDINGS
+from ecgutils.learn.model import ECGModel, build_model
+from ecgutils.learn.params import git_describe, jsonable, versions
+from ecgutils.preprocess import PreprocessSettings
+
+WEIGHTS_NAME, PARAMS_NAME = "model.safetensors", "params.json"
+
+
+def save_model(model: ECGModel, folder: str | Path, params: dict[str, Any] | None = None, half: bool = False) -> Path:
+    """Write `folder/model.safetensors` and `folder/params.json`, each atomically; returns the folder.
+
+    params : JSON-able facts about the run, kept under their own names beside model, findings, preprocess,
+        pretrained_status, sha256, versions and git.
+    half : store weights as float16 (half the size).
+    """
+    folder = Path(folder)
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    if half:
+        state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    content = safetensors.torch.save(state)
+    own = {
+        "model": model.spec,
+        "findings": FINDINGS,
+        "preprocess": model.settings.to_dict(),
+        "pretrained_status": model.pretrained_status,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "versions": versions(),
+        "git": git_describe(),
+    }
+    if clash := set(own) & set(params or {}):
+        raise ValueError(f"save_model: params may not contain {', '.join(sorted(clash))}; the model says these itself.")
+    write_bytes(folder / WEIGHTS_NAME, content)
+    write_json(folder / PARAMS_NAME, jsonable(own | (params or {})))
+    return folder
+
+
+def load_model(name_or_path: str | Path = "default") -> ECGModel:
+    """Load a checkpoint folder; "default" is the one that ships with the package.
+
+    Raises
+    ------
+    FileNotFoundError : no such folder, or it lacks model.safetensors or params.json.
+    ValueError : the two do not belong together (sha256), findings in another order, unknown backbone,
+        preprocessing settings this version does not know, or tensors that do not fit.
+    """
+    folder, params = read_params(name_or_path)
+    try:
+        settings = PreprocessSettings.from_dict(params["preprocess"])
+        spec = {key: value for key, value in params["model"].items() if key not in ("mean", "std")}
+        model = build_model(settings=settings, **spec)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / PARAMS_NAME} does not describe a model of this version: {error}") from error
+    _fill(model, folder, params)
+    model.pretrained_status = params.get("pretrained_status", "not recorded")
+    return model.eval()
+
+
+def take_weights(model: ECGModel, name_or_path: str | Path) -> None:
+    """Fill `model`, in place, with the weights of a checkpoint of the same backbone, channels and head."""
+    folder, params = read_params(name_or_path)
+    theirs = params.get("model", {})
+    for key in ("backbone", "in_chans", "head"):
+        if theirs.get(key) != model.spec[key]:
+            raise ValueError(
+                f"Checkpoint {folder} has {key} {theirs.get(key)!r}, the model {model.spec[key]!r}: "
+                "build the model as the checkpoint was built."
+            )
+    _fill(model, folder, params)
+    origin = params.get("pretrained_status", "not recorded")
+    model.pretrained_status = f"checkpoint {folder.name} (sha256 {params['sha256'][:12]}), which began with: {origin}"
+
+
+def read_params(name_or_path: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Find a checkpoint folder and read its params.json; checks files, JSON, findings and the weights' sha256."""
+    folder = Path(name_or_path)
+    if str(name_or_path) == "default":
+        folder = Path(ecgutils.__file__).parent / "weights" / "default"
+    if not folder.is_dir():
+        raise FileNotFoundError(f"No checkpoint folder at {folder}: train one, or give the folder of an existing one.")
+    for name in (WEIGHTS_NAME, PARAMS_NAME):
+        if not (folder / name).is_file():
+            unfinished = " (its training is not finished: resume it)" if (folder / "resume.pt").exists() else ""
+            raise FileNotFoundError(f"Checkpoint {folder} has no {name}{unfinished}.")
+    try:
+        params = json.loads((folder / PARAMS_NAME).read_text())
+        findings, sha256 = tuple(params["findings"]), params["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder / PARAMS_NAME} is not a checkpoint description ({error!r}): copy it again."
+        ) from error
+    if findings != FINDINGS:
+        raise ValueError(f"Checkpoint {folder} gives findings {findings}, this version reads {FINDINGS}: retrain it.")
+    if content_hash(folder / WEIGHTS_NAME) != sha256:
+        raise ValueError(
+            f"{folder / WEIGHTS_NAME} is not the file that {PARAMS_NAME} describes (sha256 differs): copy both again."
+        )
+    return folder, params
+
+
+def _fill(model: ECGModel, folder: Path, params: dict[str, Any]) -> None:
+    """Load the tensors strictly (float16 is widened to the model's float32) and the input statistics."""
+    path = folder / WEIGHTS_NAME
+    try:
+        state = safetensors.torch.load_file(path)
+    except Exception as error:
+        raise ValueError(f"{path} is not a safetensors file: {error}.") from error
+    own = model.state_dict()
+    for key in sorted(set(own) | set(state)):
+        if key not in state or key not in own or state[key].shape != own[key].shape:
+            have = tuple(state[key].shape) if key in state else "absent"
+            want = tuple(own[key].shape) if key in own else "not expected"
+            raise ValueError(f"{path}: tensor {key} is {have}, but {params['model']['backbone']} needs {want}.")
+    model.load_state_dict(state)
+    for key in ("mean", "std"):
+        statistic = params["model"].get(key)
+        if not isinstance(statistic, list) or len(statistic) != model.spec["in_chans"]:
+            raise ValueError(f"{folder / PARAMS_NAME}: {key} is {statistic}, not one number for each input channel.")
+        model.spec[key] = statistic
+        getattr(model, key).copy_(torch.tensor(statistic).view(1, -1, 1, 1))

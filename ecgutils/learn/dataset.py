@@ -1,0 +1,145 @@
+"""Flat images with labels, as arrays: what the training loop and `predict_set` read."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ecgutils.findings import FINDINGS
+from ecgutils.manifest import clusters, is_grouped, label_array
+
+if TYPE_CHECKING:
+    from ecgutils.preprocess import FlatCache
+
+
+@dataclass(frozen=True, eq=False)
+class FlatSet:
+    """N flat ECG images and what is known about each.
+
+    Attributes
+    ----------
+    images : uint8 (N, H, W), array or memory map; dark trace on white, padding 255.
+    labels : float32 (N, 5) in FINDINGS order: 0, 1 or NaN (unknown).
+    image_ids : str (N,), unique. Predictions are joined by these, never by row.
+    cluster_ids : str (N,), patient, or the image itself where the patient is unknown.
+    sources : str (N,), the image source (style) of each image.
+    readable : bool (N,); unreadable images are never trained on and get NaN predictions.
+    grouped : True when every image names its patient.
+    quality : float32 (N,) in 0..1 or None; reasons : str (N,), ";"-joined, or None.
+    preprocess : the settings dict that made the images, None when not known; checked against the model's.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    image_ids: np.ndarray
+    cluster_ids: np.ndarray
+    sources: np.ndarray
+    readable: np.ndarray
+    grouped: bool
+    quality: np.ndarray | None = None
+    reasons: np.ndarray | None = None
+    preprocess: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 3 or self.images.dtype != np.uint8:
+            raise ValueError(f"FlatSet: images must be uint8 (N, H, W), got {self.images.dtype} {self.images.shape}.")
+        n = len(self.images)
+        if self.labels.shape != (n, len(FINDINGS)):
+            raise ValueError(f"FlatSet: labels must be ({n}, {len(FINDINGS)}) for {n} images, got {self.labels.shape}.")
+        if not (np.isnan(self.labels) | np.isin(self.labels, (0, 1))).all():
+            raise ValueError("FlatSet: labels must be 0, 1 or NaN (unknown).")
+        for name in ("image_ids", "cluster_ids", "sources", "readable", "quality", "reasons"):
+            value = getattr(self, name)
+            if value is not None and len(value) != n:
+                raise ValueError(f"FlatSet: {name} has {len(value)} entries for {n} images.")
+        if len(set(self.image_ids)) != n:
+            raise ValueError("FlatSet: image_ids are not unique; predictions could not be joined by them.")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @classmethod
+    def from_cache(cls, cache: FlatCache, table: pd.DataFrame) -> FlatSet:
+        """Rows of a manifest frame, in its order, with their images from a flat cache; joined by image_id.
+
+        Raises KeyError, naming an image, when one of the table's images is not in the cache.
+        """
+        ids = table["image_id"].astype(str).to_numpy()
+        index = cache.index.set_index(cache.index["image_id"].astype(str))
+        missing = [image_id for image_id in ids if image_id not in index.index]
+        if missing:
+            raise KeyError(
+                f"{len(missing)} image(s) of the table are not in the flat cache, e.g. {missing[0]!r}: "
+                "build the cache from this table first."
+            )
+        index = index.loc[ids]
+        return cls(
+            images=cache.images(ids),
+            labels=label_array(table),
+            image_ids=ids.astype(str),
+            cluster_ids=clusters(table),
+            sources=table["image_source"].to_numpy().astype(str),
+            readable=index["readable"].to_numpy().astype(bool),
+            grouped=is_grouped(table),
+            quality=index["quality"].to_numpy(dtype=np.float32),
+            reasons=index["reasons"].fillna("").to_numpy().astype(str),
+            preprocess=cache.settings.to_dict(),
+        )
+
+    def subset(self, rows: np.ndarray) -> FlatSet:
+        """The set restricted to `rows` (bool mask or indices), in their order."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return FlatSet(**{k: v[rows] if isinstance(v, np.ndarray) else v for k, v in values.items()})
+
+    def digest(self) -> str:
+        """12 hex digits that change when an image, label, id, cluster, source or readable flag changes."""
+        total = hashlib.blake2b(repr((self.images.shape, self.grouped)).encode(), digest_size=6)
+        for start in range(0, len(self), 1024):
+            total.update(np.ascontiguousarray(self.images[start : start + 1024]))
+        total.update(np.ascontiguousarray(self.labels, dtype=np.float32))
+        total.update(np.ascontiguousarray(self.readable, dtype=bool))
+        for values in (self.image_ids, self.cluster_ids, self.sources):
+            total.update("\0".join(map(str, values)).encode())
+        return total.hexdigest()
+
+
+def sampling_probabilities(train: FlatSet, balanced: bool = True) -> np.ndarray:
+    """Probability (N,) float64 of drawing each image; 0 for unreadable ones and those with no known label.
+
+    balanced: all sources alike; within a source the groups "has this finding" (five) and "has none" in
+    proportion to the square root of their size. The root is a compromise of ours between the natural mix (rare
+    findings hardly seen) and equal groups (the same few images again and again). Not balanced: all alike.
+
+    Raises ValueError when no image can be used.
+    """
+    usable = train.readable & ~np.isnan(train.labels).all(axis=1)
+    if not usable.any():
+        raise ValueError(
+            f"None of the {len(train)} training images can be used: each is unreadable or has no known label."
+        )
+    if not balanced:
+        return usable / usable.sum()
+    positive = np.nan_to_num(train.labels) > 0
+    groups = np.column_stack([positive, ~positive.any(axis=1)])  # (N, 6)
+    p = np.zeros(len(train))
+    for source in np.unique(train.sources[usable]):
+        members = groups & (usable & (train.sources == source))[:, None]
+        sizes = members.sum(axis=0)
+        share = np.sqrt(sizes) / np.sqrt(sizes).sum()
+        p += (members * (share / np.maximum(sizes, 1))).sum(axis=1)
+    return p / p.sum()
+
+
+def draw_rows(probabilities: np.ndarray, batch_size: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows (batch_size,) of one batch, drawn with `probabilities`.
+
+    Stratified: one draw from each of batch_size equal parts of the cumulative sum, so that every batch
+    reaches over the whole set, with less chance in it than independent draws.
+    """
+    cumulative = np.cumsum(probabilities)
+    points = (np.arange(batch_size) + rng.random(batch_size)) / batch_size * cumulative[-1]
+    return np.minimum(np.searchsorted(cumulative, points, side="right"), np.flatnonzero(probabilities)[-1])

@@ -1,0 +1,164 @@
+"""From images to a table of probabilities."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from ecgutils.files import settings_key
+from ecgutils.findings import FINDINGS
+from ecgutils.learn.checkpoint import load_model
+from ecgutils.learn.dataset import FlatSet
+from ecgutils.learn.model import ECGModel, to_ink
+from ecgutils.preprocess import Preprocessor, PreprocessSettings
+
+Models = ECGModel | str | Path | Sequence[ECGModel | str | Path]
+PREDICTION_COLUMNS = ("ID", *FINDINGS, "quality", "readable", "reasons")
+_BATCH = 64
+
+
+def predict_logits(model: ECGModel, images: np.ndarray, batch_size: int = _BATCH) -> np.ndarray:
+    """Logits float32 (N, 5) of flat images uint8 (N, H, W), on the device the model is on, without dropout."""
+    if images.ndim != 3 or images.dtype != np.uint8 or images.shape[1:] != model.input_size:
+        raise ValueError(
+            f"predict_logits: images must be uint8 (N, {model.input_size[0]}, {model.input_size[1]}), "
+            f"got {images.dtype} {images.shape}."
+        )
+    device, was_training = model.mean.device, model.training
+    model.eval()
+    logits = np.empty((len(images), len(FINDINGS)), np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(images), batch_size):
+            ink = to_ink(images[start : start + batch_size], device)
+            logits[start : start + batch_size] = model(ink).float().cpu().numpy()
+    model.train(was_training)
+    return logits
+
+
+def predict_set(models: Models, flat: FlatSet) -> pd.DataFrame:
+    """Predictions for images that are flat already: one row per image, in order; unreadable ones are NaN.
+
+    Returns PREDICTION_COLUMNS; probabilities are the mean over the models. Raises ValueError when the images
+    were made with other preprocessing settings than a model's.
+    """
+    members = _as_models(models)
+    for model in members:
+        check_settings(model, flat)
+    probabilities = np.full((len(flat), len(FINDINGS)), np.nan)
+    if flat.readable.any():
+        images = flat.images if flat.readable.all() else flat.images[flat.readable]
+        probabilities[flat.readable] = np.mean([_sigmoid(predict_logits(m, images)) for m in members], axis=0)
+    quality = np.full(len(flat), np.nan) if flat.quality is None else flat.quality
+    reasons = np.where(flat.readable, "", "unreadable") if flat.reasons is None else flat.reasons
+    return _table(flat.image_ids, probabilities, quality, flat.readable, reasons)
+
+
+def predict(models: Models, paths: Iterable[str | Path], workers: int = 1, progress: bool = True) -> pd.DataFrame:
+    """Predictions for image files: one row per path, in the order given, always.
+
+    Parameters
+    ----------
+    models : a model, a checkpoint folder or "default", or a sequence of these: their mean is returned. Models
+        with different preprocessing settings are fine, each gets the images it was trained for.
+    paths : image files; the file stem is the ID.
+    workers : processes for preprocessing.
+
+    Returns
+    -------
+    Frame with PREDICTION_COLUMNS: ID, five probabilities, quality 0..1, readable, reasons (";"-joined). An image
+    that cannot be read has NaN probabilities and a reason. With several settings an image must be readable
+    under each; quality is the lowest, reasons are collected.
+
+    Raises ValueError when two paths have the same stem, or there is no model.
+    """
+    paths = [Path(path) for path in paths]
+    repeated = [stem for stem, count in Counter(path.stem for path in paths).items() if count > 1]
+    if repeated:
+        both = ", ".join(str(path) for path in paths if path.stem == repeated[0])
+        raise ValueError(f"{len(repeated)} file name(s) come more than once, e.g. {both}: IDs would clash, rename one.")
+    members = _as_models(models)
+    by_settings: dict[str, list[ECGModel]] = {}
+    for model in members:
+        by_settings.setdefault(settings_key(model.settings.to_dict()), []).append(model)
+    n = len(paths)
+    total, quality, readable = np.zeros((n, len(FINDINGS))), np.ones(n), np.ones(n, bool)
+    reasons: list[dict[str, None]] = [{} for _ in paths]  # ordered sets
+    with tqdm(total=n * len(by_settings), desc="predict", unit="image", disable=not progress) as bar:
+        for group in by_settings.values():
+            for start, flats in _flat_batches(paths, group[0].settings, workers):
+                rows = np.arange(start, start + len(flats))
+                for row, (_, is_readable, how_good, why) in zip(rows, flats, strict=True):
+                    readable[row] &= is_readable
+                    quality[row] = min(quality[row], how_good)
+                    reasons[row] |= dict.fromkeys(why)
+                seen = [i for i, flat in enumerate(flats) if flat[1]]
+                if seen:
+                    images = np.stack([flats[i][0] for i in seen])
+                    total[rows[seen]] += sum(_sigmoid(predict_logits(model, images)) for model in group)
+                bar.update(len(flats))
+    total[~readable] = np.nan
+    stems = [path.stem for path in paths]
+    return _table(stems, total / len(members), quality, readable, [";".join(r) for r in reasons])
+
+
+def check_settings(model: ECGModel, flat: FlatSet) -> None:
+    """Raise ValueError when images were not made as the model expects them."""
+    if flat.images.shape[1:] != model.input_size:
+        raise ValueError(
+            f"Images are {flat.images.shape[1:]} (H, W), the model reads {model.input_size}: flatten anew."
+        )
+    if flat.preprocess is not None:
+        wanted = model.settings.to_dict()
+        if other := [key for key in wanted if flat.preprocess.get(key) != wanted[key]]:
+            raise ValueError(
+                f"Images were flattened with {other[0]} = {flat.preprocess.get(other[0])}, the model expects "
+                f"{wanted[other[0]]}: build the cache with the model's settings."
+            )
+
+
+def _flat_batches(
+    paths: list[Path], settings: PreprocessSettings, workers: int
+) -> Iterator[tuple[int, list[tuple[np.ndarray, bool, float, tuple[str, ...]]]]]:
+    """(first row, flat images of up to 64 paths); only a batch at a time is held in memory."""
+    jobs = (delayed(_flatten)(path, settings) for path in paths)
+    batch: list = []
+    start = 0
+    for flat in Parallel(n_jobs=workers, return_as="generator")(jobs):
+        batch.append(flat)
+        if len(batch) == _BATCH:
+            yield start, batch
+            start, batch = start + len(batch), []
+    if batch:
+        yield start, batch
+
+
+def _flatten(path: Path, settings: PreprocessSettings) -> tuple[np.ndarray, bool, float, tuple[str, ...]]:
+    """The little of a FlatECG that a prediction needs, to keep what workers send back small."""
+    cv2.setNumThreads(1)
+    flat = Preprocessor(settings)(path)
+    return flat.image, bool(flat.readable), float(flat.quality), tuple(flat.reasons)
+
+
+def _as_models(models: Models) -> list[ECGModel]:
+    several = [models] if isinstance(models, (ECGModel, str, Path)) else list(models)
+    if not several:
+        raise ValueError("predict: give at least one model.")
+    return [model if isinstance(model, ECGModel) else load_model(model) for model in several]
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits.astype(np.float64).clip(-500, 500)))
+
+
+def _table(ids, probabilities, quality, readable, reasons) -> pd.DataFrame:  # noqa: ANN001
+    columns = dict(zip(FINDINGS, np.asarray(probabilities).T, strict=True))
+    table = pd.DataFrame({"ID": np.asarray(ids, dtype=object), **columns})
+    return table.assign(quality=quality, readable=readable, reasons=reasons)[list(PREDICTION_COLUMNS)]

@@ -1,0 +1,185 @@
+"""The classifier: a timm backbone and a head that keeps the places on the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from timm.models import group_parameters
+from torch import nn
+
+from ecgutils.findings import FINDINGS
+from ecgutils.learn.pretrained import make_backbone
+from ecgutils.preprocess import PreprocessSettings
+
+PLACES_GRID = 4  # rows and columns of places; a 3x4 page with a rhythm strip has about this many cells
+PLACE_WIDTH = 96  # channels kept for each place
+HEADS = ("places", "gap")
+
+
+class PlacesHead(nn.Module):
+    """Last feature map -> 4x4 places -> 96 channels each -> all of them side by side -> 5 logits.
+
+    A flat page has its leads in fixed places and a finding is a finding *in a lead*, which an average over
+    the page cannot tell.
+    """
+
+    def __init__(self, channels: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.project = nn.Linear(channels, PLACE_WIDTH)
+        self.dropout = nn.Dropout(dropout)
+        self.classify = nn.Linear(PLACES_GRID**2 * PLACE_WIDTH, len(FINDINGS))
+
+    def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
+        places = F.adaptive_avg_pool2d(feature_map, PLACES_GRID).flatten(2).transpose(1, 2)  # (B, 16, C)
+        places = F.gelu(self.project(self.norm(places)))  # (B, 16, 96)
+        return self.classify(self.dropout(places.flatten(1)))
+
+
+class GapHead(nn.Module):
+    """Last feature map -> average over the page -> 5 logits."""
+
+    def __init__(self, channels: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.dropout = nn.Dropout(dropout)
+        self.classify = nn.Linear(channels, len(FINDINGS))
+
+    def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
+        return self.classify(self.dropout(self.norm(feature_map.mean((2, 3)))))
+
+
+class ECGModel(nn.Module):
+    """Flat ECG image -> one logit per finding, in FINDINGS order. Make it with `build_model`.
+
+    Input is *ink*: float (B, 1, H, W) or (B, in_chans, H, W), 1 = black, 0 = white paper and padding, as
+    `to_ink` makes it from uint8; padding then is what a convolution pads with. ImageNet statistics are
+    applied only where the backbone began with ImageNet weights.
+
+    Attributes
+    ----------
+    spec : what `build_model` needs to build it again (JSON-able).
+    settings : the PreprocessSettings its images must be made with.
+    pretrained_status : a sentence, where its first weights came from.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, spec: dict[str, Any], settings: PreprocessSettings, pretrained_status: str
+    ) -> None:
+        super().__init__()
+        self.spec, self.settings, self.pretrained_status = spec, settings, pretrained_status
+        self.backbone = backbone
+        probe = torch.zeros(1, spec["in_chans"], *self.input_size)
+        with torch.no_grad():
+            was_training = backbone.training
+            shape = backbone.eval().forward_features(probe).shape
+            backbone.train(was_training)
+        if len(shape) != 4 or getattr(backbone, "output_fmt", "NCHW") != "NCHW":
+            raise ValueError(
+                f"Backbone {spec['backbone']} gives features of shape {tuple(shape)}, not a map (B, C, h, w): "
+                "choose a convolutional one, for example convnext_atto_ols."
+            )
+        heads = {"places": PlacesHead, "gap": GapHead}
+        self.head = heads[spec["head"]](shape[1], spec["dropout"])
+        # Not saved with the weights: they are part of the spec.
+        self.register_buffer("mean", torch.tensor(spec["mean"]).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(spec["std"]).view(1, -1, 1, 1), persistent=False)
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(H, W) of its images in pixels."""
+        width, height = self.settings.size
+        return height, width
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        return FINDINGS
+
+    def features(self, ink: torch.Tensor) -> torch.Tensor:
+        """Last feature map (B, C, h, w) of ink images."""
+        if ink.shape[1] == 1 != self.spec["in_chans"]:
+            ink = ink.expand(-1, self.spec["in_chans"], -1, -1)
+        return self.backbone.forward_features((ink - self.mean) / self.std)
+
+    def forward(self, ink: torch.Tensor) -> torch.Tensor:
+        if ink.ndim != 4 or tuple(ink.shape[2:]) != self.input_size or ink.shape[1] not in (1, self.spec["in_chans"]):
+            raise ValueError(
+                f"ECGModel: input must be (B, {self.spec['in_chans']}, {self.input_size[0]}, {self.input_size[1]}), "
+                f"got {tuple(ink.shape)}."
+            )
+        return self.head(self.features(ink))
+
+    def parameter_layers(self) -> dict[str, int]:
+        """Layer number of each parameter, 0 = stem ... last = head: what layer-wise lr decay counts in."""
+        names = [name for name, _ in self.backbone.named_parameters()]
+        layers = dict.fromkeys(names, 0)
+        if hasattr(self.backbone, "group_matcher"):
+            layers = group_parameters(self.backbone, self.backbone.group_matcher(coarse=False), reverse=True)
+        rank = {layer: i for i, layer in enumerate(sorted(set(layers.values())))}
+        numbered = {f"backbone.{name}": rank[layers[name]] for name in names}
+        return numbered | {f"head.{name}": len(rank) for name, _ in self.head.named_parameters()}
+
+
+def build_model(
+    backbone: str = "convnext_atto_ols",
+    settings: PreprocessSettings | None = None,
+    in_chans: int = 1,
+    head: str = "places",
+    pretrained: bool | str | Path = False,
+    drop_path: float = 0.0,
+    dropout: float = 0.1,
+    init_from: str | Path | None = None,
+    seed: int = 0,
+) -> ECGModel:
+    """Build a classifier; the same seed gives the same random weights.
+
+    Parameters
+    ----------
+    backbone : any convolutional timm model by name.
+    settings : how its images are made; None = PreprocessSettings().
+    in_chans : 1, or 3 (the grey image three times).
+    head : "places" keeps a 4x4 grid of places, "gap" averages over the page.
+    pretrained : False; True, ImageNet weights from the timm hub; or a local file of ImageNet weights of this
+        backbone. When they cannot be had: a warning, random weights, and `model.pretrained_status` says so.
+    drop_path, dropout : probabilities in 0..1 (not 1).
+    init_from : folder of a checkpoint of the same backbone, channels and head whose weights are taken over;
+        leave `pretrained` False then.
+
+    Raises ValueError for an unknown backbone or head, a number out of range, or weights that do not fit;
+    FileNotFoundError when there is no checkpoint at `init_from`.
+    """
+    if in_chans not in (1, 3):
+        raise ValueError(f"in_chans must be 1 or 3, got {in_chans}.")
+    if head not in HEADS:
+        raise ValueError(f"Unknown head {head!r}; choose one of {', '.join(HEADS)}.")
+    for name, value in (("drop_path", drop_path), ("dropout", dropout)):
+        if not 0 <= value < 1:
+            raise ValueError(f"{name} must be in [0, 1), got {value}.")
+    if init_from is not None and pretrained is not False:
+        raise ValueError("build_model: give either pretrained or init_from, not both.")
+    settings = PreprocessSettings() if settings is None else settings
+    module, status, is_pretrained = make_backbone(backbone, in_chans, drop_path, pretrained, seed)
+    mean, std = [0.0] * in_chans, [1.0] * in_chans
+    if is_pretrained:
+        mean, std = (list(module.pretrained_cfg[key]) for key in ("mean", "std"))
+        if in_chans == 1:  # timm sums the three colour kernels; one grey channel gets the average statistics
+            mean, std = [float(np.mean(mean))], [float(np.mean(std))]
+    spec = {"backbone": backbone, "in_chans": in_chans, "head": head, "drop_path": drop_path, "dropout": dropout}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = ECGModel(module, spec | {"mean": mean, "std": std}, settings, status)
+    if init_from is not None:
+        from ecgutils.learn.checkpoint import take_weights
+
+        take_weights(model, init_from)
+    return model
+
+
+def to_ink(images: np.ndarray, device: str | torch.device = "cpu") -> torch.Tensor:
+    """uint8 (B, H, W), dark trace on white -> float32 (B, 1, H, W) in 0..1, inverted: ink 1, white and padding 0."""
+    grey = torch.from_numpy(np.ascontiguousarray(images)).to(device).unsqueeze(1)
+    return (255 - grey).float().div_(255).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,319 @@
+"""The training loop: resumable to the bit, its batches a function of (seed, stage, step) alone."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+import warnings
+import zlib
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import nn
+from tqdm import tqdm
+
+from ecgutils.files import atomic_path, write_bytes
+from ecgutils.findings import FINDINGS
+from ecgutils.learn.augmentation import augment
+from ecgutils.learn.checkpoint import PARAMS_NAME, WEIGHTS_NAME, read_params, save_model, take_weights
+from ecgutils.learn.dataset import FlatSet, draw_rows, sampling_probabilities
+from ecgutils.learn.inference import check_settings, predict_logits, predict_set
+from ecgutils.learn.metrics import auroc_by_finding
+from ecgutils.learn.model import ECGModel, to_ink
+from ecgutils.learn.settings import FitSettings
+
+RESUME_NAME = "resume.pt"
+# What may differ when a run is resumed: it changes speed or where files are cut, not what is computed.
+_FREE = ("checkpoint_every", "threads", "device", "amp")
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """What a run did.
+
+    table : one row per evaluation: step, views, lr, loss (mean BCE since the row before), val_loss,
+        val_macro_auroc, val_<finding>, seconds.
+    best_step : step of the kept weights; best_macro_auroc : theirs on validation (NaN when it has none).
+    """
+
+    table: pd.DataFrame
+    best_step: int
+    best_macro_auroc: float
+    seconds: float
+    out_dir: Path
+
+
+def fit(
+    model: ECGModel,
+    train: FlatSet,
+    val: FlatSet,
+    settings: FitSettings,
+    out_dir: str | Path,
+    resume: bool = False,
+    params: dict[str, Any] | None = None,
+    progress: bool = True,
+) -> History:
+    """Train `model` in place and leave it with its best averaged weights, in eval mode.
+
+    Weights are chosen by macro-AUROC on `val` (never test); where `val` has no finding with both classes, the
+    last ones are kept. Writes to `out_dir`: model.safetensors, params.json, history.csv, oof.csv (ID and
+    probabilities of `val`); `resume.pt` is there until the run is done.
+
+    Parameters
+    ----------
+    resume : go on from `resume.pt`; the end is the same, bit for bit on a CPU, as without the interruption. A
+        finished run with the same settings and data is loaded and returned. Nothing there: start.
+    params : what the caller wants recorded, put under "run" in params.json.
+
+    Raises ValueError when train and val share a patient, no training image is usable, images do not fit the
+    model, or what is in `out_dir` was made with other settings, data or first weights.
+    """
+    out_dir = Path(out_dir)
+    _check_sets(model, train, val)
+    fingerprint = _fingerprint(model, train, val, settings)
+    if resume and not (out_dir / RESUME_NAME).exists() and (out_dir / PARAMS_NAME).exists():
+        return _finished(model, out_dir, fingerprint)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(settings.threads or threads)
+    try:
+        with torch.random.fork_rng():  # the caller's random state stays what it was
+            run = _Run(model, train, val, settings, out_dir, fingerprint)
+            if resume and (out_dir / RESUME_NAME).exists():
+                run.load()
+            return run.go(params or {}, progress)
+    finally:
+        torch.set_num_threads(threads)
+
+
+class _Run:
+    """State of one training run between steps."""
+
+    def __init__(
+        self, model: ECGModel, train: FlatSet, val: FlatSet, settings: FitSettings, out_dir: Path, fingerprint: dict
+    ) -> None:
+        name = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(name)
+        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.optimizer = make_optimizer(self.model, settings)
+        self.amp_type = None
+        if settings.amp and self.device.type == "cuda":
+            self.amp_type = torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
+        self.scaler = torch.amp.GradScaler("cuda", enabled=self.amp_type == torch.float16)
+        self.train, self.val, self.settings = train, val, settings
+        self.out_dir, self.fingerprint = out_dir, fingerprint
+        self.p = sampling_probabilities(train, settings.balanced)
+        self.step, self.seconds, self.loss_sum, self.loss_steps = 0, 0.0, 0.0, 0
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, Any] = {"step": 0, "score": math.nan, "weights": None}
+
+    def go(self, params: dict[str, Any], progress: bool) -> History:
+        s, started, before = self.settings, time.perf_counter(), self.seconds
+        if self.step == 0:
+            self.save()  # from now on the folder is an unfinished run
+        bar = tqdm(total=s.steps * s.batch_size, initial=self.step * s.batch_size, desc=s.stage, unit="view",
+                   disable=not progress)  # fmt: skip
+        with bar:
+            while self.step < s.steps:
+                loss = self.one_step()
+                bar.update(s.batch_size)
+                bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+                self.seconds = before + time.perf_counter() - started
+                if self.due(s.eval_every) or self.step == s.steps:
+                    self.evaluate()
+                if self.due(s.checkpoint_every) and self.step < s.steps:
+                    self.save()
+        self.seconds = before + time.perf_counter() - started
+        return self.finish(params)
+
+    def due(self, every_views: int) -> bool:
+        """Whether the last step passed a multiple of so many views."""
+        batch = self.settings.batch_size
+        return self.step * batch // every_views > (self.step - 1) * batch // every_views
+
+    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Ink (B, 1, H, W) and labels (B, 5) of a step; nothing but (seed, stage, step) decides them."""
+        s = self.settings
+        rng = np.random.default_rng([s.seed, zlib.crc32(s.stage.encode()), step])
+        rows = draw_rows(self.p, s.batch_size, rng)
+        torch.manual_seed(int(rng.integers(2**62)))  # dropout and drop path of this step
+        ink = augment(to_ink(self.train.images[rows], self.device), rng, s.geometry, s.appearance)
+        return ink, torch.from_numpy(self.train.labels[rows]).to(self.device)
+
+    def one_step(self) -> float:
+        s = self.settings
+        self.model.train()
+        ink, labels = self.batch(self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = s.lr * s.lr_factor(self.step) * group["lr_scale"]
+        with torch.autocast("cuda", self.amp_type) if self.amp_type else nullcontext():
+            loss = masked_bce(self.model(ink).float(), labels, s.label_smoothing)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.model.parameters(), s.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step += 1
+        self.average()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise FloatingPointError(f"{s.stage}: loss is {value} at step {self.step}; lower lr (now {s.lr:g}).")
+        self.loss_sum, self.loss_steps = self.loss_sum + value, self.loss_steps + 1
+        return value
+
+    @torch.no_grad()
+    def average(self) -> None:
+        """Move the averaged weights; a short memory at first, or they would stay near the random start."""
+        decay = min(self.settings.ema_decay, self.step / (self.step + 9))
+        torch._foreach_lerp_(list(self.ema.parameters()), list(self.model.parameters()), 1 - decay)
+        for mine, theirs in zip(self.ema.buffers(), self.model.buffers(), strict=True):
+            mine.copy_(theirs)
+
+    def evaluate(self) -> None:
+        s, rows = self.settings, self.val.readable
+        images, y = (self.val.images, self.val.labels) if rows.all() else (self.val.images[rows], self.val.labels[rows])
+        logits = predict_logits(self.ema, images)
+        by_finding = auroc_by_finding(y, logits)
+        macro = float(by_finding.mean()) if by_finding.notna().any() else math.nan
+        if math.isnan(macro) and not self.history:
+            warnings.warn(
+                f"{s.stage}: no finding has both classes among {len(y)} readable validation images, so the last "
+                "weights are kept instead of the best.",
+                stacklevel=4,
+            )
+        row = {
+            "step": self.step,
+            "views": self.step * s.batch_size,
+            "lr": s.lr * s.lr_factor(self.step - 1),
+            "loss": self.loss_sum / max(1, self.loss_steps),
+            "val_loss": float(masked_bce(torch.from_numpy(logits), torch.from_numpy(y))) if len(y) else math.nan,
+            "val_macro_auroc": macro,
+            **{f"val_{finding}": float(by_finding[finding]) for finding in FINDINGS},
+            "seconds": round(self.seconds, 1),
+        }
+        self.history.append(row)
+        self.loss_sum, self.loss_steps = 0.0, 0
+        if not macro <= self.best["score"]:  # better, or either is NaN
+            weights = {key: value.detach().cpu().clone() for key, value in self.ema.state_dict().items()}
+            self.best = {"step": self.step, "score": macro, "weights": weights}
+
+    def save(self) -> None:
+        """Write resume.pt. No random state is needed: every step starts its own from (seed, stage, step)."""
+        state = {
+            "fingerprint": self.fingerprint, "step": self.step, "seconds": self.seconds, "loss_sum": self.loss_sum,
+            "loss_steps": self.loss_steps, "history": self.history, "best": self.best,
+            "model": self.model.state_dict(), "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
+        }  # fmt: skip
+        with atomic_path(self.out_dir / RESUME_NAME) as temporary:
+            torch.save(state, temporary)
+
+    def load(self) -> None:
+        path = self.out_dir / RESUME_NAME
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            theirs = state["fingerprint"]
+        except Exception as error:  # torch.load raises whatever the bytes lead it to
+            raise ValueError(
+                f"{path} cannot be read ({type(error).__name__}): delete it and start this run anew."
+            ) from error
+        _same_run(theirs, self.fingerprint, str(path))
+        self.model.load_state_dict(state["model"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        for name in ("step", "seconds", "loss_sum", "loss_steps", "history", "best"):
+            setattr(self, name, state[name])
+
+    def finish(self, params: dict[str, Any]) -> History:
+        s = self.settings
+        self.model.load_state_dict(self.best["weights"])
+        self.model.eval()
+        table = pd.DataFrame(self.history)
+        write_bytes(self.out_dir / "history.csv", table.to_csv(index=False, lineterminator="\n").encode())
+        oof = predict_set(self.model, self.val)[["ID", *FINDINGS]]
+        write_bytes(self.out_dir / "oof.csv", oof.to_csv(index=False, lineterminator="\n").encode())
+        record = {
+            "stage": s.stage, "seed": s.seed, "settings": asdict(s), "views": self.step * s.batch_size,
+            "steps": self.step, "seconds": round(self.seconds, 1), "device": str(self.device),
+            "threads": torch.get_num_threads(), "sources": sorted(set(self.train.sources.tolist())),
+            "n_train": int((self.p > 0).sum()), "n_val": int(self.val.readable.sum()), "grouped": self.train.grouped,
+            "best_step": self.best["step"], "best_val_macro_auroc": self.best["score"],
+            "fingerprint": self.fingerprint, "run": params,
+        }  # fmt: skip
+        save_model(self.model, self.out_dir, record)
+        (self.out_dir / RESUME_NAME).unlink(missing_ok=True)
+        return History(table, self.best["step"], self.best["score"], self.seconds, self.out_dir)
+
+
+def make_optimizer(model: ECGModel, settings: FitSettings) -> torch.optim.AdamW:
+    """AdamW with layer-wise rates (`lr_scale` of each group) and no decay of biases, norms and other vectors."""
+    layers = model.parameter_layers()
+    top = max(layers.values())
+    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        key = (layers[name] if settings.layer_decay < 1 else top, parameter.ndim > 1)
+        decay = settings.weight_decay if key[1] else 0.0
+        scale = settings.layer_decay ** (top - key[0])
+        group = groups.setdefault(key, {"params": [], "weight_decay": decay, "lr_scale": scale})
+        group["params"].append(parameter)
+    return torch.optim.AdamW(groups.values(), lr=settings.lr)
+
+
+def masked_bce(logits: torch.Tensor, labels: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
+    """Mean binary cross-entropy over the known labels (0, 1; NaN = unknown, no part in it); 0 when none is known."""
+    known = ~torch.isnan(labels)
+    target = torch.where(known, labels, 0.0) * (1 - smoothing) + smoothing / 2
+    loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return (loss * known).sum() / known.sum().clamp(min=1)
+
+
+def _check_sets(model: ECGModel, train: FlatSet, val: FlatSet) -> None:
+    for flat in (train, val):
+        check_settings(model, flat)
+    shared = sorted(set(train.cluster_ids.tolist()) & set(val.cluster_ids.tolist()))
+    if shared:
+        raise ValueError(
+            f"Leakage: {len(shared)} patient(s) are in both training and validation data, e.g. "
+            f"{', '.join(shared[:5])}; split by patient."
+        )
+
+
+def _fingerprint(model: ECGModel, train: FlatSet, val: FlatSet, settings: FitSettings) -> dict[str, Any]:
+    """What a resumed run must have in common with the run it goes on with."""
+    weights = 0
+    for value in model.state_dict().values():
+        weights = zlib.crc32(value.detach().cpu().contiguous().numpy(), weights)
+    computed = {key: value for key, value in asdict(settings).items() if key not in _FREE}
+    spec = {f"model {key}": value for key, value in model.spec.items()}
+    data = {"training data": train.digest(), "validation data": val.digest()}
+    return computed | spec | {"preprocessing": str(model.settings.to_dict())} | data | {"first weights": weights}
+
+
+def _same_run(theirs: dict[str, Any], ours: dict[str, Any], where: str) -> None:
+    other = [key for key in {**ours, **theirs} if theirs.get(key) != ours.get(key)]
+    if other:
+        listed = ", ".join(f"{key} ({theirs.get(key)} there, {ours.get(key)} now)" for key in other[:4])
+        raise ValueError(
+            f"{where} is of a run with other settings: {listed}; use the same ones, another folder, or resume=False."
+        )
+
+
+def _finished(model: ECGModel, out_dir: Path, fingerprint: dict[str, Any]) -> History:
+    """Load a finished run of the same settings into `model`."""
+    _, params = read_params(out_dir)
+    _same_run(params.get("fingerprint", {}), fingerprint, str(out_dir / WEIGHTS_NAME))
+    take_weights(model, out_dir)
+    model.pretrained_status = params["pretrained_status"]
+    model.eval()
+    score = params["best_val_macro_auroc"]
+    table = pd.read_csv(out_dir / "history.csv")
+    return History(table, params["best_step"], math.nan if score is None else score, params["seconds"], out_dir)

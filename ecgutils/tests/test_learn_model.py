@@ -1,0 +1,286 @@
+import json
+import time
+import warnings
+
+import numpy as np
+import pytest
+import safetensors.torch
+import timm
+import torch
+
+from ecgutils.findings import FINDINGS
+from ecgutils.learn import build_model, load_model, predict_logits, save_model, stage2_settings, take_weights
+from ecgutils.learn import pretrained as hub
+from ecgutils.learn.train import make_optimizer
+from ecgutils.preprocess import PreprocessSettings
+
+SMALL = PreprocessSettings(size=(128, 64))
+TINY = "convnext_zepto_rms"
+
+
+@pytest.fixture
+def model():
+    return build_model(TINY, SMALL).eval()
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(0, 256, (5, 64, 128), dtype=np.uint8)
+
+
+@pytest.fixture
+def saved(model, tmp_path):
+    return save_model(model, tmp_path / "ckpt", {"seed": 3})
+
+
+@pytest.mark.parametrize("head", ["places", "gap"])
+@pytest.mark.parametrize("in_chans", [1, 3])
+@pytest.mark.parametrize("backbone", [TINY, "resnet10t"])
+def test_one_logit_per_finding(backbone, in_chans, head):
+    model = build_model(backbone, SMALL, in_chans=in_chans, head=head)
+    assert model.input_size == (64, 128)
+    assert model.findings == FINDINGS
+    assert model(torch.zeros(2, in_chans, 64, 128)).shape == (2, 5)
+    assert model(torch.zeros(2, 1, 64, 128)).shape == (2, 5)
+
+
+@pytest.mark.parametrize("size", [(160, 96), (333, 97)])
+def test_any_height_and_width(size):
+    model = build_model(TINY, PreprocessSettings(size=size))
+    assert model(torch.zeros(1, 1, size[1], size[0])).shape == (1, 5)
+
+
+def test_the_same_seed_gives_the_same_weights_and_leaves_the_global_state():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    a, b, c = (build_model(TINY, SMALL, seed=seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(before, torch.get_rng_state())
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert any(not torch.equal(a[key], c[key]) for key in a)
+
+
+def moves(model, feature_map):
+    """How much the logits change when the feature map is mirrored."""
+    with torch.no_grad():
+        return float((model.head.eval()(feature_map) - model.head(feature_map.flip(3))).abs().max())
+
+
+def test_places_can_tell_left_from_right_and_gap_cannot():
+    feature_map = torch.randn(1, 256, 4, 8, generator=torch.Generator().manual_seed(0))
+    assert moves(build_model(TINY, SMALL, head="places"), feature_map) > 1e-3
+    assert moves(build_model(TINY, SMALL, head="gap"), feature_map) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"backbone": "convnext_ato"}, "Unknown backbone 'convnext_ato'.*convnext_atto"),
+        ({"backbone": "vit_tiny_patch16_224"}, "choose a convolutional one|cannot be built"),
+        ({"head": "mlp"}, "Unknown head"),
+        ({"in_chans": 2}, "in_chans must be 1 or 3"),
+        ({"dropout": 1.0}, "dropout must be"),
+        ({"backbone": "vgg11", "drop_path": 0.1}, "cannot be built"),
+        ({"pretrained": True, "init_from": "x"}, "not both"),
+    ],
+)
+def test_impossible_models_are_refused(wrong, message):
+    settings = SMALL if "vit" not in wrong.get("backbone", "") else PreprocessSettings(size=(224, 224))
+    with pytest.raises(ValueError, match=message):
+        build_model(**({"backbone": TINY, "settings": settings} | wrong))
+
+
+def test_a_wrong_input_shape_says_what_was_expected(model, images):
+    with pytest.raises(ValueError, match=r"must be \(B, 1, 64, 128\), got \(1, 1, 128, 64\)"):
+        model(torch.zeros(1, 1, 128, 64))
+    with pytest.raises(ValueError, match="must be uint8"):
+        predict_logits(model, images.astype(float))
+
+
+def test_logits_do_not_depend_on_the_batch_size_or_mode(model, images):
+    all_at_once = predict_logits(model, images)
+    assert all_at_once.shape == (5, 5)
+    assert all_at_once.dtype == np.float32
+    np.testing.assert_allclose(predict_logits(model.train(), images, batch_size=2), all_at_once, atol=1e-5)
+    assert model.training
+
+
+def test_layers_count_from_stem_to_head(model):
+    layers = model.parameter_layers()
+    assert layers["backbone.stem.0.weight"] == 0
+    assert layers["head.classify.weight"] == max(layers.values()) > 5
+    assert set(layers) == {name for name, _ in model.named_parameters()}
+
+
+def test_layer_decay_slows_early_layers_and_vectors_do_not_decay(model):
+    optimizer = make_optimizer(model, stage2_settings(layer_decay=0.5, weight_decay=0.1))
+    of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    assert len(of) == len(list(model.parameters()))
+    assert of[id(model.head.classify.weight)]["lr_scale"] == 1
+    assert of[id(model.backbone.stem[0].weight)]["lr_scale"] == 0.5 ** max(model.parameter_layers().values())
+    assert of[id(model.head.classify.weight)]["weight_decay"] == 0.1
+    assert of[id(model.head.classify.bias)]["weight_decay"] == 0
+
+
+# pretrained weights
+
+
+@pytest.fixture
+def weights_file(tmp_path):
+    """Stand-in for a download: random weights of the whole timm model, classifier included."""
+    torch.manual_seed(99)
+    state = timm.create_model("convnext_atto_ols").state_dict()
+    safetensors.torch.save_file(state, tmp_path / "atto.safetensors")
+    return tmp_path / "atto.safetensors", state
+
+
+def test_local_weights_are_loaded_and_said(weights_file):
+    path, state = weights_file
+    model = build_model("convnext_atto_ols", SMALL, in_chans=3, pretrained=path)
+    assert torch.equal(model.backbone.stem[0].weight, state["stem.0.weight"])
+    assert model.pretrained_status.startswith("ImageNet weights from file atto.safetensors")
+    assert model.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
+
+
+def test_one_channel_gets_the_summed_kernel_and_mean_statistics(weights_file):
+    path, state = weights_file
+    model = build_model("convnext_atto_ols", SMALL, pretrained=str(path))
+    torch.testing.assert_close(model.backbone.stem[0].weight, state["stem.0.weight"].sum(1, keepdim=True))
+    assert model.mean.item() == pytest.approx(0.449)
+
+
+def test_imagenet_statistics_only_with_imagenet_weights(model):
+    assert model.mean.item() == 0
+    assert model.std.item() == 1
+
+
+def test_a_missing_file_is_a_warning_and_recorded(tmp_path):
+    with pytest.warns(
+        UserWarning, match=r"pretrained=.*none\.safetensors\) starts from a random initialisation: no weights file"
+    ):
+        model = build_model(TINY, SMALL, pretrained=tmp_path / "none.safetensors")
+    assert "no weights file none.safetensors" in model.pretrained_status
+    assert model.mean.item() == 0
+    assert (
+        "no weights file" in json.loads((save_model(model, tmp_path) / "params.json").read_text())["pretrained_status"]
+    )
+
+
+def test_a_file_of_another_model_is_refused(tmp_path):
+    safetensors.torch.save_file({"x": torch.zeros(3)}, tmp_path / "x.safetensors")
+    with pytest.raises(ValueError, match=r"x\.safetensors .* (fits only|does not hold)"):
+        build_model(TINY, SMALL, pretrained=tmp_path / "x.safetensors")
+    (tmp_path / "y.safetensors").write_bytes(b"garbage")
+    with pytest.raises(ValueError, match=r"y\.safetensors .* does not hold weights"):
+        build_model(TINY, SMALL, pretrained=tmp_path / "y.safetensors")
+
+
+def test_an_unreachable_hub_fails_fast_with_a_warning(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(hub.huggingface_hub, "get_hf_file_metadata", lambda url, timeout: time.sleep(60))
+    monkeypatch.setattr(hub.hub_answers, "__defaults__", (0.2,))
+    started = time.monotonic()
+    with pytest.warns(UserWarning, match="model hub could not be reached"):
+        model = build_model("convnext_atto_ols", SMALL, pretrained=True)
+    assert time.monotonic() - started < 5
+    assert model.pretrained_status.startswith("random initialisation: the model hub")
+
+
+def test_a_backbone_that_has_no_weights_says_so():
+    with pytest.warns(UserWarning, match="timm has no pretrained weights for convnext_atto_rms"):
+        build_model("convnext_atto_rms", SMALL, pretrained=True)
+
+
+# checkpoints
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_checkpoint_comes_back(model, images, tmp_path, half):
+    loaded = load_model(save_model(model, tmp_path, {"seed": 3}, half=half))
+    np.testing.assert_allclose(predict_logits(loaded, images), predict_logits(model, images), atol=5e-3 if half else 0)
+    assert next(loaded.parameters()).dtype == torch.float32
+    assert loaded.settings == SMALL
+    assert not loaded.training
+
+
+def test_statistics_and_status_come_back_without_the_hub(weights_file, tmp_path):
+    model = build_model("convnext_atto_ols", SMALL, in_chans=3, pretrained=weights_file[0])
+    loaded = load_model(save_model(model, tmp_path / "c"))
+    assert torch.equal(loaded.mean, model.mean)
+    assert loaded.spec == model.spec
+    assert loaded.pretrained_status == model.pretrained_status
+
+
+def test_params_say_what_made_them(saved):
+    params = json.loads((saved / "params.json").read_text())
+    assert params["findings"] == list(FINDINGS)
+    assert params["seed"] == 3
+    assert set(params) >= {"model", "preprocess", "sha256", "versions", "git", "pretrained_status"}
+
+
+def test_params_cannot_overrule_the_model(model, tmp_path):
+    with pytest.raises(ValueError, match="may not contain findings"):
+        save_model(model, tmp_path, {"findings": []})
+
+
+def edit(folder, **changes):
+    params = json.loads((folder / "params.json").read_text())
+    (folder / "params.json").write_text(json.dumps(params | changes))
+
+
+def test_missing_folders_and_files_are_named(saved, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No checkpoint folder at .*nowhere"):
+        load_model(tmp_path / "nowhere")
+    (saved / "params.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"has no params\.json"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"findings": ["AF", "CD", "MI", "HYP", "STTC"]}, "gives findings .* retrain"),
+        ({"sha256": "0" * 64}, "sha256 differs"),
+        ({"preprocess": {"colour": 1}}, "colour"),
+        ({"model": {"backbone": "nonesuch_net", "mean": [0.0], "std": [1.0]}}, "Unknown backbone 'nonesuch_net'"),
+        ({"model": {"neck": 3}}, "neck"),
+        ({"model": None}, "does not describe a model"),
+    ],
+)
+def test_checkpoints_that_do_not_fit_are_refused(saved, changes, message):
+    edit(saved, **changes)
+    with pytest.raises(ValueError, match=message):
+        load_model(saved)
+
+
+def test_tensors_of_another_shape_are_named(saved, model):
+    edit(saved, model=model.spec | {"head": "gap"})
+    with pytest.raises(ValueError, match=r"tensor head\.\S+ is .*, but convnext_zepto_rms needs"):
+        load_model(saved)
+
+
+def test_damaged_params_are_one_sentence(saved):
+    (saved / "params.json").write_text("{")
+    with pytest.raises(ValueError, match="is not a checkpoint description"):
+        load_model(saved)
+
+
+def test_a_model_can_start_from_a_checkpoint(saved, model, images):
+    new = build_model(TINY, SMALL, drop_path=0.2, init_from=saved, seed=8)
+    np.testing.assert_array_equal(predict_logits(new, images), predict_logits(model, images))
+    assert new.spec["drop_path"] == 0.2
+    assert "which began with: random initialisation" in new.pretrained_status
+
+
+def test_starting_from_another_kind_of_model_is_refused(saved):
+    with pytest.raises(ValueError, match="has head 'places', the model 'gap'"):
+        take_weights(build_model(TINY, SMALL, head="gap"), saved)
+
+
+def test_shipped_default_weights_load_without_warnings():
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model = load_model("default")
+    except FileNotFoundError:
+        pytest.skip("no shipped weights yet")
+    assert predict_logits(model, np.full((1, *model.input_size), 255, np.uint8)).shape == (1, 5)

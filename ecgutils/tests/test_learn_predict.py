@@ -1,0 +1,144 @@
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ecgutils.findings import FINDINGS
+from ecgutils.learn import PREDICTION_COLUMNS, build_model, predict, predict_logits, predict_set, save_model
+from ecgutils.preprocess import PreprocessSettings
+from ecgutils.tests.test_learn_train import ecg_like
+
+SMALL = PreprocessSettings(size=(64, 32))
+
+
+class Reader:
+    """Stand-in for the Preprocessor: an image made from the file's name; "bad" ones are unreadable."""
+
+    seen: list = []  # noqa: RUF012
+
+    def __init__(self, settings):
+        self.settings = settings
+
+    def __call__(self, path):
+        Reader.seen.append((path.stem, self.settings.px_per_mm))
+        width, height = self.settings.size
+        bad = path.stem.startswith("bad")
+        image = np.full((height, width), 255, np.uint8)
+        if not bad:
+            image[:, : 5 + 2 * int(path.stem[1:])] = 40
+        return SimpleNamespace(
+            image=image, readable=not bad, quality=0.0 if bad else self.settings.px_per_mm / 4,
+            reasons=("cannot_decode",) if bad else ("grid_not_found",) if self.settings.px_per_mm > 2 else (),
+        )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def reader(monkeypatch):
+    monkeypatch.setattr("ecgutils.learn.inference.Preprocessor", Reader)
+    Reader.seen = []
+
+
+@pytest.fixture
+def model():
+    return build_model("convnext_zepto_rms", SMALL)
+
+
+def probabilities(model, table_or_images):
+    logits = predict_logits(model, table_or_images).astype(float)
+    return 1 / (1 + np.exp(-logits))
+
+
+def read(model, *names, **options):
+    return predict(model, [f"{name}.png" for name in names], progress=False, **options)
+
+
+def test_one_row_per_path_in_the_order_given(model):
+    table = read(model, "a3", "a1", "bad", "a2")
+    assert tuple(table) == PREDICTION_COLUMNS
+    assert table.ID.tolist() == ["a3", "a1", "bad", "a2"]
+    swapped = read(model, "a2", "bad", "a1", "a3").iloc[::-1].reset_index(drop=True)
+    assert swapped.ID.tolist() == table.ID.tolist()
+    np.testing.assert_allclose(swapped[list(FINDINGS)], table[list(FINDINGS)], atol=1e-6)
+
+
+def test_an_unreadable_image_is_nan_with_a_reason(model):
+    table = read(model, "a1", "bad").set_index("ID")
+    assert table.loc["bad", list(FINDINGS)].isna().all()
+    assert table.loc["bad", "reasons"] == "cannot_decode"
+    assert table.readable.tolist() == [True, False]
+    assert table.loc["a1", list(FINDINGS)].astype(float).between(0, 1).all()
+
+
+def test_repeated_file_names_and_no_models_are_refused(model):
+    with pytest.raises(ValueError, match=r"x/a1\.png, y/a1\.jpg"):
+        predict(model, ["x/a1.png", "y/a1.jpg", "a2.png"])
+    with pytest.raises(ValueError, match="at least one model"):
+        predict([], ["a1.png"])
+
+
+def test_no_paths_give_an_empty_table(model):
+    table = read(model)
+    assert len(table) == 0
+    assert tuple(table) == PREDICTION_COLUMNS
+
+
+def test_several_models_are_averaged(model):
+    other = build_model("convnext_zepto_rms", SMALL, seed=9)
+    mean = (read(model, "a1")[list(FINDINGS)] + read(other, "a1")[list(FINDINGS)]) / 2
+    np.testing.assert_allclose(read([model, other], "a1")[list(FINDINGS)], mean, atol=1e-9)
+    assert len(Reader.seen) == 3  # the two models share a pass
+
+
+def test_models_with_different_settings_get_images_of_their_own(model):
+    other = build_model("convnext_zepto_rms", replace(SMALL, size=(96, 64), px_per_mm=2.5), seed=9)
+    table = read([model, other], "a1", "bad")
+    assert sorted(Reader.seen) == [("a1", 1.4), ("a1", 2.5), ("bad", 1.4), ("bad", 2.5)]
+    mean = (read(model, "a1")[list(FINDINGS)] + read(other, "a1")[list(FINDINGS)]) / 2
+    np.testing.assert_allclose(table.loc[[0], list(FINDINGS)], mean, atol=1e-9)
+    assert table.quality.tolist() == pytest.approx([0.35, 0])
+    assert table.reasons.tolist() == ["grid_not_found", "cannot_decode"]
+
+
+def test_models_can_be_checkpoint_folders(model, tmp_path):
+    save_model(model, tmp_path / "m")
+    np.testing.assert_allclose(read(tmp_path / "m", "a1")[list(FINDINGS)], read(model, "a1")[list(FINDINGS)], atol=1e-9)
+
+
+def test_more_images_than_one_batch(model):
+    names = [f"a{k % 20}" if k < 20 else f"bad{k}" for k in range(70)]
+    names = [*names[20:], *names[:20]]  # the first batch has both, the second only readable ones
+    table = read(model, *names)
+    assert table.ID.tolist() == names
+    assert table.readable.sum() == 20
+    np.testing.assert_allclose(table[list(FINDINGS)].iloc[-1], read(model, "a19")[list(FINDINGS)].iloc[0], atol=1e-6)
+
+
+def test_a_flat_set_is_predicted_by_id(model):
+    flat = ecg_like(6, 2, readable=np.array([True, False, True, True, True, True]))
+    table = predict_set(model, flat)
+    assert tuple(table) == PREDICTION_COLUMNS
+    assert table.ID.tolist() == flat.image_ids.tolist()
+    assert table.reasons.tolist() == ["", "unreadable", "", "", "", ""]
+    assert table.loc[1, list(FINDINGS)].isna().all()
+    expected = probabilities(model, flat.images[[0, 2, 3, 4, 5]])
+    np.testing.assert_allclose(table.drop(index=1)[list(FINDINGS)].astype(float), expected, atol=1e-6)
+
+
+def test_an_all_unreadable_set_is_all_nan(model):
+    assert predict_set(model, ecg_like(3, 2, readable=np.zeros(3, bool)))[list(FINDINGS)].isna().all(axis=None)
+
+
+def test_what_the_cache_knows_is_passed_on(model):
+    flat = ecg_like(2, 2, quality=np.array([0.4, 0.9], np.float32), reasons=np.array(["glare", ""]))
+    table = predict_set(model, flat)
+    assert table.quality.tolist() == pytest.approx([0.4, 0.9])
+    assert table.reasons.tolist() == ["glare", ""]
+
+
+def test_the_table_survives_a_csv(model, tmp_path):
+    table = read(model, "a1", "bad")
+    table.to_csv(tmp_path / "p.csv", index=False)
+    assert pd.read_csv(Path(tmp_path / "p.csv"), keep_default_na=False).reasons.tolist() == ["", "cannot_decode"]

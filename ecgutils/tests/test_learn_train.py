@@ -1,0 +1,250 @@
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ecgutils.findings import FINDINGS
+from ecgutils.learn import FitSettings, FlatSet, build_model, fit, load_model, predict_set, train
+from ecgutils.learn.train import _Run, masked_bce
+from ecgutils.preprocess import PreprocessSettings
+
+SMALL = PreprocessSettings(size=(64, 32))
+QUICK = FitSettings(
+    views=48, batch_size=4, lr=2e-3, eval_every=16, checkpoint_every=8, ema_decay=0.9, seed=1, threads=1, device="cpu"
+)
+LEARN = replace(QUICK, views=400, batch_size=8, lr=1e-3, eval_every=100, geometry=0.3, appearance=0.3)
+
+
+def ecg_like(n, seed, **changes):
+    """Images in which each finding darkens a place of its own: learnable in a few steps."""
+    rng = np.random.default_rng([seed, 77])
+    labels = (rng.random((n, 5)) < 0.4).astype(np.float32)
+    images = rng.integers(200, 256, (n, 32, 64), dtype=np.uint8)
+    for k in range(5):
+        images[labels[:, k] > 0, 4 + 4 * k : 8 + 4 * k, 10 * k : 10 * k + 12] = 30
+    values = {
+        "images": images,
+        "labels": labels,
+        "image_ids": np.array([f"s{seed}-{k}" for k in range(n)]),
+        "cluster_ids": np.array([f"s{seed}-p{k // 2}" for k in range(n)]),
+        "sources": np.array(["red" if k % 3 else "green" for k in range(n)]),
+        "readable": np.ones(n, bool),
+        "grouped": True,
+    }
+    return FlatSet(**(values | changes))
+
+
+@pytest.fixture
+def sets():
+    return ecg_like(48, 0), ecg_like(24, 1)
+
+
+def tiny(seed=0):
+    return build_model("convnext_zepto_rms", SMALL, drop_path=0.1, dropout=0.2, seed=seed)
+
+
+def run(sets, out_dir, settings=QUICK, model=None, **options):
+    return fit(model or tiny(), *sets, settings, out_dir, progress=False, **options)
+
+
+def same_weights(a, b):
+    a, b = load_model(a).state_dict(), load_model(b).state_dict()
+    return all(torch.equal(a[key], b[key]) for key in a)
+
+
+def kill_at(monkeypatch, step):
+    """Make the run die as its `step`-th step begins."""
+    honest = _Run.batch
+
+    def dies(self, at):
+        if at == step:
+            raise KeyboardInterrupt
+        return honest(self, at)
+
+    monkeypatch.setattr(_Run, "batch", dies)
+
+
+def test_a_run_leaves_its_files(sets, tmp_path):
+    history = run(sets, tmp_path, params={"profile": "smoke"})
+    assert {p.name for p in tmp_path.iterdir()} == {"model.safetensors", "params.json", "history.csv", "oof.csv"}
+    params = json.loads((tmp_path / "params.json").read_text())
+    assert params["run"] == {"profile": "smoke"}
+    assert (params["views"], params["steps"], params["seed"]) == (48, 12, 1)
+    assert params["sources"] == ["green", "red"]
+    assert params["pretrained_status"] == "random initialisation, as asked"
+    assert history.table.step.tolist() == [4, 8, 12]
+    oof = pd.read_csv(tmp_path / "oof.csv")
+    assert list(oof) == ["ID", *FINDINGS]
+    assert oof.ID.tolist() == sets[1].image_ids.tolist()
+
+
+def test_something_learnable_is_learned(sets, tmp_path):
+    history = run(sets, tmp_path, LEARN)
+    assert history.table.loss.iloc[-1] < 0.8 * history.table.loss.iloc[0]
+    assert history.best_macro_auroc > 0.9
+
+
+def test_the_best_weights_are_kept_not_the_last(sets, tmp_path, monkeypatch):
+    scores = iter([0.6, 0.9, 0.7])
+    monkeypatch.setattr(train, "auroc_by_finding", lambda y, p: pd.Series([next(scores)] * 5, index=FINDINGS))
+    model = tiny()
+    history = run(sets, tmp_path / "a", model=model)
+    assert (history.best_step, history.best_macro_auroc) == (8, 0.9)
+    assert torch.equal(load_model(tmp_path / "a").head.classify.weight, model.head.classify.weight)
+    assert not model.training
+
+
+def test_two_runs_with_one_seed_are_the_same_and_with_two_are_not(sets, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run(sets, tmp_path / name, replace(QUICK, seed=seed))
+    assert same_weights(tmp_path / "a", tmp_path / "b")
+    assert not same_weights(tmp_path / "a", tmp_path / "c")
+
+
+def test_a_killed_and_resumed_run_ends_bit_for_bit_the_same(sets, tmp_path, monkeypatch):
+    whole = run(sets, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        kill_at(patch, 7)  # the last checkpoint is of step 6
+        with pytest.raises(KeyboardInterrupt):
+            run(sets, tmp_path / "cut")
+    assert (tmp_path / "cut" / "resume.pt").exists()
+    assert not (tmp_path / "cut" / "model.safetensors").exists()
+    torch.rand(17)  # whatever happened meanwhile to the global state
+    resumed = run(sets, tmp_path / "cut", resume=True)
+    assert same_weights(tmp_path / "whole", tmp_path / "cut")
+    pd.testing.assert_frame_equal(whole.table.drop(columns="seconds"), resumed.table.drop(columns="seconds"))
+    assert (tmp_path / "whole" / "oof.csv").read_bytes() == (tmp_path / "cut" / "oof.csv").read_bytes()
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_over(sets, tmp_path, monkeypatch):
+    run(sets, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        kill_at(patch, 1)
+        with pytest.raises(KeyboardInterrupt):
+            run(sets, tmp_path / "cut")
+    run(sets, tmp_path / "cut", resume=True)
+    assert same_weights(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_finished_run_is_returned_at_once(sets, tmp_path, monkeypatch):
+    model = tiny()
+    first = run(sets, tmp_path, model=model)
+    kill_at(monkeypatch, 0)
+    again = tiny()
+    second = run(sets, tmp_path, model=again, resume=True)
+    assert second.best_macro_auroc == first.best_macro_auroc
+    assert torch.equal(again.head.classify.weight, model.head.classify.weight)
+    assert again.pretrained_status == model.pretrained_status
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_resuming_with_other_settings_or_data_is_refused(sets, tmp_path, monkeypatch, finished):
+    if finished:
+        run(sets, tmp_path)
+    else:
+        kill_at(monkeypatch, 5)
+        with pytest.raises(KeyboardInterrupt):
+            run(sets, tmp_path)
+    with pytest.raises(ValueError, match=r"other settings: lr \(0.002 there, 0.01 now\)"):
+        run(sets, tmp_path, replace(QUICK, lr=0.01), resume=True)
+    with pytest.raises(ValueError, match="other settings: training data"):
+        run((ecg_like(48, 5), sets[1]), tmp_path, resume=True)
+    with pytest.raises(ValueError, match="other settings: first weights"):
+        run(sets, tmp_path, model=tiny(seed=3), resume=True)
+
+
+def test_a_damaged_resume_file_is_one_sentence(sets, tmp_path):
+    (tmp_path / "resume.pt").write_bytes(b"half a file")
+    with pytest.raises(ValueError, match=r"resume\.pt cannot be read .* delete it"):
+        run(sets, tmp_path, resume=True)
+
+
+def test_threads_and_checkpoint_spacing_may_change_on_resume(sets, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        kill_at(patch, 5)
+        with pytest.raises(KeyboardInterrupt):
+            run(sets, tmp_path)
+    run(sets, tmp_path, replace(QUICK, checkpoint_every=40, threads=2), resume=True)
+    assert not (tmp_path / "resume.pt").exists()
+
+
+def test_the_callers_random_state_and_threads_are_left_alone(sets, tmp_path):
+    torch.manual_seed(3)
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    run(sets, tmp_path, replace(QUICK, max_steps=2))
+    assert torch.equal(state, torch.get_rng_state())
+    assert threads == torch.get_num_threads()
+
+
+def test_max_steps_ends_a_long_plan(sets, tmp_path):
+    assert run(sets, tmp_path, replace(QUICK, views=10**9, max_steps=2)).table.step.tolist() == [2]
+
+
+def test_a_patient_in_both_sets_is_refused(sets, tmp_path):
+    with pytest.raises(ValueError, match=r"Leakage: 24 patient.*s0-p0"):
+        run((sets[0], sets[0]), tmp_path)
+
+
+def test_images_flattened_otherwise_are_refused(sets, tmp_path):
+    other = SMALL.to_dict() | {"px_per_mm": 9.0}
+    with pytest.raises(ValueError, match=r"flattened with px_per_mm = 9\.0, the model expects"):
+        run((ecg_like(48, 0, preprocess=other), sets[1]), tmp_path)
+    with pytest.raises(ValueError, match=r"Images are \(16, 64\)"):
+        run((ecg_like(8, 0, images=np.zeros((8, 16, 64), np.uint8)), sets[1]), tmp_path)
+
+
+def test_a_validation_set_with_one_class_keeps_the_last_weights_and_says_so(sets, tmp_path):
+    val = ecg_like(24, 1, labels=np.zeros((24, 5), np.float32))
+    with pytest.warns(UserWarning, match="no finding has both classes among 24"):
+        history = run((sets[0], val), tmp_path)
+    assert math.isnan(history.best_macro_auroc)
+    assert history.best_step == 12
+    assert json.loads((tmp_path / "params.json").read_text())["best_val_macro_auroc"] is None
+    assert math.isnan(run((sets[0], val), tmp_path, resume=True).best_macro_auroc)
+
+
+def test_unreadable_validation_images_do_not_count_and_are_nan(sets, tmp_path):
+    readable = np.arange(24) != 3
+    run((sets[0], ecg_like(24, 1, readable=readable)), tmp_path)
+    oof = pd.read_csv(tmp_path / "oof.csv")
+    assert oof[list(FINDINGS)].isna().all(axis=1).tolist() == (~readable).tolist()
+
+
+def test_a_diverging_loss_stops_the_run(sets, tmp_path):
+    model = tiny()
+    with torch.no_grad():
+        model.head.classify.bias.fill_(torch.nan)
+    with pytest.raises(FloatingPointError, match="loss is nan at step 1; lower lr"):
+        run(sets, tmp_path, model=model)
+
+
+def test_unknown_labels_take_no_part_in_the_loss():
+    logits = torch.tensor([[0.0, 3.0], [1.0, -2.0]])
+    labels = torch.tensor([[1.0, torch.nan], [torch.nan, torch.nan]])
+    assert masked_bce(logits, labels).item() == pytest.approx(math.log(2))
+    assert masked_bce(logits, torch.full((2, 2), torch.nan)).item() == 0
+    logits.requires_grad_()
+    masked_bce(logits, labels).backward()
+    assert logits.grad.ne(0).sum() == 1
+
+
+def test_stage_two_starts_where_stage_one_ended(sets, tmp_path):
+    run(sets, tmp_path / "one")
+    start = build_model("convnext_zepto_rms", SMALL, init_from=tmp_path / "one")
+    before = predict_set(start, sets[1])
+    run(sets, tmp_path / "two", replace(QUICK, stage="stage2", layer_decay=0.7, lr=1e-9, max_steps=2), start)
+    after = predict_set(load_model(tmp_path / "two"), sets[1])
+    np.testing.assert_allclose(after[list(FINDINGS)], before[list(FINDINGS)], atol=1e-4)
+    assert "checkpoint one" in json.loads((tmp_path / "two" / "params.json").read_text())["pretrained_status"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_loop_runs_on_cuda_with_mixed_precision(sets, tmp_path):
+    history = run(sets, tmp_path, replace(LEARN, device="cuda"))
+    assert history.best_macro_auroc > 0.9
+    cpu = predict_set(load_model(tmp_path), sets[1])
+    np.testing.assert_allclose(cpu[list(FINDINGS)], pd.read_csv(tmp_path / "oof.csv")[list(FINDINGS)], atol=0.02)
