@@ -117,7 +117,7 @@ def test_a_folder_in_the_bhf_layout_goes_through(smoke_run, command, tmp_path):
 
 
 def test_full_profile_takes_two_steps_on_stand_in_folders(smoke_run, command, tmp_path):
-    from ecgutils.tests.test_signals_ptbxl import write_ptbxl_folder
+    from ecgutils.tests.stand_ins import write_ptbxl_folder
 
     ptbxl, bhf = tmp_path / "ptbxl", tmp_path / "bhf"
     write_ptbxl_folder(ptbxl, n=10)

@@ -1,0 +1,171 @@
+"""Reader of PTB-XL (Wagner et al., Scientific Data 2020, doi:10.1038/s41597-020-0495-6; CC BY 4.0)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import wfdb
+
+from ecgutils.findings import FINDINGS, LEADS, findings_from_scp
+from ecgutils.signals.record import Record
+
+RATES = {100: "filename_lr", 500: "filename_hr"}
+MAX_MISSING = 0.10  # share of missing samples above which a record is refused
+_COLUMNS = ("ecg_id", "patient_id", "scp_codes", "strat_fold")
+_LEAD_BY_UPPER = {lead.upper(): row for row, lead in enumerate(LEADS)}
+
+
+def read_ptbxl(
+    root: str | Path, rate: int = 500, folds: Collection[int] | None = None, rows: Collection[int] | None = None
+) -> Iterator[Record]:
+    """Yield the Records of a PTB-XL folder in the order of `ptbxl_database.csv`.
+
+    Parameters
+    ----------
+    root : folder with `ptbxl_database.csv`, `scp_statements.csv` and `records100/` or `records500/`.
+    rate : 100 or 500 Hz.
+    folds : only these values of `strat_fold` (1..10; folds keep patients apart); None = all.
+    rows : only these 0-based rows of the table; None = all.
+
+    Each Record has `record_id` = ecg_id, `patient_id` = "ptbxl-<number>", leads in LEADS order, mV, and findings by
+    `findings_from_scp`. Missing samples (NaN) become 0 mV and are counted in `details["missing_samples"]`; a record
+    with more than 10 % of them is refused.
+
+    Raises
+    ------
+    FileNotFoundError : folder, table or signal file is not there. The tables are checked at the call.
+    ValueError : unknown rate or fold, missing column, wrong leads, unit or sampling rate, too many missing samples.
+    """
+    if rate not in RATES:
+        raise ValueError(f"read_ptbxl: rate must be 100 or 500 Hz, got {rate!r}.")
+    root = Path(root)
+    table, statements = _tables(root)
+    if RATES[rate] not in table.columns:
+        raise ValueError(f"{root / 'ptbxl_database.csv'}: no column {RATES[rate]}, needed to read {rate} Hz.")
+    if rows is not None:
+        table = table.iloc[sorted(rows)]
+    if folds is not None:
+        if unknown := set(folds) - set(range(1, 11)):
+            raise ValueError(f"read_ptbxl: fold(s) {sorted(unknown)} do not exist; PTB-XL has folds 1 to 10.")
+        table = table[table["strat_fold"].isin(list(folds))]
+    return (_read_row(root, row, statements, rate) for row in table.to_dict("records"))
+
+
+def check_ptbxl(root: str | Path) -> dict[str, Any]:
+    """Say what a PTB-XL folder holds without reading signals; errors as for `read_ptbxl`.
+
+    Returns `records`, `patients`, `rates` (those whose every header file is there), `missing_files` (rate -> how
+    many), `folds` and `findings` (name -> number of records).
+    """
+    root = Path(root)
+    table, statements = _tables(root)
+    labels = [findings_from_scp(_codes(root, row), statements) for row in table.to_dict("records")]
+    missing = {
+        rate: sum(not (root / f"{name}.hea").is_file() for name in table[column])
+        for rate, column in RATES.items()
+        if column in table.columns
+    }
+    return {
+        "records": len(table),
+        "patients": int(table["patient_id"].nunique()),
+        "rates": [rate for rate, count in missing.items() if count == 0],
+        "missing_files": {rate: count for rate, count in missing.items() if count},
+        "folds": sorted(int(fold) for fold in table["strat_fold"].unique()),
+        "findings": {finding: sum(finding in found for found in labels) for finding in FINDINGS},
+    }
+
+
+def _tables(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read and check the two tables of a PTB-XL folder."""
+    if not root.is_dir():
+        raise FileNotFoundError(f"No PTB-XL folder at {root}: download PTB-XL from PhysioNet, or correct the path.")
+    for name in ("ptbxl_database.csv", "scp_statements.csv"):
+        if not (root / name).is_file():
+            raise FileNotFoundError(f"No {name} in {root}: give the folder that holds PTB-XL's two tables.")
+    table = pd.read_csv(root / "ptbxl_database.csv")
+    statements = pd.read_csv(root / "scp_statements.csv", index_col=0)
+    for frame, needed, name in (
+        (table, _COLUMNS, "ptbxl_database.csv"),
+        (statements, ("diagnostic", "diagnostic_class"), "scp_statements.csv"),
+    ):
+        if absent := [column for column in needed if column not in frame.columns]:
+            raise ValueError(f"{root / name}: missing column(s) {', '.join(absent)}; use the file as published.")
+    for column in ("ecg_id", "patient_id", "strat_fold"):
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        if numbers.isna().any():
+            row = int(numbers.isna().to_numpy().argmax())
+            raise ValueError(
+                f"{root / 'ptbxl_database.csv'}: {column} is {table[column].iloc[row]!r} in data row {row + 1}; "
+                "a number is needed."
+            )
+        table[column] = numbers.astype(int)
+    if table["ecg_id"].duplicated().any():
+        twice = table.loc[table["ecg_id"].duplicated(), "ecg_id"].iloc[0]
+        raise ValueError(f"{root / 'ptbxl_database.csv'}: ecg_id {twice} occurs twice; remove one of the rows.")
+    return table, statements
+
+
+def _codes(root: Path, row: dict[str, Any]) -> dict[str, float]:
+    """SCP codes of one row, written in the table as a dict literal."""
+    try:
+        codes = ast.literal_eval(row["scp_codes"])
+    except (ValueError, SyntaxError, TypeError):
+        codes = None
+    if not isinstance(codes, dict):
+        raise ValueError(
+            f"{root / 'ptbxl_database.csv'}: scp_codes of ecg_id {row['ecg_id']} is {row['scp_codes']!r}; "
+            "a dict such as {'NORM': 100.0} is needed."
+        )
+    return codes
+
+
+def _read_row(root: Path, row: dict[str, Any], statements: pd.DataFrame, rate: int) -> Record:
+    path = root / str(row[RATES[rate]])
+    for suffix in (".hea", ".dat"):
+        if not path.with_name(path.name + suffix).is_file():
+            raise FileNotFoundError(f"No {path}{suffix}: ecg_id {row['ecg_id']} is listed but not there; download it.")
+    try:
+        values, fields = wfdb.rdsamp(str(path))
+    except (ValueError, IndexError, TypeError, OSError) as error:
+        raise ValueError(f"{path}: not a readable WFDB record ({error}); download the file again.") from error
+    signal, missing = _to_leads(values, fields, path, rate)
+    codes = _codes(root, row)
+    # Ages over 89 are coded as 300 in PTB-XL.
+    age = row.get("age")
+    return Record(
+        signal_mv=signal,
+        fs=rate,
+        findings=findings_from_scp(codes, statements),
+        record_id=str(row["ecg_id"]),
+        patient_id=f"ptbxl-{row['patient_id']}",
+        fold=row["strat_fold"],
+        source="ptbxl",
+        details={
+            "scp_codes": codes,
+            "age": None if pd.isna(age) else min(int(age), 90),
+            "sex": {0: "male", 1: "female"}.get(row.get("sex")),
+            "missing_samples": missing,
+        },
+    )
+
+
+def _to_leads(values: np.ndarray, fields: dict[str, Any], path: Path, rate: int) -> tuple[np.ndarray, int]:
+    """(N, 12) as read -> float32 (12, N) in LEADS order and the number of missing samples; all checks of the header."""
+    if fields["fs"] != rate:
+        raise ValueError(f"{path}: sampled at {fields['fs']} Hz where {rate} Hz was expected; choose the other rate.")
+    names = [str(name).strip().upper() for name in fields["sig_name"]]
+    if sorted(names) != sorted(_LEAD_BY_UPPER):
+        raise ValueError(f"{path}: leads are {fields['sig_name']}; the twelve leads {', '.join(LEADS)} are needed.")
+    if any(str(unit).lower() != "mv" for unit in fields["units"]):
+        raise ValueError(f"{path}: units are {sorted(set(fields['units']))}; mV is needed.")
+    order = [names.index(lead.upper()) for lead in LEADS]
+    signal = values.T[order]
+    lost = ~np.isfinite(signal)
+    if lost.mean() > MAX_MISSING:
+        raise ValueError(f"{path}: {lost.mean():.0%} of the samples are missing, over {MAX_MISSING:.0%}; leave it out.")
+    return np.where(lost, 0.0, signal).astype(np.float32), int(lost.sum())

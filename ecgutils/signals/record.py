@@ -1,0 +1,47 @@
+"""One 12-lead ECG with what is known about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ecgutils.findings import FINDINGS, LEADS
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A 12-lead recording.
+
+    Attributes
+    ----------
+    signal_mv : float32 (12, N) in LEADS order, millivolts.
+    fs : samples per second.
+    findings : subset of FINDINGS; empty = none of the five.
+    record_id, patient_id : strings; "" when the patient is unknown.
+    fold : 1-based `strat_fold`, None when unknown.
+    source : where the signal comes from, e.g. "simulated" or "ptbxl".
+    details : whatever else is known (form, territory, measured intervals, demographics).
+    """
+
+    signal_mv: np.ndarray
+    fs: float
+    findings: frozenset[str]
+    record_id: str
+    patient_id: str = ""
+    fold: int | None = None
+    source: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.signal_mv.ndim != 2 or self.signal_mv.shape[0] != len(LEADS) or self.signal_mv.dtype != np.float32:
+            raise ValueError(
+                f"Record {self.record_id!r}: signal_mv must be float32 of shape (12, N), "
+                f"got {self.signal_mv.dtype} {self.signal_mv.shape}."
+            )
+        if not self.fs > 0:
+            raise ValueError(f"Record {self.record_id!r}: fs must be a positive sampling rate in Hz, got {self.fs}.")
+        unknown = set(self.findings) - set(FINDINGS)
+        if unknown:
+            raise ValueError(f"Record {self.record_id!r}: unknown finding(s) {sorted(unknown)}; known are {FINDINGS}.")

@@ -1,0 +1,192 @@
+"""Labelled 12-lead ECGs from nothing but a seed: hearts, rhythm, leads, noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import combinations
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy.signal import resample_poly
+from tqdm import tqdm
+
+from ecgutils.findings import FINDINGS
+from ecgutils.signals.beats import premature_beat, twelve_leads
+from ecgutils.signals.noise import lead_noise
+from ecgutils.signals.pathology import Heart, draw_heart
+from ecgutils.signals.record import Record
+from ecgutils.signals.rhythm import Rhythm, draw_rhythm, f_waves
+
+STAGE = 1  # second entry of every seed here, so that no other stage draws the same numbers
+DURATION_S = 10
+_RENDER_HZ = 500
+
+NORMAL_SHARE = 0.42
+# Shares among records with a finding; strain adds STTC to 42 % of HYP on top.
+FINDING_SHARE = {"STTC": 0.33, "HYP": 0.24, "MI": 0.36, "CD": 0.34, "AF": 0.13}
+STRAIN_SHARE = 0.42
+# How much more often than by chance two findings meet, about as in PTB-XL.
+_TOGETHER = {
+    ("STTC", "HYP"): 1.3, ("STTC", "MI"): 0.75, ("STTC", "CD"): 0.65, ("STTC", "AF"): 1.5,
+    ("HYP", "CD"): 0.8, ("HYP", "AF"): 1.3, ("MI", "CD"): 0.9,
+}  # fmt: skip
+
+
+def simulate(rng: np.random.Generator, findings: Iterable[str] | None = None, fs: float = 500) -> Record:
+    """Simulate one ten-second 12-lead ECG.
+
+    Parameters
+    ----------
+    rng : source of all randomness; the same state gives the same bytes.
+    findings : exactly these findings; an empty set means none of the five; None draws from a mix like that of a
+        hospital (42 % without finding, the others with realistic co-occurrence).
+    fs : sampling rate in Hz, a whole number from 50 to 2000. The ECG itself is made at 500 Hz, so the same `rng`
+        state gives the same heart at any rate.
+
+    Returns
+    -------
+    Record, signal float32 (12, 10 * fs) in mV. `details`: `forms` (finding -> list of forms), `territory` and
+    `severity` (mV of lost QRS or raised ST) of an infarct, `benign` (hard negatives), `sex`, `age`, `rhythm`,
+    `rate_bpm`, `qrs_ms`, `pr_ms` (None without a fixed PR), `qt_ms`.
+
+    Raises
+    ------
+    ValueError : unknown finding, or a rate out of range.
+    """
+    if not 50 <= fs <= 2000 or fs != int(fs):
+        raise ValueError(f"simulate: fs must be a whole number of Hz from 50 to 2000, got {fs!r}.")
+    if isinstance(findings, str):
+        findings = {findings}
+    wanted = draw_findings(rng) if findings is None else frozenset(findings)
+    if unknown := wanted - set(FINDINGS):
+        raise ValueError(
+            f"simulate: unknown finding(s) {sorted(map(str, unknown))}; choose from {', '.join(FINDINGS)}."
+        )
+    heart = draw_heart(rng, wanted)
+    rhythm = draw_rhythm(rng, heart.rhythm, heart.rate, heart.pr, DURATION_S, heart.age, heart.wide_escape)
+    eight = _render(rng, heart, rhythm) + lead_noise(rng, DURATION_S * _RENDER_HZ, _RENDER_HZ)
+    if fs != _RENDER_HZ:
+        eight = resample_poly(eight, int(fs), _RENDER_HZ, axis=1)
+    return Record(twelve_leads(eight), fs, wanted, record_id="sim", source="simulated", details=_details(heart, rhythm))
+
+
+def simulate_cohort(n: int, seed: int, fs: float = 500, workers: int = 1) -> Iterator[Record]:
+    """Yield `n` simulated Records, each of another patient.
+
+    Record i depends on `seed` and i alone: not on `n`, nor on the number of `workers` (processes). Its ids are
+    "sim-000000" and "sim-p000000" for i = 0, its fold is i % 10 + 1.
+    """
+    if n < 0 or seed < 0:
+        raise ValueError(f"simulate_cohort: n and seed must not be negative, got n={n}, seed={seed}.")
+    # Arguments are checked now, not when the first record is asked for.
+    return _cohort(n, seed, fs, workers)
+
+
+def _cohort(n: int, seed: int, fs: float, workers: int) -> Iterator[Record]:
+    jobs = (delayed(_cohort_row)(seed, i, fs) for i in range(n))
+    records = Parallel(n_jobs=workers, return_as="generator", batch_size="auto")(jobs)
+    yield from tqdm(records, total=n, desc="simulate", unit="ECG", disable=None)
+
+
+def _cohort_row(seed: int, i: int, fs: float) -> Record:
+    record = simulate(np.random.default_rng([seed, STAGE, i]), fs=fs)
+    return Record(
+        signal_mv=record.signal_mv,
+        fs=record.fs,
+        findings=record.findings,
+        record_id=f"sim-{i:06d}",
+        patient_id=f"sim-p{i:06d}",
+        fold=i % 10 + 1,
+        source="simulated",
+        details=record.details,
+    )
+
+
+def draw_findings(rng: np.random.Generator) -> frozenset[str]:
+    """Draw a set of findings from the mix."""
+    if rng.random() < NORMAL_SHARE:
+        return frozenset()
+    sets, edges = _mix()
+    drawn = sets[int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))]
+    if "HYP" in drawn and rng.random() < STRAIN_SHARE:
+        drawn = drawn | {"STTC"}
+    return drawn
+
+
+@cache
+def _mix() -> tuple[list[frozenset[str]], np.ndarray]:
+    """All 31 non-empty sets and their cumulative weights, fitted so that every finding has its FINDING_SHARE."""
+    sets = [frozenset(c) for size in range(1, 6) for c in combinations(FINDINGS, size)]
+    weight = np.array([np.prod([r for pair, r in _TOGETHER.items() if s.issuperset(pair)]) for s in sets])
+    member = np.array([[f in s for s in sets] for f in FINDINGS])
+    for _ in range(200):  # iterative proportional fitting of the five margins
+        for inside, share in zip(member, (FINDING_SHARE[f] for f in FINDINGS), strict=True):
+            weight[inside] *= share / weight[inside].sum()
+            weight[~inside] *= (1 - share) / weight[~inside].sum()
+    return sets, np.cumsum(weight)
+
+
+def _render(rng: np.random.Generator, heart: Heart, rhythm: Rhythm) -> np.ndarray:
+    """The eight independent leads without noise, float64 (8, 5000) mV."""
+    n = DURATION_S * _RENDER_HZ
+    ventricles, atria = np.zeros((3, n)), np.zeros((3, n))
+    breath_hz, breath = rng.uniform(0.2, 0.33), rng.uniform(0, 0.06)
+    size = 1 + breath * np.sin(2 * np.pi * breath_hz * rhythm.beats + rng.uniform(0, 6.3))
+    size *= 1 + 0.015 * rng.standard_normal(len(size))
+    # QT follows the rate of the last beats rather than one interval: irregular rhythms keep a nearly steady T.
+    rr = 0.4 * rhythm.rr + 0.6 * rhythm.rr.mean()
+    qt = heart.qtc * np.clip(rr, 0.35, 1.8) ** (1 / 3)
+    for kind, beat in ((False, heart.beat), (True, premature_beat(rng))):
+        chosen = (rhythm.ectopic == kind) & (rhythm.beats > -1.0) & (rhythm.beats < DURATION_S + 0.2)
+        onset, scale = rhythm.beats[chosen], size[chosen, None, None]
+        if not len(onset):
+            continue
+        times, first = _grid(onset, -0.05, 0.26)
+        _add(ventricles, first, scale * beat.qrs(times))
+        times, first = _grid(onset, -0.02, 0.90)
+        _add(ventricles, first, scale * beat.recovery(times, qt[chosen]))
+    p_waves = rhythm.p_waves[(rhythm.p_waves > -0.3) & (rhythm.p_waves < DURATION_S)]
+    if len(p_waves):
+        times, first = _grid(p_waves, -0.04, 0.22)
+        _add(atria, first, heart.atria.wave(times))
+    eight = heart.ventricle_matrix @ ventricles + heart.atria_matrix @ atria
+    if "AF" in heart.findings:
+        eight += f_waves(rng, np.arange(n) / _RENDER_HZ)
+    return eight
+
+
+def _grid(onset: np.ndarray, start: float, stop: float) -> tuple[np.ndarray, np.ndarray]:
+    """Sample times (B, W) in seconds relative to each onset, and the index (B,) of the first sample of each row."""
+    first = np.ceil((onset + start) * _RENDER_HZ).astype(int)
+    samples = first[:, None] + np.arange(int((stop - start) * _RENDER_HZ))
+    return samples / _RENDER_HZ - onset[:, None], first
+
+
+def _add(dipole: np.ndarray, first: np.ndarray, waves: np.ndarray) -> None:
+    """Add `waves` (B, 3, W) into `dipole` (3, N) at sample `first` (B,); parts outside are cut off."""
+    n, width = dipole.shape[1], waves.shape[2]
+    for begin, wave in zip(first, waves, strict=True):
+        low, high = max(begin, 0), min(begin + width, n)
+        if low < high:
+            dipole[:, low:high] += wave[:, low - begin : high - begin]
+
+
+def _details(heart: Heart, rhythm: Rhythm) -> dict:
+    inside = rhythm.rr[(rhythm.beats > 0) & (rhythm.beats < DURATION_S)]
+    mean_rr = float(inside.mean()) if len(inside) else 60 / heart.rate
+    fixed_pr = heart.rhythm == "sinus" or heart.rhythm == "two_to_one"
+    qt = heart.qtc * min(max(mean_rr, 0.35), 1.8) ** (1 / 3) + heart.beat.qt_add
+    return {
+        "forms": heart.forms,
+        "territory": heart.territory,
+        "severity": heart.severity,
+        "benign": [*heart.benign, *rhythm.notes],
+        "sex": "female" if heart.female else "male",
+        "age": heart.age,
+        "rhythm": heart.rhythm,
+        "rate_bpm": round(60 / mean_rr, 1),
+        "qrs_ms": round(1000 * heart.beat.qrs_s),
+        "pr_ms": round(1000 * heart.pr) if fixed_pr else None,
+        "qt_ms": round(1000 * qt),
+    }

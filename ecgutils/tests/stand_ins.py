@@ -1,0 +1,31 @@
+"""Small folders in the layout of real data sets, filled with simulated records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import wfdb
+
+from ecgutils.findings import LEADS
+from ecgutils.signals import simulate_cohort
+
+_CODES = {"STTC": "NDT", "HYP": "LVH", "MI": "IMI", "CD": "CLBBB", "AF": "AFIB"}
+_STATEMENTS = "code,diagnostic,diagnostic_class\nNDT,1,STTC\nLVH,1,HYP\nIMI,1,MI\nCLBBB,1,CD\nNORM,1,NORM\nAFIB,,\n"
+
+
+def write_ptbxl_folder(root: Path, n: int, seed: int = 5) -> None:
+    """`n` simulated records at 500 Hz as a PTB-XL folder; folds 1..10 in turn, one patient each."""
+    (root / "records500").mkdir(parents=True)
+    rows = []
+    for i, record in enumerate(simulate_cohort(n, seed), start=1):
+        name = f"{i:05d}_hr"
+        wfdb.wrsamp(
+            name, fs=500, units=["mV"] * 12, sig_name=list(LEADS), p_signal=record.signal_mv.T.astype(float),
+            fmt=["16"] * 12, write_dir=str(root / "records500"),
+        )  # fmt: skip
+        codes = {_CODES[finding]: 100.0 for finding in sorted(record.findings)} or {"NORM": 100.0}
+        rows.append({"ecg_id": i, "patient_id": 1000 + i, "scp_codes": str(codes), "strat_fold": record.fold,
+                     "filename_hr": f"records500/{name}"})  # fmt: skip
+    pd.DataFrame(rows).to_csv(root / "ptbxl_database.csv", index=False)
+    (root / "scp_statements.csv").write_text(_STATEMENTS)

@@ -1,0 +1,100 @@
+"""Figures: each function returns a Figure with the right things on it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from ecgutils import FINDINGS
+from ecgutils.plots import (
+    plot_auroc,
+    plot_class_balance,
+    plot_contact_sheet,
+    plot_difference,
+    plot_history,
+    plot_outlines,
+    plot_reading,
+    plot_record,
+    plot_steps,
+    show,
+)
+from ecgutils.preprocess import Preprocessor
+from ecgutils.signals import simulate
+from ecgutils.synth import render_scan
+
+
+@pytest.fixture(scope="module")
+def record():
+    return simulate(np.random.default_rng(3), {"MI"})
+
+
+@pytest.fixture(scope="module")
+def scan(record):
+    return render_scan(record, np.random.default_rng(4), size=(700, 540))
+
+
+def table(names):
+    return pd.DataFrame({"finding": names, "value": 0.7, "low": 0.6, "high": 0.8})
+
+
+def test_a_record_is_drawn_with_twelve_leads_and_a_strip(record):
+    axes = plot_record(record, marked={"V1"}).axes[0]
+    assert len(axes.lines) == 13
+    assert {text.get_text() for text in axes.texts} >= {"I", "aVR", "V6"}
+
+
+def test_marking_an_unknown_lead_is_an_error(record):
+    with pytest.raises(ValueError, match="V9"):
+        plot_record(record, marked={"V9"})
+
+
+def test_a_contact_sheet_needs_a_title_for_each_image(scan):
+    assert len(plot_contact_sheet([scan.image] * 4, list("abcd")).axes) == 6
+    with pytest.raises(ValueError, match="1 images but 2 titles"):
+        plot_contact_sheet([scan.image], ["a", "b"])
+
+
+def test_outlines_are_drawn_where_known(scan):
+    figure = plot_outlines([scan.image, scan.image], [scan.quad_xy, None], ["a", "b"])
+    assert len(figure.axes[0].lines) == 2
+    assert not figure.axes[1].lines
+
+
+def test_steps_must_have_been_asked_for(scan):
+    assert len(plot_steps(Preprocessor()(scan.image, steps=True)).axes) >= 3
+    with pytest.raises(ValueError, match="steps=True"):
+        plot_steps(Preprocessor()(scan.image))
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_reading_shows_bars_only_when_there_is_something_to_show(scan, readable):
+    row = {**dict.fromkeys(FINDINGS, 0.4), "readable": readable, "reasons": "too_dark"}
+    figure = plot_reading(scan.image, Preprocessor()(scan.image), row)
+    assert len(figure.axes[2].patches) == (5 if readable else 0)
+
+
+def test_a_reading_of_a_missing_file_says_so(tmp_path):
+    path = tmp_path / "missing.jpg"
+    row = {**dict.fromkeys(FINDINGS, np.nan), "readable": False, "reasons": "missing"}
+    figure = plot_reading(path, Preprocessor()(path), row)
+    assert "missing.jpg" in figure.axes[0].texts[0].get_text()
+
+
+def test_results_are_drawn_for_every_model_and_finding():
+    tables = {"a": table(["macro", *FINDINGS]), "b": table(["macro", *FINDINGS])}
+    assert len(plot_auroc(tables).axes[0].containers) == 2
+    assert isinstance(plot_difference(tables["a"], "a minus b"), Figure)
+
+
+def test_balance_and_history_have_a_line_or_bars_per_name():
+    labels = pd.DataFrame(np.eye(5), columns=FINDINGS)
+    assert len(plot_class_balance({"x": labels, "y": labels}).axes[0].containers) == 2
+    history = pd.DataFrame({"views": [1, 2], "loss": [0.5, 0.4], "val_macro_auroc": [0.5, 0.6]})
+    assert len(plot_history({"one": history}).axes[0].lines) == 1
+
+
+def test_show_writes_the_file_it_displays(tmp_path, record):
+    shown = show(plot_record(record), tmp_path / "figures" / "a.png", dpi=30)
+    assert shown.data == (tmp_path / "figures" / "a.png").read_bytes()

@@ -1,0 +1,154 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image, ImageFile
+
+from ecgutils.preprocess import Preprocessor, PreprocessSettings, UnreadableImage, read_image
+
+
+@pytest.fixture
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tiff", "a.webp"])
+def test_lossless_formats_come_back_exactly(tmp_path, picture, name):
+    options = {"lossless": True} if name.endswith("webp") else {}
+    Image.fromarray(picture).save(tmp_path / name, **options)
+    np.testing.assert_array_equal(read_image(tmp_path / name), picture)
+
+
+def test_exif_orientation_is_applied(tmp_path, picture):
+    exif = Image.Exif()
+    exif[274] = 6  # stored lying: to be turned clockwise
+    Image.fromarray(picture).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), np.rot90(picture, -1))
+
+
+def test_alpha_lies_over_white(tmp_path):
+    rgba = np.zeros((64, 64, 4), np.uint8)
+    rgba[:32, :, 3] = 255
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    image = read_image(tmp_path / "a.png")
+    assert image[0, 0].tolist() == [0, 0, 0]
+    assert image[-1, 0].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "CMYK", "1", "LA"])
+def test_other_modes_become_rgb(tmp_path, picture, mode):
+    path = tmp_path / ("a.tiff" if mode == "CMYK" else "a.png")
+    Image.fromarray(picture).convert(mode).save(path)
+    image = read_image(path)
+    assert image.shape == picture.shape
+    assert image.dtype == np.uint8
+
+
+def test_16_bit_grey_keeps_its_range(tmp_path):
+    values = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    image = read_image(tmp_path / "a.png")
+    np.testing.assert_allclose(image[..., 0], values / 257, atol=1)
+
+
+def test_float_and_bool_arrays_are_scaled():
+    assert read_image(np.full((64, 64), 0.5)).max() == 128
+    assert read_image(np.ones((64, 64), bool)).min() == 255
+
+
+def png(picture):
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def bomb():
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(bytes(1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def broken(picture, kind):
+    whole = png(picture)
+    middle = len(whole) // 2
+    return {
+        "truncated": whole[:middle],
+        "checksum": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
+        "no_end": whole[:-12],
+        "text": b"not an image at all\n" * 50,
+        "empty": b"",
+        "bomb": bomb(),
+        "zip": b"PK\x03\x04" + whole,
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("truncated", "cannot_decode"),
+        ("checksum", "cannot_decode"),
+        ("no_end", "cannot_decode"),
+        ("text", "cannot_decode"),
+        ("zip", "cannot_decode"),
+        ("empty", "empty_file"),
+        ("bomb", "too_large"),
+    ],
+)
+@pytest.mark.parametrize("lenient", [False, True])
+def test_damaged_files_are_refused_with_a_reason(tmp_path, picture, kind, reason, lenient, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", lenient)
+    path = tmp_path / "a.png"
+    path.write_bytes(broken(picture, kind))
+    with pytest.raises(UnreadableImage, match=r"a\.png") as error:
+        read_image(path)
+    assert error.value.reason == reason
+    flat = Preprocessor()(path)
+    assert not flat.readable
+    assert flat.reasons == (reason,)
+    assert flat.image.shape == (192, 384)
+    assert flat.image.min() == 255
+
+
+def test_truncated_jpeg_is_refused(tmp_path, picture):
+    Image.fromarray(picture).resize((600, 400)).save(tmp_path / "a.jpg")
+    content = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(content[: len(content) // 2])
+    assert Preprocessor()(tmp_path / "a.jpg").reasons == ("cannot_decode",)
+
+
+def test_missing_and_folder_have_their_own_reasons(tmp_path):
+    assert Preprocessor()(tmp_path / "none.png").reasons == ("missing",)
+    assert Preprocessor()(tmp_path).reasons == ("not_a_file",)
+
+
+def test_pixel_limit_counts_before_decoding(tmp_path, picture):
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    assert Preprocessor(PreprocessSettings(max_pixels=1000))(tmp_path / "a.png").reasons == ("too_large",)
+
+
+@pytest.mark.parametrize("array", [np.zeros((0, 5)), np.zeros(7), np.zeros((9, 9, 2)), np.zeros((9, 9), complex)])
+def test_arrays_of_other_shapes_are_refused(array):
+    assert Preprocessor()(array).reasons == ("bad_array",)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from([np.uint8, np.uint16, np.float32, np.bool_]).flatmap(
+        lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=160))
+    )
+)
+def test_no_array_makes_it_raise(array):
+    flat = Preprocessor()(array)
+    assert flat.image.shape == (192, 384)
+    assert flat.readable or flat.reasons
+    assert "failed" not in flat.reasons
+    assert 0 <= flat.quality <= 1

@@ -1,0 +1,209 @@
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ecgutils.preprocess import Preprocessor, PreprocessSettings
+from ecgutils.preprocess.grid import measure_grid, transform
+
+
+def draw_page(px_per_mm=5.0, size_mm=(280, 160), grid=True, seed=0, label=True):
+    """A page with 1 and 5 mm lines and four rows of beats 40 mm apart, from x = 15 to 265 mm; uint8 RGB."""
+    width, height = (round(mm * px_per_mm) for mm in size_mm)
+    page = np.full((height, width, 3), 255, np.uint8)
+    for mm in range(max(size_mm) + 1) if grid else ():
+        colour, at = ((235, 150, 150) if mm % 5 == 0 else (250, 215, 215)), round(mm * px_per_mm)
+        page[at : at + 1] = np.minimum(page[at : at + 1], colour)
+        page[:, at : at + 1] = np.minimum(page[:, at : at + 1], colour)
+    t = np.arange(15, 265, 0.2)
+    beat = np.random.default_rng(seed).uniform(18, 24)
+    phase = t % beat
+    wave = 12 * np.exp(-(((phase - 8) / 0.5) ** 2)) + 3 * np.exp(-(((phase - 14) / 2) ** 2))
+    for row in range(4):
+        points = np.column_stack([t, 25 + 37 * row - wave]) * px_per_mm
+        cv2.polylines(page, [np.rint(points * 16).astype(np.int32)], False, (20, 20, 20), 2, cv2.LINE_AA, 4)
+        if label:
+            cv2.putText(page, "V1", tuple(int(v) for v in points[0] + [0, 5 * px_per_mm]), 0, 0.5, (20, 20, 20), 1)
+    return page
+
+
+def photograph(page, quad_xy, size=(1280, 704), ground=(95, 75, 60)):
+    height, width = page.shape[:2]
+    corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float32)
+    homography = cv2.getPerspectiveTransform(corners, np.asarray(quad_xy, np.float32))
+    photo = np.full((size[1], size[0], 3), ground, np.uint8)
+    small = cv2.GaussianBlur(page, (0, 0), 0.5)
+    return cv2.warpPerspective(small, homography, size, photo, cv2.INTER_AREA, cv2.BORDER_TRANSPARENT), homography
+
+
+QUADS = [
+    [[120, 60], [1150, 90], [1180, 640], [90, 610]],
+    [[150, 40], [1100, 60], [1240, 660], [60, 640]],
+    [[200, 120], [1160, 50], [1120, 620], [240, 600]],
+]
+
+
+@pytest.mark.parametrize("px_per_mm", [2.5, 4.0, 5.0, 7.3])
+def test_flat_grid_gives_its_scale(px_per_mm):
+    grid = measure_grid(draw_page(px_per_mm))
+    assert grid.px_per_mm == pytest.approx(px_per_mm, rel=0.02)
+    assert grid.confidence > 0.8
+
+
+def test_grid_of_a_flat_page_is_axis_parallel():
+    grid = measure_grid(draw_page(5.0))
+    corners = transform(grid.mm_from_image, np.array([[0, 0], [1399, 0], [1399, 799], [0, 799]], float))
+    sides = np.diff(corners[[0, 1, 2, 3, 0]], axis=0)
+    np.testing.assert_allclose(np.abs(sides), np.array([[280, 0], [0, 160]] * 2), atol=1.5)
+
+
+@pytest.mark.parametrize("quad", QUADS)
+def test_warped_page_comes_back(quad):
+    photo, homography = photograph(draw_page(), quad)
+    flat = Preprocessor()(photo)
+    diagonal = np.linalg.norm(np.subtract(quad[0], quad[2]))
+    assert flat.readable
+    assert np.linalg.norm(flat.quad_xy - quad, axis=1).max() < 0.01 * diagonal
+    assert flat.rotation == 0
+    # the flat image's own scale, against the truth
+    points = np.array([[60, 96], [324, 96], [192, 20], [192, 170]])
+    page_mm = transform(np.linalg.inv(homography), flat.image_from_flat[points[:, 1], points[:, 0]].astype(float)) / 5
+    across, down = page_mm[1] - page_mm[0], page_mm[3] - page_mm[2]
+    assert 264 / np.linalg.norm(across) == pytest.approx(flat.flat_px_per_mm, rel=0.03)
+    assert abs(np.degrees(np.arctan2(across[1], across[0]))) < 0.5
+    assert abs(np.degrees(np.arctan2(down[0], down[1]))) < 0.5
+
+
+def test_flat_page_stays_and_is_centred():
+    flat = Preprocessor()(draw_page())
+    np.testing.assert_allclose(flat.quad_xy, [[0, 0], [1399, 0], [1399, 799], [0, 799]], atol=8)
+    assert flat.flat_px_per_mm == pytest.approx(1.4, rel=0.001)
+    columns = np.flatnonzero((flat.image < 128).any(0))
+    assert (columns[0] + columns[-1]) / 2 == pytest.approx(191.5, abs=4)
+    assert columns[-1] - columns[0] == pytest.approx(250 * 1.4, abs=6)
+
+
+def test_grid_is_gone_and_the_trace_is_not():
+    flat = Preprocessor()(draw_page())
+    page = draw_page(grid=False)
+    dark = cv2.remap(255 - page[..., 0], flat.image_from_flat, None, cv2.INTER_LINEAR) > 60
+    assert (flat.image[dark] < 160).mean() > 0.95
+    far = cv2.dilate(dark.astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
+    assert (flat.image[far] > 230).mean() > 0.995
+    assert (flat.image_grid[far] > 230).mean() < 0.99  # with the grid kept, it shows
+
+
+@pytest.mark.parametrize("turns", [1, 3])
+def test_sideways_photo_is_turned(turns):
+    flat = Preprocessor()(np.rot90(draw_page(4.0), turns))
+    assert flat.rotation in (90, 270)
+    assert flat.rectified.shape[1] > flat.rectified.shape[0]
+    columns = np.flatnonzero((flat.image < 128).any(0))
+    assert columns[-1] - columns[0] > 300
+
+
+def test_quad_is_in_reading_order_after_a_turn():
+    flat = Preprocessor()(np.rot90(draw_page(4.0), 1))  # a clockwise turn makes it upright again
+    np.testing.assert_allclose(flat.quad_xy, [[0, 1119], [0, 0], [639, 0], [639, 1119]], atol=8)
+
+
+def test_shadow_does_not_change_the_flat_image_much():
+    page = draw_page()
+    light = np.linspace(1.0, 0.45, page.shape[1])[None, :, None]
+    plain, shaded = Preprocessor()(page), Preprocessor()((page * light).astype(np.uint8))
+    assert np.abs(plain.image.astype(int) - shaded.image).mean() < 3
+
+
+def test_screen_with_light_traces_is_inverted():
+    page = 255 - cv2.cvtColor(cv2.cvtColor(draw_page(grid=False), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    flat = Preprocessor()(page)
+    assert flat.readable
+    assert flat.image.mean() > 200
+
+
+def test_page_without_grid_fits_the_canvas_and_says_so():
+    flat = Preprocessor()(draw_page(grid=False))
+    assert flat.readable
+    assert "grid_not_found" in flat.reasons
+    assert flat.px_per_mm is None
+    assert flat.flat_px_per_mm is None
+    columns = np.flatnonzero((flat.image < 128).any(0))
+    assert columns[-1] - columns[0] > 330
+
+
+def not_ecgs():
+    rng = np.random.default_rng(3)
+    noise = rng.integers(0, 256, (500, 800, 3), dtype=np.uint8)
+    text = np.full((600, 900, 3), 255, np.uint8)
+    for i in range(18):
+        cv2.putText(text, "nothing on this page is a trace of a heart", (30, 30 + 32 * i), 0, 1, (0, 0, 0), 2)
+    paper = draw_page()
+    grid_only = np.where((paper < 140).all(2, keepdims=True), 255, paper).astype(np.uint8)
+    cv2.rectangle(grid_only, (0, 0), (0, 0), (255, 255, 255), -1)
+    return {
+        "noise": noise,
+        "soft noise": cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 4), None, 0, 255, cv2.NORM_MINMAX),
+        "blank": np.full((500, 800, 3), 245, np.uint8),
+        "black": np.zeros((500, 800, 3), np.uint8),
+        "text": text,
+    }
+
+
+@pytest.mark.parametrize("name", list(not_ecgs()))
+def test_what_is_no_ecg_is_refused(name):
+    flat = Preprocessor()(not_ecgs()[name])
+    assert not flat.readable
+    assert "not_an_ecg" in flat.reasons
+    assert flat.quad_xy is None
+    assert flat.image.min() == 255
+
+
+def test_empty_grid_paper_is_no_ecg():
+    page = draw_page()
+    page[(page < 200).all(2)] = 255
+    page[(page.max(2) < 230)] = 255
+    assert "not_an_ecg" in Preprocessor()(page).reasons
+
+
+def test_switches_leave_their_stage_out():
+    photo, _ = photograph(draw_page(), QUADS[0])
+    crop_only = Preprocessor(PreprocessSettings(rectify=False))(photo)
+    plain = Preprocessor()(photo)
+    assert np.abs(plain.image.astype(int) - crop_only.image).mean() > 2
+    sideways = np.rot90(draw_page(4.0))
+    assert Preprocessor(PreprocessSettings(upright=False))(sideways).rotation == 0
+    kept = Preprocessor(PreprocessSettings(suppress_grid=False))(draw_page())
+    assert kept.readable
+
+
+def test_same_image_same_bytes_and_array_untouched():
+    page = draw_page()
+    before = page.copy()
+    first, second = Preprocessor()(page, steps=True), Preprocessor()(page)
+    np.testing.assert_array_equal(first.image, second.image)
+    np.testing.assert_array_equal(page, before)
+    assert first.steps
+    assert not second.steps
+
+
+def test_settings_round_trip_and_reject_unknown_names():
+    settings = PreprocessSettings(size=(512, 256), px_per_mm=1.8)
+    assert PreprocessSettings.from_dict(settings.to_dict()) == settings
+    assert settings.key() != PreprocessSettings().key()
+    with pytest.raises(ValueError, match="sharpen"):
+        PreprocessSettings.from_dict({"sharpen": True})
+    with pytest.raises(ValueError, match="px_per_mm"):
+        PreprocessSettings(px_per_mm=0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("ECG_PHOTOS" not in os.environ, reason="set ECG_PHOTOS to a folder of real ECG photos")
+def test_real_photos_are_all_readable_with_a_scale():
+    for path in sorted(Path(os.environ["ECG_PHOTOS"]).iterdir()):
+        flat = Preprocessor()(path)
+        assert flat.readable, (path.name, flat.reasons)
+        assert flat.px_per_mm is not None, path.name
+        assert flat.rotation == 0, path.name
+        assert 0.005 < (flat.image < 128).mean() < 0.15, path.name

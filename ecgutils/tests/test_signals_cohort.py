@@ -1,0 +1,33 @@
+"""The records of a run."""
+
+from __future__ import annotations
+
+import pytest
+
+from ecgutils.signals import load_records, read_ptbxl
+from ecgutils.tests.stand_ins import write_ptbxl_folder
+
+
+def test_two_simulated_cohorts_have_no_id_in_common():
+    first, second = load_records(3, seed=1), load_records(3, seed=2, prefix="extra")
+    assert [r.record_id for r in second] == ["extra-000000", "extra-000001", "extra-000002"]
+    assert not {r.patient_id for r in first} & {r.patient_id for r in second}
+
+
+def test_no_records_are_no_error():
+    assert load_records(0, seed=1) == []
+
+
+def test_a_negative_number_is_refused():
+    with pytest.raises(ValueError, match="must not be negative"):
+        load_records(-1, seed=1)
+
+
+def test_a_part_of_ptbxl_is_drawn_once_for_a_seed(tmp_path):
+    write_ptbxl_folder(tmp_path, n=8)
+    everything = [r.record_id for r in read_ptbxl(tmp_path)]
+    drawn = [r.record_id for r in load_records(5, seed=3, ptbxl=tmp_path)]
+    assert len(drawn) == 5
+    assert drawn == [record_id for record_id in everything if record_id in drawn]
+    assert drawn == [r.record_id for r in load_records(5, seed=3, ptbxl=tmp_path)]
+    assert [r.record_id for r in load_records(0, seed=3, ptbxl=tmp_path)] == everything
