@@ -1,0 +1,136 @@
+"""Read an image file, or check an array, into uint8 RGB; anything doubtful is refused with a reason.
+
+PIL decodes, because it raises where OpenCV returns None or half an image. Two gaps of PIL are closed here: it does not
+check the checksums of a PNG's pixel data, and its switch LOAD_TRUNCATED_IMAGES may have been set by other code.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFile, ImageOps
+
+# No format that starts an outside program (EPS) or reads other files.
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF")
+MAX_PIXELS = 120_000_000  # 360 MB as RGB; a challenge photo has 6.6 million
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+class UnreadableImage(ValueError):
+    """No pixels could be had. `reason` is a short code (see `read_image`), the message one sentence."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def read_image(source: str | Path | np.ndarray, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read a path or an array as uint8 RGB (H, W, 3), EXIF orientation applied, transparency over white.
+
+    Arrays may be (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of bool, uint8, uint16 or float (0..1, or
+    0..255). Of several frames the first is read.
+
+    Raises
+    ------
+    UnreadableImage : reason "missing", "not_a_file", "empty_file", "too_large" (more than `max_pixels`, read from the
+        header before any pixel), "cannot_decode" (also: truncated, bad checksum, no permission) or "bad_array".
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source, max_pixels)
+    path = Path(source)
+    try:
+        if not path.exists():
+            raise UnreadableImage("missing", f"There is no file {path}: check the path.")
+        if not path.is_file():
+            raise UnreadableImage("not_a_file", f"{path} is a folder or a special file: give the path of an image.")
+        if path.stat().st_size == 0:
+            raise UnreadableImage("empty_file", f"{path} is empty (0 bytes): copy or download it again.")
+        return _decode(path, max_pixels)
+    except UnreadableImage:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UnreadableImage("too_large", f"{path} is too large: {error}; reduce it first.") from error
+    except Exception as error:  # the decoders raise OSError, SyntaxError, struct.error, ... on damaged files
+        raise UnreadableImage("cannot_decode", f"{path} cannot be read as an image: {error}.") from error
+
+
+def _decode(path: Path, max_pixels: int) -> np.ndarray:
+    with Image.open(path, formats=FORMATS) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise UnreadableImage(
+                "too_large", f"{path} has {width}x{height} pixels, more than max_pixels={max_pixels}: reduce it first."
+            )
+        if image.format == "PNG":
+            _check_png(path)
+        truncated_allowed, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+        try:
+            image.load()
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = truncated_allowed
+        try:
+            turned = ImageOps.exif_transpose(image)
+        except Exception:  # a damaged EXIF block does not make the pixels unreadable
+            turned = image
+        return _to_rgb(turned, max_pixels)
+
+
+def _check_png(path: Path) -> None:
+    """Raise unless every chunk up to IEND is complete and has the right checksum (PNG specification, 5.3)."""
+    with open(path, "rb") as file:
+        if file.read(8) != _PNG_SIGNATURE:
+            raise ValueError("PNG signature is damaged")
+        size = path.stat().st_size
+        kind = b""
+        while kind != b"IEND":
+            head = file.read(8)
+            if len(head) < 8:
+                raise ValueError("PNG is truncated")
+            length, kind = struct.unpack(">I4s", head)
+            if length > size - file.tell() - 4:
+                raise ValueError("PNG is truncated")
+            body, stored = file.read(length), file.read(4)
+            if zlib.crc32(body, zlib.crc32(kind)) != int.from_bytes(stored, "big"):
+                raise ValueError(f"PNG checksum of chunk {kind!r} is wrong")
+
+
+def _to_rgb(image: Image.Image, max_pixels: int) -> np.ndarray:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        values = np.asarray(image)
+        if image.mode != "F":  # 16-bit grey; PIL hands it over as 16 or 32 bit integers
+            values = np.clip(values, 0, 65535).astype(np.uint16)
+        return _from_array(values, max_pixels)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        return _over_white(np.asarray(image.convert("RGBA")))
+    return np.ascontiguousarray(np.asarray(image.convert("RGB")))
+
+
+def _over_white(rgba: np.ndarray) -> np.ndarray:
+    alpha = rgba[..., 3:].astype(np.uint16)
+    if (alpha == 255).all():
+        return np.ascontiguousarray(rgba[..., :3])
+    return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.size == 0:
+        raise UnreadableImage("bad_array", f"Image array has shape {array.shape}; give (H, W), (H, W, 3) or (H, W, 4).")
+    if array.shape[0] * array.shape[1] > max_pixels:
+        raise UnreadableImage("too_large", f"Image array {array.shape} has more than max_pixels={max_pixels}.")
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8) * 255
+    elif array.dtype == np.uint16:
+        array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    elif array.dtype.kind == "f":
+        finite = np.nan_to_num(array.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+        array = np.clip(finite * (255 if finite.max() <= 1 else 1), 0, 255).round().astype(np.uint8)
+    elif array.dtype != np.uint8:
+        raise UnreadableImage("bad_array", f"Image array has dtype {array.dtype}; give uint8, uint16, bool or float.")
+    if array.shape[2] == 4:
+        return _over_white(array)
+    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))

@@ -1,0 +1,391 @@
+"""Measure the printed grid: which homography makes it square and axis-parallel, and how many pixels a millimetre has.
+
+A grid is periodic, traces and text are not. So the image is cut into tiles, and in each tile's spectrum the grid shows
+as two sharp peaks: the local wave vectors of the upright and of the level lines. Under perspective these vectors change
+smoothly over the image in a way that fixes the homography up to a shift. Nothing needs page edges, single lines or
+colour, and curved paper shows as a residual. (Open-ECG-Digitizer uses Hough lines with varying angle to the same end.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import cv2
+import numpy as np
+from scipy.ndimage import maximum_filter, median_filter
+from scipy.optimize import least_squares
+
+LONGEST_PERIOD = 40.0  # px; longer ones are lighting and layout
+SHORTEST_PERIOD = 2.4  # px; close to the sampling limit of 2
+PROMINENT = 3.4  # peak over the tile's median magnitude; noise exceeds this about once in 3,000 bins
+MIN_SUPPORT = 0.12  # share of the blocks around; lines of text reach 0.07
+STEP, BLOCK = 0.25, 40  # mm per sample, samples per block of the squared image
+USUAL_WIDTH_MM = 240.0  # ten seconds at 25 mm/s, or A4/Letter landscape; breaks the tie between 1, 5 and 25 mm lines
+
+
+@dataclass(frozen=True)
+class Grid:
+    """`mm_from_image` (3, 3) maps image px to mm (origin: image centre); `support_xy` (B, 2) are block centres in px,
+    `support` (B,) bool whether both line families are seen there, `confidence` 0..1 the share of blocks where they are;
+    `px_per_mm` in the middle of the supported part; `scale_confidence` 0..1 that 1 and 5 mm lines are told apart."""
+
+    mm_from_image: np.ndarray
+    confidence: float
+    px_per_mm: float
+    scale_confidence: float
+    support_xy: np.ndarray
+    support: np.ndarray
+
+
+def line_contrast(rgb: np.ndarray) -> np.ndarray:
+    """Local contrast of dark or coloured thin lines: float32 (H, W), -1.6..1.6, evened over light and shadow."""
+    dark = cv2.min(cv2.min(rgb[..., 0], rgb[..., 1]), rgb[..., 2]).astype(np.float32)
+    detail = dark - cv2.blur(dark, (31, 31))
+    size = np.abs(detail)
+    # traces and letters must not set the scale, nor stand out by more than a grid line does
+    usual = 3 * float(np.median(size[::3, ::3])) + 2
+    spread = cv2.blur(np.minimum(size, usual), (63, 63)) * 1.5 + 1.0
+    return np.clip(detail / spread, -1.6, 1.6)
+
+
+def measure_grid(rgb: np.ndarray) -> Grid | None:
+    """Find the grid of a uint8 (H, W, 3) image with its longer side at most about 1600 px; None when there is none."""
+    contrast = line_contrast(rgb)
+    height, width = contrast.shape
+    tile = 128 if min(height, width) >= 360 else 64
+    if min(height, width) < tile:
+        return None
+    centres_xy, spectra, level = _tile_spectra(contrast, tile)
+    middle_xy = np.array([(width - 1) / 2, (height - 1) / 2])
+    scale = max(width, height) / 2
+    places = (centres_xy - middle_xy) / scale
+    # the strongest waves of the whole image need not be the grid's: the first start that many tiles follow is taken
+    fits = []
+    for start in _strongest_pairs(spectra.mean(0), level):
+        fits.append(_fit_tiles(spectra, places, start))
+        if fits[-1][1].mean() > 0.4:
+            break
+    most = max((both.sum() for _, both in fits), default=0)
+    params, both = next(((p, b) for p, b in fits if b.sum() >= 0.6 * most), (None, np.zeros(1)))
+    if both.sum() < 3:
+        return None
+    a1, a2, b1, b2, c1, c2 = params
+    # cycles = numerator / denominator in centred, scaled coordinates; a wave vector is in cycles per tile
+    to_centred = np.array([[1 / scale, 0, -middle_xy[0] / scale], [0, 1 / scale, -middle_xy[1] / scale], [0, 0, 1]])
+    per_px = scale / tile
+    cycles_from_image = np.array([[a1 * per_px, a2 * per_px, 0], [b1 * per_px, b2 * per_px, 0], [c1, c2, 1]])
+    cycles_from_image = cycles_from_image @ to_centred
+    pitch_mm, scale_confidence = _pitch_in_mm(contrast, cycles_from_image, centres_xy[both])
+    mm_from_image = np.diag([*pitch_mm, 1.0]) @ cycles_from_image
+    support_xy, support = _support(contrast, mm_from_image, centres_xy[both])
+    for _ in range(2):  # the better it fits, the further out the grid is seen
+        if support.sum() < 6:
+            return None
+        mm_from_image = _refine_by_phase(contrast, mm_from_image, support_xy[support], 1 / pitch_mm)
+        support_xy, support = _support(contrast, mm_from_image, support_xy[support])
+    if support.sum() < 6 or support.mean() < MIN_SUPPORT:
+        return None
+    return Grid(
+        mm_from_image=mm_from_image,
+        confidence=float(support.mean()),
+        px_per_mm=local_px_per_unit(mm_from_image, np.median(support_xy[support], axis=0)),
+        scale_confidence=scale_confidence,
+        support_xy=support_xy,
+        support=support,
+    )
+
+
+def transform(homography: np.ndarray, points_xy: np.ndarray) -> np.ndarray:
+    """Apply a (3, 3) homography to (N, 2) points; float64 (N, 2)."""
+    mapped = np.column_stack([points_xy, np.ones(len(points_xy))]) @ homography.T
+    return mapped[:, :2] / mapped[:, 2:]
+
+
+def local_px_per_unit(unit_from_image: np.ndarray, point_xy: np.ndarray) -> float:
+    """Image pixels per unit of the mapped plane near `point_xy`: square root of the ratio of areas."""
+    corners = transform(unit_from_image, point_xy + np.array([[0, 0], [1, 0], [0, 1]]))
+    (ax, ay), (bx, by) = corners[1] - corners[0], corners[2] - corners[0]
+    return float(1 / np.sqrt(max(abs(ax * by - ay * bx), 1e-12)))
+
+
+def _tile_spectra(contrast: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centres (T, 2) of tiles, their spectra (T, tile, tile) divided by the usual level, and that level (tile, tile).
+
+    Zero frequency is in the middle.
+    """
+    height, width = contrast.shape
+    xs = np.linspace(0, width - tile, max(2, round(1.25 * width / tile))).astype(int)
+    ys = np.linspace(0, height - tile, max(2, round(1.25 * height / tile))).astype(int)
+    window = np.outer(np.hanning(tile), np.hanning(tile)).astype(np.float32)
+    tiles = np.stack([contrast[y : y + tile, x : x + tile] * window for y in ys for x in xs])
+    half = np.abs(np.fft.rfft2(tiles)).astype(np.float32)  # frequencies x >= 0; the rest is its point mirror
+    middle = tile // 2
+    full = np.empty(tiles.shape, np.float32)
+    right = np.roll(half[:, :, :middle], middle, axis=1)
+    full[:, :, middle:] = right
+    full[:, 1:, 1:middle] = right[:, :0:-1, :0:-1]
+    full[:, 0, 1:middle] = right[:, 0, :0:-1]
+    full[:, :, 0] = np.roll(half[:, :, middle], middle, axis=1)
+    # detail fades with frequency: peaks are measured against what is usual at theirs, and in their tile
+    radius = np.hypot(*(np.mgrid[:tile, :tile] - middle)).astype(int)
+    usual = full.mean(0)
+    level = np.array([np.median(usual[radius == r]) for r in range(radius.max() + 1)], np.float32)[radius]
+    full /= level + 1e-6
+    full /= np.median(full[:, ::3, ::3].reshape(len(full), -1), axis=1)[:, None, None] + 0.1
+    centres = np.array([(x + (tile - 1) / 2, y + (tile - 1) / 2) for y in ys for x in xs])
+    return centres, full, level
+
+
+def _strongest_pairs(mean_spectrum: np.ndarray, level: np.ndarray, count: int = 4) -> list[np.ndarray]:
+    """Up to `count` pairs (2, 2) of about perpendicular, about equal peaks, in cycles per tile, the strongest first.
+
+    Strength weighs how far a peak stands out (`mean_spectrum`, whitened) and how strong it is (`level` undoes that).
+    """
+    tile = len(mean_spectrum)
+    middle = tile // 2
+    fy, fx = np.mgrid[:tile, :tile] - middle
+    radius = np.hypot(fx, fy)
+    allowed = (radius >= max(3, tile / LONGEST_PERIOD)) & (radius <= tile / SHORTEST_PERIOD) & (fx >= 0)
+    is_peak = (maximum_filter(mean_spectrum, 3) == mean_spectrum) & allowed & (mean_spectrum > 1.3)
+    rows, cols = np.nonzero(is_peak)
+    strength = (np.minimum(mean_spectrum, 10) * np.sqrt(mean_spectrum * level))[rows, cols]
+    keep = np.argsort(-strength)[:40]
+    vectors = np.column_stack([cols, rows])[keep] - middle
+    strength = strength[keep]
+    level = np.abs(vectors[:, 0]) >= np.abs(vectors[:, 1])  # waves along x: the upright lines
+    scored = []
+    for i, j in product(np.nonzero(level)[0], np.nonzero(~level)[0]):
+        a, b = vectors[i], vectors[j]
+        la, lb = np.hypot(*a), np.hypot(*b)
+        if abs(a @ b) < 0.35 * la * lb and 0.7 < la / lb < 1.4:
+            pair = np.array([a * np.sign(a[0]), b * np.sign(b[1])], float)
+            alike = np.exp(-0.5 * (np.log(la / lb) / 0.2) ** 2)  # 4/5 is also the ratio of two overtones
+            scored.append((alike * (min(strength[i], strength[j]) + 0.3 * max(strength[i], strength[j])), pair))
+    chosen: list[np.ndarray] = []
+    for _, pair in sorted(scored, key=lambda s: -s[0]):
+        if all(np.linalg.norm(pair - other, axis=1).max() > 0.15 * np.linalg.norm(pair[0]) for other in chosen):
+            chosen.append(pair)
+        if len(chosen) == count:
+            break
+    return chosen
+
+
+def _fit_tiles(spectra: np.ndarray, places: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Parameters of `_wave_vectors` fitted from a pair of wave vectors, and which tiles (T,) follow them in both."""
+    params = np.array([*start[0], *start[1], 0.0, 0.0])
+    for reach, rounds in ((0.16, 2), (0.07, 2), (0.04, 1)):
+        for _ in range(rounds):
+            found, prominence = _peaks_near(spectra, _wave_vectors(params, places), reach)
+            seen = prominence > PROMINENT
+            if seen.sum(0).min() < 3:
+                return params, np.zeros(len(places), bool)
+            params = _fit(params, places, found, np.where(seen, np.minimum(prominence, 12), 0))
+    expected = _wave_vectors(params, places)
+    found, prominence = _peaks_near(spectra, expected, 0.04)
+    error = np.linalg.norm(found - expected, axis=2) / np.linalg.norm(expected, axis=2)
+    return params, ((prominence > PROMINENT) & (error < 0.03)).all(1)
+
+
+def _wave_vectors(params: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Gradients (T, 2 families, 2) of u = (a.p)/(1 + c.p) and v = (b.p)/(1 + c.p) at places p (T, 2)."""
+    a, b, c = params[:2], params[2:4], params[4:]
+    below = 1 + places @ c
+    u, v = places @ a / below, places @ b / below
+    grad_u = (a[None] - u[:, None] * c[None]) / below[:, None]
+    grad_v = (b[None] - v[:, None] * c[None]) / below[:, None]
+    return np.stack([grad_u, grad_v], axis=1)
+
+
+def _peaks_near(spectra: np.ndarray, expected: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """Strongest peak within `reach` (a share of the expected length, at least 1.5 bins) of each expected wave vector.
+
+    Returns vectors (T, 2, 2), refined to a fraction of a bin by a parabola, and prominence (T, 2).
+    """
+    count, tile, _ = spectra.shape
+    middle = tile // 2
+    found, prominence = np.empty_like(expected), np.zeros(expected.shape[:2])
+    index = np.arange(count)
+    for family in range(2):
+        want = expected[:, family]
+        radius = np.maximum(1.5, reach * np.linalg.norm(want, axis=1))
+        steps = int(np.ceil(radius.max()))
+        dy, dx = np.mgrid[-steps : steps + 1, -steps : steps + 1]
+        cx, cy = (np.rint(want[:, i]).astype(int)[:, None, None] + middle for i in (0, 1))
+        x, y = np.clip(cx + dx, 1, tile - 2), np.clip(cy + dy, 1, tile - 2)
+        distance = np.hypot(x - middle - want[:, :1, None], y - middle - want[:, 1:, None])
+        window = np.where(distance <= radius[:, None, None], spectra[index[:, None, None], y, x], 0)
+        top = window.reshape(count, -1).argmax(1)
+        x, y = x.reshape(count, -1)[index, top], y.reshape(count, -1)[index, top]
+        logs = {(i, j): np.log(spectra[index, y + i, x + j] + 1e-6) for i in (-1, 0, 1) for j in (-1, 0, 1)}
+        found[:, family, 0] = x - middle + _vertex(logs[0, -1], logs[0, 0], logs[0, 1])
+        found[:, family, 1] = y - middle + _vertex(logs[-1, 0], logs[0, 0], logs[1, 0])
+        prominence[:, family] = spectra[index, y, x]
+    return found, prominence
+
+
+def _vertex(left: np.ndarray, centre: np.ndarray, right: np.ndarray) -> np.ndarray:
+    curve = left - 2 * centre + right
+    return np.where(curve < -1e-6, np.clip(0.5 * (left - right) / np.minimum(curve, -1e-6), -0.6, 0.6), 0.0)
+
+
+def _fit(start: np.ndarray, places: np.ndarray, found: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Robust least squares for the six parameters of `_wave_vectors`."""
+    strength = np.sqrt(weight / weight.max())[..., None]
+
+    def residual(params: np.ndarray) -> np.ndarray:
+        return ((_wave_vectors(params, places) - found) * strength).ravel()
+
+    bound = np.array([np.inf] * 4 + [0.45] * 2)  # the horizon stays outside the image
+    start = np.clip(start, -bound * 0.99, bound * 0.99)
+    return least_squares(residual, start, bounds=(-bound, bound), loss="soft_l1", f_scale=0.3, max_nfev=40).x
+
+
+def _square_blocks(
+    contrast: np.ndarray, mm_from_image: np.ndarray, seen_xy: np.ndarray, margin_mm: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The image around `seen_xy`, within `margin_mm`, with square millimetres, cut into 10 mm blocks.
+
+    Returns samples (rows, BLOCK, cols, BLOCK), block centres in mm (rows, cols, 2) and in image px.
+    """
+    height, width = contrast.shape
+    frame = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
+    seen_mm, frame_mm = transform(mm_from_image, seen_xy), transform(mm_from_image, frame)
+    low = np.maximum(frame_mm.min(0), seen_mm.min(0) - margin_mm)
+    high = np.minimum(frame_mm.max(0), seen_mm.max(0) + margin_mm)
+    cols, rows = (int(n) for n in np.clip(np.ceil((high - low) / (STEP * BLOCK) - 0.3), 1, 60))  # 3 mm may be lost
+    image_from_sample = np.linalg.inv(mm_from_image) @ np.array([[STEP, 0, low[0]], [0, STEP, low[1]], [0, 0, 1]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    square = cv2.warpPerspective(contrast, image_from_sample, (cols * BLOCK, rows * BLOCK), flags=flags)
+    x, y = (low[i] + (np.arange(n) + 0.5) * BLOCK * STEP for i, n in ((0, cols), (1, rows)))
+    centres = np.stack(np.meshgrid(x, y), axis=-1)
+    centres_px = transform(np.linalg.inv(mm_from_image), centres.reshape(-1, 2)).reshape(centres.shape)
+    return square.reshape(rows, BLOCK, cols, BLOCK), centres, centres_px
+
+
+def _support(contrast: np.ndarray, mm_from_image: np.ndarray, seen_xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centres (B, 2) in px of 10 mm blocks inside the image, and whether (B,) both line families are seen there.
+
+    In the spectrum of a 10 mm profile the overtones of 5 mm lines are the even bins; all else falls on both alike.
+    """
+    blocks, _, centres = _square_blocks(contrast, mm_from_image, seen_xy, 120.0)
+    score = np.zeros(centres.shape[:2])
+    for profile in (blocks.mean(1), blocks.mean(3).transpose(0, 2, 1)):  # (rows, cols, BLOCK) either way
+        power = np.abs(np.fft.rfft(profile, axis=-1)) ** 2
+        score += np.log((power[..., 2:11:2].sum(-1) + 0.02) / (power[..., 3:12:2].sum(-1) + 0.02))
+    seen = cv2.medianBlur((score > 2.0).astype(np.uint8), 3) > 0
+    inside = ((centres >= 0) & (centres <= np.array(contrast.shape[::-1]) - 1)).all(-1)
+    return centres[inside], seen[inside]
+
+
+def _refine_by_phase(
+    contrast: np.ndarray, mm_from_image: np.ndarray, seen_xy: np.ndarray, frequency: np.ndarray
+) -> np.ndarray:
+    """Correct the homography by the phase of the grid, which drifts slowly where a line family is not quite straight.
+
+    Each block's phase against an ideal wave of `frequency` (2,) per mm is its displacement, up to whole cycles; so a
+    smooth polynomial is fitted to the differences between neighbouring blocks, and the homography to the blocks moved.
+    """
+    blocks, centres, centres_px = _square_blocks(contrast, mm_from_image, seen_xy, 10.0)
+    rows, cols = centres.shape[:2]
+    if rows < 3 or cols < 3:
+        return mm_from_image
+    x, y = (np.moveaxis(centres, -1, 0) - centres.mean((0, 1))[:, None, None]) / np.ptp(centres[..., 0])
+    terms = np.stack([x, y, x * x, x * y, y * y, x**3, x * x * y, x * y * y, y**3], axis=-1)
+    strength = np.abs(blocks).mean((1, 3)) + 0.05
+    moved = np.zeros_like(centres)
+    offsets = (np.arange(BLOCK) - (BLOCK - 1) / 2) * STEP
+    for axis, profile in enumerate((blocks.mean(1), blocks.mean(3).transpose(0, 2, 1))):
+        angle = -2j * np.pi * frequency[axis] * (centres[..., axis, None] + offsets)
+        wave = (profile * np.exp(angle)).mean(-1) / strength
+        moved[..., axis] = terms @ _fit_differences(terms, wave) / frequency[axis]
+    seen = (np.abs(centres_px.reshape(-1, 1, 2) - seen_xy).max(-1) < np.ptp(centres_px[..., 0]) / cols).any(1)
+    if np.abs(moved).max() > 6 or seen.sum() < 8:
+        return mm_from_image  # further off than the tiles allow: the phase was lost
+    refined, _ = cv2.findHomography(centres_px.reshape(-1, 2)[seen], (centres + moved).reshape(-1, 2)[seen])
+    return mm_from_image if refined is None else refined
+
+
+def _fit_differences(terms: np.ndarray, wave: np.ndarray) -> np.ndarray:
+    """Coefficients of `terms` (rows, cols, K) whose differences match the phase steps, in cycles, of `wave`."""
+    steps = [wave[:, 1:] * wave[:, :-1].conj(), wave[1:] * wave[:-1].conj()]
+    changes = [terms[:, 1:] - terms[:, :-1], terms[1:] - terms[:-1]]
+    value = np.concatenate([np.angle(s).ravel() for s in steps]) / (2 * np.pi)
+    design = np.concatenate([c.reshape(-1, terms.shape[-1]) for c in changes])
+    weight = np.concatenate([np.abs(s).ravel() for s in steps])
+    weight = np.where(weight > 0.02, np.sqrt(weight), 0)
+    ridge = 1e-3 * np.eye(terms.shape[-1])
+    robust = weight
+    for _ in range(4):
+        a = design * robust[:, None]
+        solution = np.linalg.solve(a.T @ a + ridge, a.T @ (value * robust))
+        robust = weight / (1 + (np.abs(design @ solution - value) / 0.03) ** 2)
+    return solution
+
+
+def _pitch_in_mm(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: np.ndarray) -> tuple[np.ndarray, float]:
+    """How many mm one tracked cycle is on either axis, and how surely.
+
+    What was tracked may be the 1 mm lines, the 5 mm lines or an overtone of either. The image is made square and each
+    axis' line spectrum is read: the right answer explains its peaks as multiples of 1/5 per mm, leaves few of the first
+    five empty, is equal on both axes and gives the seen part a plausible width.
+    """
+    step = 1 / 8  # cycles per sample: overtones up to the fourth are visible
+    low, high = (f(transform(cycles_from_image, seen_xy), axis=0) for f in (np.min, np.max))
+    size = np.clip((high - low) / step, 64, 1600).astype(int)
+    middle_xy = np.median(seen_xy, axis=0)
+    px_per_sample = step * local_px_per_unit(cycles_from_image, middle_xy)
+    image_from_sample = np.linalg.inv(cycles_from_image) @ np.array([[step, 0, low[0]], [0, step, low[1]], [0, 0, 1]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    source = cv2.GaussianBlur(contrast, (0, 0), 0.4 * px_per_sample) if px_per_sample > 1.5 else contrast
+    square = cv2.warpPerspective(source, image_from_sample, (int(size[0]), int(size[1])), flags=flags)
+    spectra = [_line_spectrum(square, step), _line_spectrum(square.T, step)]
+    highest = min(3.5, 0.45 * px_per_sample / step)  # the image itself holds no finer lines
+    ratio = _axis_ratio(cycles_from_image, middle_xy)
+    # 1 mm lines seen as: themselves, their 2nd overtone, the 5 mm lines, or an overtone of the 5 mm lines
+    choices = (1.0, 0.5, 5.0, 2.5, 5 / 3, 1.25)
+    scores = {}
+    for mm_u, mm_v in product(choices, choices):
+        extent = max((high - low) * (mm_u, mm_v))
+        prior = -0.5 * (np.log(extent / USUAL_WIDTH_MM) / 0.6) ** 2
+        square_pixels = -0.5 * (np.log(mm_u / mm_v / ratio) / 0.07) ** 2
+        fit = _comb_score(*spectra[0], mm_u, highest) + _comb_score(*spectra[1], mm_v, highest)
+        scores[mm_u, mm_v] = fit + prior + max(square_pixels, -8.0)
+    ranked = sorted(scores, key=scores.__getitem__, reverse=True)
+    best = ranked[0]
+    other = next(s for s in ranked[1:] if abs(np.log(s[0] / best[0])) > 0.1)
+    return np.array(best), float(1 - np.exp(-(scores[best] - scores[other])))
+
+
+def _axis_ratio(cycles_from_image: np.ndarray, point_xy: np.ndarray) -> float:
+    """(image px per cycle of v) / (image px per cycle of u): what mm_u / mm_v must be for square millimetres."""
+    jacobian = np.diff(transform(cycles_from_image, point_xy + np.array([[0, 0], [1, 0], [0, 0], [0, 1]])), axis=0)[::2]
+    per_cycle = np.linalg.norm(np.linalg.inv(jacobian.T), axis=0)
+    return float(per_cycle[1] / per_cycle[0])
+
+
+def _line_spectrum(square: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies (cycles of the tracked wave = 1) and peak strength (0 = no line) of lines across the x axis."""
+    bands = np.array_split(square, 6, axis=0)
+    profiles = np.stack([band.mean(0) for band in bands]) * np.hanning(square.shape[1])
+    count = 8 * 256
+    magnitude = np.sqrt((np.abs(np.fft.rfft(profiles, n=count)) ** 2).mean(0))
+    frequency = np.fft.rfftfreq(count, step)
+    floor = median_filter(magnitude, 2 * round(0.12 / frequency[1]) + 1) + 1e-6
+    return frequency, np.clip(np.log(magnitude / floor) - np.log(2.0), 0, 2.5)
+
+
+def _comb_score(frequency: np.ndarray, strength: np.ndarray, mm: float, highest: float) -> float:
+    """Log of (share of the peaks that lie on multiples of 1/5 per mm) x (share of the first five that are there)."""
+    unit = mm / 5  # frequency of 5 mm lines, in tracked cycles
+    usable = (frequency > 0.12) & (frequency < highest)
+    width = max(0.03, 1.5 * frequency[1])
+    offset = np.abs(frequency / unit - np.rint(frequency / unit)) * unit
+    on_comb = (offset < width) & (np.rint(frequency / unit) >= 1)
+    # a dense comb covers much of the axis by chance: count only what exceeds that
+    chance = min(0.9, 2 * width / unit)
+    explained = strength[usable & on_comb].sum() / max(strength[usable].sum(), 1e-6)
+    explained = (explained - chance) / (1 - chance)
+    teeth = [j * unit for j in range(1, 6) if 0.12 < j * unit < highest]
+    present = [False] if not teeth else [strength[np.abs(frequency - tooth) < width].max() > 0.2 for tooth in teeth]
+    return float(np.log(max(explained, 0.03)) + np.log(0.1 + np.mean(present)))

@@ -1,0 +1,225 @@
+"""Find the sheet of paper in a scene, or say that it fills the frame.
+
+Most real photos are close-ups without a paper edge, and a false outline cuts traces away for good. So with a grid,
+edges are looked for on the flattened plane, where paper edges are level or upright lines, only outside the part in
+which the grid is seen, and side by side: a side without an edge is where the photo ends. Without a grid the sheet is
+segmented by brightness and colour, and believed only when it is a convex quadrilateral with a real step around it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ecgutils.preprocess.grid import Grid, transform
+
+SMALL = 480  # px of the longer side for segmentation
+MIN_AREA = 0.12  # of the frame: smaller papers have too few pixels to be read
+MIN_STEP = 9.0  # difference across an edge, in 8-bit Lab units; light on one paper changes less over a centimetre
+
+
+@dataclass(frozen=True)
+class Page:
+    """`quad_xy` float64 (4, 2): corners TL, TR, BR, BL as seen, in px, may lie outside the image;
+    `edges` (4,) bool: whether the top, right, bottom, left side is a paper edge (else the frame ends there)."""
+
+    quad_xy: np.ndarray
+    edges: np.ndarray
+
+
+def find_page(rgb: np.ndarray, grid: Grid | None = None) -> Page | None:
+    """Find the paper in a uint8 (H, W, 3) image; None when no edge is believed: the visible area is the page."""
+    page = _edges_around_grid(rgb, grid) if grid is not None else _segment(rgb)
+    if page is None or not page.edges.any():
+        return None
+    return Page(refine_quad(rgb, page.quad_xy, page.edges), page.edges)
+
+
+def visible_box(shape: tuple[int, int], mm_from_image: np.ndarray, grid: Grid, margin_mm: float = 80.0) -> np.ndarray:
+    """x0, y0, x1, y1 in mm of what an image of `shape` shows of the plane, at most `margin_mm` beyond the seen grid."""
+    height, width = shape
+    corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
+    frame = transform(mm_from_image, corners)
+    seen = transform(mm_from_image, grid.support_xy[grid.support])
+    low, high = np.maximum(frame.min(0), seen.min(0) - margin_mm), np.minimum(frame.max(0), seen.max(0) + margin_mm)
+    return np.concatenate([low, high])
+
+
+def _edges_around_grid(rgb: np.ndarray, grid: Grid) -> Page:
+    step = 0.75  # mm per sample
+    box = visible_box(rgb.shape[:2], grid.mm_from_image, grid)
+    size = np.maximum(16, (box[2:] - box[:2]) / step).astype(int)
+    image_from_sample = np.linalg.inv(grid.mm_from_image) @ np.array([[step, 0, box[0]], [0, step, box[1]], [0, 0, 1]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    soft = cv2.blur(rgb, (max(1, round(step * grid.px_per_mm)),) * 2)
+    target = (int(size[0]), int(size[1]))
+    plane = cv2.warpPerspective(soft, image_from_sample, target, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    shown = cv2.warpPerspective(np.full(rgb.shape[:2], 255, np.uint8), image_from_sample, target, flags=flags) > 250
+    # traces and letters run along the paper's edges and must not count as steps: close dark lines up to 5 mm
+    plane = cv2.morphologyEx(plane, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
+    lab = cv2.cvtColor(plane, cv2.COLOR_RGB2LAB).astype(np.float32)
+    all_blocks = (transform(grid.mm_from_image, grid.support_xy) - box[:2]) / step
+    low, high = _extent(all_blocks[grid.support], 10 / step)
+
+    limits, edges = [0.0, 0.0, size[0] - 1.0, size[1] - 1.0], [False] * 4
+    for axis in (0, 1):  # 0: left and right sides, 1: top and bottom
+        layers = (lab, shown) if axis == 0 else (lab.transpose(1, 0, 2), shown.T)
+        across = slice(max(0, int(low[1 - axis])), int(high[1 - axis]) + 1)
+        strength = _step_profile(layers[0][across], layers[1][across], round(5 / step))
+        inner = round(14 / step)  # a block is 10 mm wide, and one beyond the paper may seem to have a grid
+        for side, (start, stop) in enumerate(((0, int(low[axis]) + inner), (int(high[axis]) - inner, len(strength)))):
+            start = max(0, start)
+            part = strength[start:stop]
+            if len(part) == 0 or part.max() <= MIN_STEP:
+                continue
+            at = start + int(part.argmax()) - 0.5
+            beyond = (all_blocks[:, axis] - at) * (2 * side - 1) > 9 / step
+            if not beyond.any() or grid.support[beyond].mean() < 0.5:  # no paper edge where the grid goes on
+                limits[axis + 2 * side], edges[axis + 2 * side] = at, True
+    x0, y0, x1, y1 = limits
+    quad = transform(image_from_sample, np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))
+    left, top, right, bottom = edges
+    return Page(quad, np.array([top, right, bottom, left]))
+
+
+def _extent(seen: np.ndarray, block: float) -> tuple[np.ndarray, np.ndarray]:
+    """How far blocks reach in x and y: the median over rows (columns) of their first and last; false ones are few."""
+    low, high = np.zeros(2), np.zeros(2)
+    for axis in (0, 1):
+        row = np.rint(seen[:, 1 - axis] / block).astype(int)
+        reach = [(seen[row == r, axis].min(), seen[row == r, axis].max()) for r in np.unique(row)]
+        low[axis], high[axis] = np.median(reach, axis=0)
+    return low, high
+
+
+def _step_profile(lab: np.ndarray, shown: np.ndarray, width: int) -> np.ndarray:
+    """How clearly the colour changes across each column x, between the `width` samples before it and those from it on.
+
+    `width` is a grid box, so the grid itself cancels. The step is taken in eight bands and the weaker bands count:
+    a paper edge crosses all of them, a shadow's edge or a drawn line does not.
+    """
+    bands = []
+    for rows, visible in zip(np.array_split(lab, 8), np.array_split(shown, 8), strict=True):
+        if not len(rows):
+            continue
+        weight = visible.astype(np.float32)
+        total = np.cumsum(np.pad((rows * weight[..., None]).sum(0), ((1, 0), (0, 0))), axis=0)
+        count = np.cumsum(np.pad(weight.sum(0), (1, 0)))
+        x = np.arange(lab.shape[1])
+        first, last = np.maximum(x - width, 0), np.minimum(x + width, lab.shape[1])
+        before = (total[x] - total[first]) / np.maximum(count[x] - count[first], 1)[:, None]
+        after = (total[last] - total[x]) / np.maximum(count[last] - count[x], 1)[:, None]
+        enough = 0.5 * width * len(rows)  # half a box must be seen on either side
+        valid = (count[x] - count[first] > enough) & (count[last] - count[x] > enough)
+        bands.append(np.where(valid[:, None], after - before, np.nan))
+    if len(bands) < 4:
+        return np.zeros(lab.shape[1])
+    steps = np.array(bands)  # (bands, x, 3)
+    usable = np.isfinite(steps[..., 0]).sum(0)
+    mean = np.nansum(steps, axis=0) / np.maximum(usable, 1)[:, None]
+    direction = mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-6)
+    along = np.where(np.isfinite(steps[..., 0]), (np.nan_to_num(steps) * direction).sum(-1), np.inf)
+    weakest_but_two = np.sort(along, axis=0)[2]
+    return np.where((usable >= 4) & np.isfinite(weakest_but_two), weakest_but_two, 0.0)
+
+
+def _segment(rgb: np.ndarray) -> Page | None:
+    """The best quadrilateral among masks by brightness, by colour distance to the middle and by saturation."""
+    scale = min(1.0, SMALL / max(rgb.shape[:2]))
+    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(cv2.medianBlur(cv2.dilate(small, np.ones((3, 3), np.uint8)), 7), cv2.COLOR_RGB2LAB)
+    height, width = lab.shape[:2]
+    middle = np.zeros((height, width), bool)
+    middle[height // 3 : 2 * height // 3 + 1, width // 3 : 2 * width // 3 + 1] = True
+    difference = lab.astype(np.float32) - np.median(lab[middle].astype(np.float32), axis=0)
+    chroma = np.hypot(difference[..., 1], difference[..., 2])
+    distance = np.hypot(0.7 * difference[..., 0], 1.4 * chroma)
+    best, best_score = None, 0.0
+    for layer in (lab[..., 0], 255 - np.clip(distance * 2, 0, 255), 255 - np.clip(chroma * 5, 0, 255)):
+        _, binary = cv2.threshold(layer.astype(np.uint8), 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+        binary = cv2.morphologyEx(binary, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
+        binary = cv2.morphologyEx(binary, cv2.MORPH_OPEN, np.ones((9, 9), np.uint8))
+        count, labels = cv2.connectedComponents(binary)
+        votes = np.bincount(labels[middle], minlength=count)[1:]
+        if count < 2 or votes.max() == 0:
+            continue
+        quad, score = _judge(labels == 1 + votes.argmax(), lab, middle)
+        if score > best_score:
+            best, best_score = quad, score
+    if best is None:
+        return None
+    return Page((best + 0.5) / scale - 0.5, np.ones(4, bool))
+
+
+def _judge(mask: np.ndarray, lab: np.ndarray, middle: np.ndarray) -> tuple[np.ndarray | None, float]:
+    """Corners of a mask and a score; (None, 0) when it does not look like a sheet."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    contour = max(contours, key=cv2.contourArea)
+    hull = cv2.convexHull(contour)
+    area = cv2.contourArea(hull)
+    quad = _quad(hull)
+    if quad is None or area < MIN_AREA * mask.size or cv2.contourArea(contour) < 0.85 * area:
+        return None, 0.0
+    drawn, filled = np.zeros(mask.shape, np.uint8), np.zeros(mask.shape, np.uint8)
+    cv2.fillConvexPoly(drawn, np.rint(quad).astype(np.int32), 1)
+    cv2.fillConvexPoly(filled, hull, 1)
+    overlap = (drawn & filled).sum() / max((drawn | filled).sum(), 1)
+    inside = filled - cv2.erode(filled, np.ones((9, 9), np.uint8))
+    outside = cv2.dilate(filled, np.ones((11, 11), np.uint8)) - cv2.dilate(filled, np.ones((3, 3), np.uint8))
+    if overlap < 0.94 or filled[middle].mean() < 0.8 or filled.mean() > 0.985 or outside.sum() < 20:
+        return None, 0.0
+    step = np.linalg.norm(np.median(lab[inside > 0], axis=0) - np.median(lab[outside > 0], axis=0))
+    return (quad, float(overlap * min(1.0, step / 40))) if step > 1.5 * MIN_STEP else (None, 0.0)
+
+
+def _quad(hull: np.ndarray) -> np.ndarray | None:
+    """The hull simplified to four corners, TL, TR, BR, BL as seen; None when it has another number."""
+    length = cv2.arcLength(hull, True)
+    for share in (0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08):
+        corners = cv2.approxPolyDP(hull, share * length, True)[:, 0].astype(float)
+        if len(corners) <= 4:
+            return order_corners(corners) if len(corners) == 4 else None
+    return None
+
+
+def order_corners(corners_xy: np.ndarray) -> np.ndarray:
+    """Four corners in the order TL, TR, BR, BL as seen in the image: clockwise, from the one nearest the top left."""
+    angle = np.arctan2(*(corners_xy - corners_xy.mean(0)).T[::-1])
+    clockwise = corners_xy[np.argsort(angle)]
+    return np.roll(clockwise, -int(clockwise.sum(1).argmin()), axis=0)
+
+
+def refine_quad(rgb: np.ndarray, quad_xy: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    """Move the chosen `sides` (top, right, bottom, left) onto the strongest edge nearby; intersect the sides again."""
+    grey = cv2.GaussianBlur(rgb, (0, 0), 1.0).astype(np.float32)
+    limit = np.array(rgb.shape[1::-1]) - 4
+    reach = max(4, round(0.008 * np.hypot(*rgb.shape[:2])))
+    offsets = np.arange(-reach, reach + 1)
+    lines = []
+    for side, start, end in zip(sides, quad_xy, np.roll(quad_xy, -1, axis=0), strict=True):
+        along = (end - start) / max(np.linalg.norm(end - start), 1e-6)
+        lines.append((start, along))
+        base = start + np.linspace(0.03, 0.97, 80)[:, None] * (end - start)
+        base = base[((base > 3) & (base < limit)).all(1)]
+        if not side or len(base) < 25:
+            continue
+        normal = np.array([along[1], -along[0]])
+        samples = (base[:, None] + offsets[None, :, None] * normal).astype(np.float32)
+        profile = cv2.remap(grey, samples, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        change = np.linalg.norm(profile[:, 3:] - profile[:, :-3], axis=2)
+        position = change.argmax(1) + 1.5 - reach
+        points = (base + position[:, None] * normal)[change.max(1) > 0.5 * np.median(change.max(1))]
+        fit = cv2.fitLine(points.astype(np.float32), cv2.DIST_WELSCH, 0, 0.01, 0.01).ravel().astype(float)
+        if abs(fit[:2] @ along) > 0.997:
+            lines[-1] = (fit[2:], fit[:2])
+    refined = quad_xy.astype(float).copy()
+    for i in range(4):
+        (p, d), (q, e) = lines[i - 1], lines[i]
+        system = np.column_stack([d, -e])
+        if abs(np.linalg.det(system)) > 0.05:
+            corner = p + np.linalg.solve(system, q - p)[0] * d
+            if np.linalg.norm(corner - quad_xy[i]) < 3 * reach:
+                refined[i] = corner
+    return refined

@@ -1,0 +1,89 @@
+"""Tell traces from letters, frames and noise on the flattened ink map: where they are and which way they run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+LETTER_MM = 8.0  # printed letters and most short words are smaller; a single beat with its baseline is longer
+THICK_MM = 4.0  # no line on an ECG is that thick: shadows, fingers, the table
+
+
+@dataclass(frozen=True)
+class Traces:
+    """`keep` bool (h, w) ink that is not noise (traces, letters, pulses); `box` x0, y0, x1, y1 in px of the ink map,
+    None when no trace was found; `length_mm` summed along the traces' direction; `sideways` when they run along y;
+    `thickness_mm` the median ink of a trace across its direction; `inked` the share of the map with ink."""
+
+    keep: np.ndarray
+    box: tuple[float, float, float, float] | None
+    length_mm: float
+    sideways: bool
+    thickness_mm: float
+    inked: float
+
+
+def find_traces(ink: np.ndarray, px_per_mm: float) -> Traces:
+    """Classify the connected strokes of a float32 (h, w) ink map in 0..1 with square millimetres."""
+    low = (ink > 0.22).astype(np.uint8)
+    inked = float((ink > 0.3).mean())
+    thick = cv2.morphologyEx(low, cv2.MORPH_OPEN, _disc(THICK_MM * px_per_mm))
+    if thick.any():
+        low &= 1 - cv2.dilate(thick, _disc(2 * px_per_mm))
+    joined = cv2.morphologyEx(low, cv2.MORPH_CLOSE, _disc(0.8 * px_per_mm))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    if count < 2:
+        return Traces(np.zeros(ink.shape, bool), None, 0.0, False, 0.0, inked)
+    width, height, area = (stats[:, i] / px_per_mm for i in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
+    area = area / px_per_mm
+    peak = ndimage.maximum(ink, labels, np.arange(count))
+    mean = ndimage.mean(ink, labels, np.arange(count))
+    small = np.maximum(width, height) < LETTER_MM
+    # letters are as dark as traces; a rest of grid is fainter
+    real = (peak > np.where(small, 0.8, 0.6)) & (np.maximum(width, height) > 1.2) & (~small | (mean > 0.38))
+    real[0] = False
+    # a letter box or page frame is straight; a trace is not, or is accompanied by ink across its line
+    straight = (np.minimum(width, height) < 1.2) & (np.maximum(width, height) > 15)
+    long_x = real & (width > LETTER_MM) & (height < 200) & ~(straight & (height > width))
+    long_y = real & (height > LETTER_MM) & (width < 200) & ~(straight & (width > height))
+    sum_x, sum_y = width[long_x].sum(), height[long_y].sum()
+    sideways = bool(sum_y > 1.5 * sum_x)
+    is_trace = long_y if sideways else long_x
+    is_trace &= area / (width + height) < 20  # mm of ink per mm of extent; six rows joined by tall beats have 8
+    # a thin short stroke away from every trace is a rest of the grid, or the tip of a beat when it is near one
+    thin = real & small & (np.minimum(width, height) < 1.0)
+    near = cv2.dilate((is_trace & real)[labels].astype(np.uint8), _disc(5 * px_per_mm))
+    real &= ~thin | (ndimage.maximum(near, labels, np.arange(count)) > 0)
+    keep = cv2.dilate(real[labels].astype(np.uint8), _disc(1.0 * px_per_mm)) > 0
+    trace_mask = is_trace[labels]
+    thickness = _median_run(trace_mask & (ink > 0.3), sideways) / px_per_mm
+    length = float((height if sideways else width)[is_trace].sum())
+    return Traces(keep, _box(trace_mask), length, sideways, thickness, inked)
+
+
+def _median_run(mask: np.ndarray, sideways: bool) -> float:
+    """Median length in px of the runs across the traces' direction; beats are steep, but most of a trace is not."""
+    lines = np.pad(mask if sideways else mask.T, ((0, 0), (1, 1))).astype(np.int8)
+    change = np.diff(lines.ravel())
+    starts, stops = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
+    return float(np.median(stops - starts)) if len(starts) else 0.0
+
+
+def _disc(diameter: float) -> np.ndarray:
+    size = max(1, round(diameter)) | 1
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+
+
+def _box(mask: np.ndarray) -> tuple[float, float, float, float] | None:
+    """Bounding box of nearly all of the mask: single marks far out do not count."""
+    if not mask.any():
+        return None
+    limits = []
+    for profile in (mask.sum(0), mask.sum(1)):
+        total = np.cumsum(profile) / profile.sum()
+        limits.append((int(np.searchsorted(total, 0.003)), int(np.searchsorted(total, 0.997))))
+    (x0, x1), (y0, y1) = limits
+    return float(x0), float(y0), float(x1), float(y1)
