@@ -25,7 +25,7 @@ class Profile:
     signals: str = "simulated"  # or "ptbxl": then `data` is the PTB-XL folder
     data: str = ""
     n_records: int = 600  # simulated records; for PTB-XL the most that are read, 0 = all
-    extra_records: int = 300  # more simulated patients, for stage 1 only
+    extra_records: int = 200  # more simulated patients, for stage 1 only
     train_folds: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
     val_folds: tuple[int, ...] = (9,)
     test_folds: tuple[int, ...] = (10,)
@@ -35,16 +35,16 @@ class Profile:
     photo_size: tuple[int, int] = (1280, 704)
     bhf: str = ""  # a folder in the BHF challenge layout; "" = the rendered photos are the target
     # --- pre-processing --------------------------------------------------------------------------
-    flat_size: tuple[int, int] = (384, 192)  # (W, H) px of the flat page = the model's input
-    px_per_mm: float = 1.4
+    flat_size: tuple[int, int] = (320, 160)  # (W, H) px of the flat page = the model's input
+    px_per_mm: float = 1.17
     # --- learning --------------------------------------------------------------------------------
     backbone: str = "convnext_atto_ols"
     pretrained: str = ""  # "" = from scratch, "hub" = timm's hub, else a local file
     batch_size: int = 16
-    stage1_views: int = 6000  # images shown, with repetition
-    stage2_views: int = 2400
-    stage1_lr: float = 2e-3
-    stage2_lr: float = 5e-4
+    stage1_views: int = 8000  # images shown, with repetition
+    stage2_views: int = 3000
+    stage1_lr: float = 1e-3
+    stage2_lr: float = 4e-4
     layer_decay: float = 0.8  # stage 2: each block nearer the input learns slower by this factor
     max_steps: int = 0  # stop each training after so many steps (trial runs); 0 = no limit
     # --- evaluation ------------------------------------------------------------------------------
@@ -105,6 +105,10 @@ class Profile:
     def to_dict(self) -> dict[str, Any]:
         """All settings, JSON-able."""
         return asdict(self)
+
+    def settings(self) -> dict[str, Any]:
+        """`to_dict` for cards that are passed on: of a user's folders only the last part of the path is told."""
+        return self.to_dict() | {key: Path(getattr(self, key)).name for key in ("data", "bhf", "pretrained")}
 
 
 # A simulated cohort is dealt evenly to folds 1..10. Test patients are as many as training patients: an interval

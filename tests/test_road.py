@@ -104,7 +104,7 @@ def test_resume_skips_finished_notebooks(smoke_run, command):
 
 def test_a_folder_in_the_bhf_layout_goes_through(smoke_run, command, tmp_path):
     folder = tmp_path / "bhf"
-    command("bhf", str(smoke_run / "images" / "photos.csv"), "--out", str(folder), "--test-folds", "9", "10",
+    command("bhf", str(smoke_run / "images" / "photo.csv"), "--out", str(folder), "--test-folds", "9", "10",
             runs=tmp_path)  # fmt: skip
     views = ("--set", "stage1_views=64", "--set", "stage2_views=64")
     command("run", "--profile", "smoke", "--bhf", str(folder), *views, runs=tmp_path)
@@ -121,7 +121,7 @@ def test_full_profile_takes_two_steps_on_stand_in_folders(smoke_run, command, tm
 
     ptbxl, bhf = tmp_path / "ptbxl", tmp_path / "bhf"
     write_ptbxl_folder(ptbxl, n=10)
-    command("bhf", str(smoke_run / "images" / "photos.csv"), "--out", str(bhf), runs=tmp_path)
+    command("bhf", str(smoke_run / "images" / "photo.csv"), "--out", str(bhf), runs=tmp_path)
     small = ("--set", "max_steps=2", "--set", "batch_size=2", "--set", "bootstrap_rounds=20")
     command("run", "--profile", "full", "--data", str(ptbxl), "--bhf", str(bhf), *small, runs=tmp_path)
     params = json.loads((tmp_path / "full" / "checkpoints" / "two_stage" / "params.json").read_text())

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import maximum_filter, median_filter
 from scipy.optimize import least_squares
+from scipy.spatial import cKDTree
 
 LONGEST_PERIOD = 40.0  # px; longer ones are lighting and layout
 SHORTEST_PERIOD = 2.4  # px; close to the sampling limit of 2
@@ -246,7 +247,7 @@ def _square_blocks(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The image around `seen_xy`, within `margin_mm`, with square millimetres, cut into 10 mm blocks.
 
-    Returns samples (rows, BLOCK, cols, BLOCK), block centres in mm (rows, cols, 2) and in image px.
+    Returns the samples (rows * BLOCK, cols * BLOCK), block centres in mm (rows, cols, 2) and in image px.
     """
     height, width = contrast.shape
     frame = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
@@ -260,7 +261,15 @@ def _square_blocks(
     x, y = (low[i] + (np.arange(n) + 0.5) * BLOCK * STEP for i, n in ((0, cols), (1, rows)))
     centres = np.stack(np.meshgrid(x, y), axis=-1)
     centres_px = transform(np.linalg.inv(mm_from_image), centres.reshape(-1, 2)).reshape(centres.shape)
-    return square.reshape(rows, BLOCK, cols, BLOCK), centres, centres_px
+    return square, centres, centres_px
+
+
+def _profiles(square: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Means of each block down its columns and along its rows: two arrays (rows, cols, BLOCK)."""
+    rows, cols = shape
+    down = cv2.resize(square, (cols * BLOCK, rows), interpolation=cv2.INTER_AREA).reshape(rows, cols, BLOCK)
+    along = cv2.resize(square, (cols, rows * BLOCK), interpolation=cv2.INTER_AREA).reshape(rows, BLOCK, cols)
+    return down, along.transpose(0, 2, 1)
 
 
 def _support(contrast: np.ndarray, mm_from_image: np.ndarray, seen_xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -268,9 +277,9 @@ def _support(contrast: np.ndarray, mm_from_image: np.ndarray, seen_xy: np.ndarra
 
     In the spectrum of a 10 mm profile the overtones of 5 mm lines are the even bins; all else falls on both alike.
     """
-    blocks, _, centres = _square_blocks(contrast, mm_from_image, seen_xy, 120.0)
+    square, _, centres = _square_blocks(contrast, mm_from_image, seen_xy, 120.0)
     score = np.zeros(centres.shape[:2])
-    for profile in (blocks.mean(1), blocks.mean(3).transpose(0, 2, 1)):  # (rows, cols, BLOCK) either way
+    for profile in _profiles(square, score.shape):
         power = np.abs(np.fft.rfft(profile, axis=-1)) ** 2
         score += np.log((power[..., 2:11:2].sum(-1) + 0.02) / (power[..., 3:12:2].sum(-1) + 0.02))
     seen = cv2.medianBlur((score > 2.0).astype(np.uint8), 3) > 0
@@ -286,20 +295,21 @@ def _refine_by_phase(
     Each block's phase against an ideal wave of `frequency` (2,) per mm is its displacement, up to whole cycles; so a
     smooth polynomial is fitted to the differences between neighbouring blocks, and the homography to the blocks moved.
     """
-    blocks, centres, centres_px = _square_blocks(contrast, mm_from_image, seen_xy, 10.0)
+    square, centres, centres_px = _square_blocks(contrast, mm_from_image, seen_xy, 10.0)
     rows, cols = centres.shape[:2]
     if rows < 3 or cols < 3:
         return mm_from_image
     x, y = (np.moveaxis(centres, -1, 0) - centres.mean((0, 1))[:, None, None]) / np.ptp(centres[..., 0])
     terms = np.stack([x, y, x * x, x * y, y * y, x**3, x * x * y, x * y * y, y**3], axis=-1)
-    strength = np.abs(blocks).mean((1, 3)) + 0.05
+    strength = cv2.resize(np.abs(square), (cols, rows), interpolation=cv2.INTER_AREA) + 0.05
     moved = np.zeros_like(centres)
     offsets = (np.arange(BLOCK) - (BLOCK - 1) / 2) * STEP
-    for axis, profile in enumerate((blocks.mean(1), blocks.mean(3).transpose(0, 2, 1))):
+    for axis, profile in enumerate(_profiles(square, (rows, cols))):
         angle = -2j * np.pi * frequency[axis] * (centres[..., axis, None] + offsets)
         wave = (profile * np.exp(angle)).mean(-1) / strength
         moved[..., axis] = terms @ _fit_differences(terms, wave) / frequency[axis]
-    seen = (np.abs(centres_px.reshape(-1, 1, 2) - seen_xy).max(-1) < np.ptp(centres_px[..., 0]) / cols).any(1)
+    away, _ = cKDTree(seen_xy).query(centres_px.reshape(-1, 2), p=np.inf)
+    seen = away < np.ptp(centres_px[..., 0]) / cols
     if np.abs(moved).max() > 6 or seen.sum() < 8:
         return mm_from_image  # further off than the tiles allow: the phase was lost
     refined, _ = cv2.findHomography(centres_px.reshape(-1, 2)[seen], (centres + moved).reshape(-1, 2)[seen])
@@ -345,12 +355,12 @@ def _pitch_in_mm(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: n
     # 1 mm lines seen as: themselves, their 2nd overtone, the 5 mm lines, or an overtone of the 5 mm lines
     choices = (1.0, 0.5, 5.0, 2.5, 5 / 3, 1.25)
     scores = {}
+    fits = [{mm: _comb_score(*spectrum, mm, highest) for mm in choices} for spectrum in spectra]
     for mm_u, mm_v in product(choices, choices):
         extent = max((high - low) * (mm_u, mm_v))
         prior = -0.5 * (np.log(extent / USUAL_WIDTH_MM) / 0.6) ** 2
         square_pixels = -0.5 * (np.log(mm_u / mm_v / ratio) / 0.07) ** 2
-        fit = _comb_score(*spectra[0], mm_u, highest) + _comb_score(*spectra[1], mm_v, highest)
-        scores[mm_u, mm_v] = fit + prior + max(square_pixels, -8.0)
+        scores[mm_u, mm_v] = fits[0][mm_u] + fits[1][mm_v] + prior + max(square_pixels, -8.0)
     ranked = sorted(scores, key=scores.__getitem__, reverse=True)
     best = ranked[0]
     other = next(s for s in ranked[1:] if abs(np.log(s[0] / best[0])) > 0.1)

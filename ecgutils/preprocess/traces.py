@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy import ndimage
 
+WORD_MM = 30.0  # longer strokes are traces or rulings, not printed words
+RULING_MM = 2.5  # a ruling or paper edge reaches less far to its sides, a trace further
 LETTER_MM = 8.0  # printed letters and most short words are smaller; a single beat with its baseline is longer
 THICK_MM = 4.0  # no line on an ECG is that thick: shadows, fingers, the table
 
@@ -39,8 +40,10 @@ def find_traces(ink: np.ndarray, px_per_mm: float) -> Traces:
         return Traces(np.zeros(ink.shape, bool), None, 0.0, False, 0.0, inked)
     width, height, area = (stats[:, i] / px_per_mm for i in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
     area = area / px_per_mm
-    peak = ndimage.maximum(ink, labels, np.arange(count))
-    mean = ndimage.mean(ink, labels, np.arange(count))
+    inside = np.flatnonzero(labels)  # a few percent of the pixels
+    stroke, darkness = labels.ravel()[inside], ink.ravel()[inside]
+    peak, mean = _largest(darkness, stroke, count), np.bincount(stroke, darkness, count)
+    mean /= np.maximum(np.bincount(stroke, minlength=count), 1)
     small = np.maximum(width, height) < LETTER_MM
     # letters are as dark as traces; a rest of grid is fainter
     real = (peak > np.where(small, 0.8, 0.6)) & (np.maximum(width, height) > 1.2) & (~small | (mean > 0.38))
@@ -56,12 +59,20 @@ def find_traces(ink: np.ndarray, px_per_mm: float) -> Traces:
     # a thin short stroke away from every trace is a rest of the grid, or the tip of a beat when it is near one
     thin = real & small & (np.minimum(width, height) < 1.0)
     near = cv2.dilate((is_trace & real)[labels].astype(np.uint8), _disc(5 * px_per_mm))
-    real &= ~thin | (ndimage.maximum(near, labels, np.arange(count)) > 0)
+    real &= ~thin | (_largest(near.ravel()[inside], stroke, count) > 0)
     keep = cv2.dilate(real[labels].astype(np.uint8), _disc(1.0 * px_per_mm)) > 0
     trace_mask = is_trace[labels]
     thickness = _median_run(trace_mask & (ink > 0.3), sideways) / px_per_mm
-    length = float((height if sideways else width)[is_trace].sum())
-    return Traces(keep, _box(trace_mask), length, sideways, thickness, inked)
+    extent, across = (height, width) if sideways else (width, height)
+    rows = (is_trace & (extent > WORD_MM) & (across > RULING_MM))[labels]
+    return Traces(keep, _box(trace_mask, rows, sideways), float(extent[is_trace].sum()), sideways, thickness, inked)
+
+
+def _largest(values: np.ndarray, stroke: np.ndarray, count: int) -> np.ndarray:
+    """Largest of `values` (N,), at least 0, in each of `count` strokes; `stroke` (N,) says whose a value is."""
+    largest = np.zeros(count, values.dtype)
+    np.maximum.at(largest, stroke, values)
+    return largest
 
 
 def _median_run(mask: np.ndarray, sideways: bool) -> float:
@@ -77,13 +88,22 @@ def _disc(diameter: float) -> np.ndarray:
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
 
 
-def _box(mask: np.ndarray) -> tuple[float, float, float, float] | None:
-    """Bounding box of nearly all of the mask: single marks far out do not count."""
-    if not mask.any():
+def _box(traces: np.ndarray, rows: np.ndarray, sideways: bool) -> tuple[float, float, float, float] | None:
+    """Bounding box of nearly all traces: single marks far out do not count.
+
+    How far the rows reach across their direction is told by `rows`, the strokes too long to be a word: a printed
+    header or footer may not push the traces aside.
+    """
+    if not traces.any():
         return None
-    limits = []
-    for profile in (mask.sum(0), mask.sum(1)):
-        total = np.cumsum(profile) / profile.sum()
-        limits.append((int(np.searchsorted(total, 0.003)), int(np.searchsorted(total, 0.997))))
-    (x0, x1), (y0, y1) = limits
-    return float(x0), float(y0), float(x1), float(y1)
+    rows = rows if rows.any() else traces
+    if sideways:
+        traces, rows = traces.T, rows.T
+    y0, y1 = _middle_of(rows.sum(1))
+    x0, x1 = _middle_of(traces[y0 : y1 + 1].sum(0))
+    return tuple(map(float, (y0, x0, y1, x1) if sideways else (x0, y0, x1, y1)))
+
+
+def _middle_of(profile: np.ndarray) -> tuple[int, int]:
+    total = np.cumsum(profile) / profile.sum()
+    return int(np.searchsorted(total, 0.003)), int(np.searchsorted(total, 0.997))

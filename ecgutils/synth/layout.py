@@ -59,8 +59,10 @@ def plan_page(style: PageStyle, duration_s: float) -> Plan:
     right = left + shown_s * style.speed
     top = style.top_mm + style.header_mm
     n_rows = len(columns[0]) + len(rhythm)
-    pitch = (style.height_mm - style.top_mm - style.footer_mm - top) / n_rows
-    zeros = [top + (row + 0.55) * pitch for row in range(n_rows)]
+    body_mm = style.height_mm - style.top_mm - style.footer_mm - top
+    pitch = min(body_mm / n_rows, style.pitch_mm)
+    first = top + 0.4 * (body_mm - n_rows * pitch)  # spare paper: a little more of it below than above
+    zeros = [first + (row + 0.55) * pitch for row in range(n_rows)]
 
     column_s = shown_s / len(columns)
     strips = []

@@ -72,7 +72,7 @@ def render_photo(
     image = _capture(image, streams, strength)
 
     turn = 0  # clockwise quarter turns of the picture
-    if streams["rotation"].random() < 0.3 * strength["rotation"]:
+    if streams["rotation"].random() < 0.12 * strength["rotation"]:
         turn = int(streams["rotation"].integers(1, 4))
     image, mask = (np.ascontiguousarray(np.rot90(a, -turn)) for a in (image, mask))
     projection = replace(projection, homography=_turn_matrix(turn, size) @ projection.homography)

@@ -59,6 +59,7 @@ class PageStyle:
     header_mm: float = 0.0
     footer_mm: float = 0.0
     side_mm: float = 4.0
+    pitch_mm: float = 34.0  # largest distance of two rows: carts don't spread three rows over a whole letter page
     top_mm: float = 4.0
     border_mm: float = 0.0
     grid: str = "lines"
@@ -74,7 +75,7 @@ class PageStyle:
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"PageStyle: {name} is {getattr(self, name)!r}; choose one of {', '.join(known)}.")
-        for name in ("speed", "gain", "name_mm", "minor_mm", "major_mm", "trace_mm"):
+        for name in ("speed", "gain", "pitch_mm", "name_mm", "minor_mm", "major_mm", "trace_mm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"PageStyle: {name} must be positive, got {getattr(self, name)}.")
         body_mm = self.height_mm - 2 * self.top_mm - self.header_mm - self.footer_mm
@@ -89,7 +90,7 @@ class PageStyle:
 _DRAWS: dict[str, dict[str, dict[str, float]]] = {
     # export of a viewing program: crisp, saturated grid, everything machine-set
     "vector": {
-        "layout": {"3x4+1": 5, "3x4": 2, "3x4+3": 2, "6x2": 1, "12x1": 1},
+        "layout": {"3x4+1": 10, "3x4": 4, "3x4+3": 3, "6x2": 1, "12x1": 1},
         "palette": {"red": 4, "pink": 3, "blue": 2, "grey": 1, "green": 1, "orange": 1},
         "grid": {"lines": 8, "coarse": 2},
         "separator": {"none": 4, "ticks": 3, "line": 1},
@@ -98,7 +99,7 @@ _DRAWS: dict[str, dict[str, dict[str, float]]] = {
     },
     # cart printout put on a flatbed scanner
     "office": {
-        "layout": {"3x4+1": 6, "3x4": 2, "3x4+3": 2, "6x2": 1, "6x2+1": 1},
+        "layout": {"3x4+1": 10, "3x4": 4, "3x4+3": 3, "6x2": 1, "6x2+1": 1},
         "palette": {"red": 4, "pink": 4, "orange": 3, "brick": 2, "green": 1},
         "grid": {"lines": 7, "dots": 3},
         "separator": {"none": 2, "ticks": 3, "dotted": 2},
@@ -107,7 +108,7 @@ _DRAWS: dict[str, dict[str, dict[str, float]]] = {
     },
     # black-and-white photocopy or fax
     "fax": {
-        "layout": {"3x4+1": 5, "3x4": 3, "6x2": 2, "12x1": 1},
+        "layout": {"3x4+1": 10, "3x4": 5, "6x2": 2, "12x1": 1},
         "palette": {"grey": 5, "brick": 3, "faint": 2},
         "grid": {"lines": 5, "coarse": 3, "dots": 2},
         "separator": {"none": 3, "ticks": 3, "line": 2},
@@ -116,7 +117,7 @@ _DRAWS: dict[str, dict[str, dict[str, float]]] = {
     },
     # narrow thermal roll, faded
     "thermal": {
-        "layout": {"6x2": 3, "3x4": 3, "3x4+1": 3, "12x1": 2, "6x2+1": 1},
+        "layout": {"3x4+1": 8, "3x4": 6, "6x2": 3, "12x1": 1, "6x2+1": 1},
         "palette": {"orange": 3, "green": 2, "faint": 3, "brick": 3},
         "grid": {"lines": 5, "dots": 3, "coarse": 2},
         "separator": {"none": 2, "dotted": 3, "line": 2},
@@ -125,7 +126,7 @@ _DRAWS: dict[str, dict[str, dict[str, float]]] = {
     },
     # whatever lies under a phone camera; the photographs we know are mostly cart printouts on dotted or faint grids
     "photo": {
-        "layout": {"3x4+1": 8, "3x4": 2, "3x4+3": 1, "6x2": 1},
+        "layout": {"3x4+1": 12, "3x4": 4, "3x4+3": 2, "6x2": 1},
         "palette": {"brick": 4, "faint": 3, "red": 3, "pink": 2, "grey": 2, "green": 1, "orange": 1},
         "grid": {"lines": 5, "dots": 5},
         "separator": {"dotted": 5, "none": 3, "ticks": 2, "line": 1},
@@ -191,6 +192,7 @@ def draw_style(rng: np.random.Generator, source: str, aspect: float = 1.3) -> Pa
         header_mm=header,
         footer_mm=footer,
         side_mm=float(rng.uniform(2, 4)),
+        pitch_mm=float(rng.uniform(26, 38)),
         top_mm=float(rng.uniform(2, 5)),
         border_mm=float(rng.choice([0, 0, 3, 5])) if drawn["paper"] != "strip" else 0.0,
         grid=drawn["grid"],

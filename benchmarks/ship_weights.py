@@ -1,0 +1,112 @@
+"""Make a run's two-stage checkpoint the shipped weights, measured after the change to half precision.
+
+    python benchmarks/ship_weights.py --profile demo
+
+Measures on the run's test photos and, where ECG_PTBXL names a PTB-XL folder, on photo-like and scan-like renders of its
+records, which the weights have never seen. Writes ecgutils/weights/default/ with its card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import ecgutils
+from ecgutils import FINDINGS
+from ecgutils.challenge import fill_unreadable
+from ecgutils.files import write_bytes, write_json
+from ecgutils.learn import (
+    ECGModel,
+    FlatSet,
+    bootstrap_auroc,
+    build_sets,
+    load_model,
+    load_sets,
+    predict_set,
+    save_model,
+)
+from ecgutils.learn.checkpoint import read_params
+from ecgutils.manifest import read_manifest
+from ecgutils.profiles import Profile, load_profile
+from ecgutils.signals import load_records
+from ecgutils.synth import PHOTO_SOURCE, generate_images
+
+CARD = """# Shipped weights
+
+{backbone}, input {width} x {height} px at {px_per_mm} px/mm, half precision.
+Learned from {trained_on}, and before that from scan-like renders of simulated signals: **no patient's data**.
+Training: `python -m ecgutils run --profile {profile}` at commit {commit}, {views} images shown in both stages together,
+{seconds:.0f} s on a CPU. sha256 of `model.safetensors`: `{sha256}`.
+
+Measured with `python benchmarks/ship_weights.py --profile {profile}` (95 % intervals, clustered by patient; unreadable
+photos count with the training prevalence):
+
+{table}
+
+What it can't do: it is a small network, trained for minutes and not calibrated; a page that is upside down is not turned;
+five findings are not all of cardiology. Research software, not a medical device. *No finding is not a normal ECG.*
+"""
+
+
+def score(model: ECGModel, flat: FlatSet, prevalence: dict[str, float], profile: Profile) -> pd.DataFrame:
+    """AUROC with intervals, all images counted."""
+    table = fill_unreadable(predict_set(model, flat), prevalence).set_index("ID")
+    p = table.loc[flat.image_ids, list(FINDINGS)].to_numpy()
+    return bootstrap_auroc(flat.labels, p, flat.cluster_ids, rounds=profile.bootstrap_rounds, seed=profile.seed)
+
+
+def real_signals(folder: str, profile: Profile, model: ECGModel) -> dict[str, FlatSet]:
+    """Photos, and crisp scans, of every record of a PTB-XL folder."""
+    records, out = load_records(0, 0, ptbxl=folder), profile.run_dir / "shipping"
+    found = {}
+    for source, size in ((PHOTO_SOURCE, profile.photo_size), ("vector", profile.scan_size)):
+        generate_images(records, out, [source], seed=1, workers=profile.n_workers, size=size, name=f"{source}.csv")
+        tables = {"test": read_manifest(out / f"{source}.csv")}
+        build_sets(out / source, tables, model.settings, workers=profile.n_workers)
+        found[f"PTB-XL records, {source}"] = load_sets(out / source)["test"]
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", default="demo")
+    profile = load_profile(parser.parse_args().profile)
+    checkpoints = profile.run_dir / "checkpoints"
+    folder = Path(ecgutils.__file__).parent / "weights" / "default"
+    _, params = read_params(checkpoints / "two_stage")
+    _, before = read_params(checkpoints / "stage1")
+    own = ("model", "findings", "preprocess", "pretrained_status", "sha256", "versions", "git", "fingerprint")
+    card = {key: value for key, value in params.items() if key not in own} | {"trained_at": params["git"]}
+    save_model(load_model(checkpoints / "two_stage"), folder, card, half=True)
+    model = load_model(folder)
+    sets = load_sets(profile.run_dir / "target")
+    prevalence = dict(zip(FINDINGS, np.nanmean(sets["train"].labels, axis=0), strict=True))
+    tests = {"simulated test patients, photo": sets["test"]}
+    if os.environ.get("ECG_PTBXL"):
+        tests |= real_signals(os.environ["ECG_PTBXL"], profile, model)
+    results = {name: score(model, flat, prevalence, profile) for name, flat in tests.items()}
+    lines = ["| images | n | " + " | ".join(["macro", *FINDINGS]) + " |", "|" + "---|" * 8]
+    for name, table in results.items():
+        rows = table.set_index("finding")
+        cells = [f"{rows.at[f, 'value']:.3f} [{rows.at[f, 'low']:.3f}, {rows.at[f, 'high']:.3f}]" for f in rows.index]
+        lines.append(f"| {name} | {len(tests[name])} | " + " | ".join(cells) + " |")
+    _, shipped = read_params(folder)
+    text = CARD.format(
+        backbone=shipped["model"]["backbone"], width=model.input_size[1], height=model.input_size[0],
+        px_per_mm=model.settings.px_per_mm, trained_on=shipped["run"]["trained_on"], profile=profile.name,
+        commit=shipped["trained_at"], views=shipped["views"] + before["views"],
+        seconds=shipped["seconds"] + before["seconds"], sha256=shipped["sha256"], table="\n".join(lines),
+    )  # fmt: skip
+    write_bytes(folder / "README.md", text.encode())
+    write_json(Path(__file__).with_suffix(".json"), {k: t.to_dict("records") for k, t in results.items()})
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
