@@ -48,7 +48,7 @@ photos count with the training prevalence):
 
 {table}
 
-What it can't do: it is a small network, trained for minutes and not calibrated; a page that is upside down is not turned;
+What it can't do: it is a small network, trained for minutes and not calibrated; an upside-down page is not turned;
 five findings are not all of cardiology. Research software, not a medical device. *No finding is not a normal ECG.*
 """
 

@@ -25,7 +25,7 @@ class Profile:
     signals: str = "simulated"  # or "ptbxl": then `data` is the PTB-XL folder
     data: str = ""
     n_records: int = 600  # simulated records; for PTB-XL the most that are read, 0 = all
-    extra_records: int = 200  # more simulated patients, for stage 1 only
+    extra_records: int = 1600  # more simulated patients, for stage 1 only
     train_folds: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
     val_folds: tuple[int, ...] = (9,)
     test_folds: tuple[int, ...] = (10,)
@@ -41,11 +41,13 @@ class Profile:
     backbone: str = "convnext_atto_ols"
     pretrained: str = ""  # "" = from scratch, "hub" = timm's hub, else a local file
     batch_size: int = 16
-    stage1_views: int = 8000  # images shown, with repetition
+    stage1_views: int = 9000  # images shown, with repetition
     stage2_views: int = 3000
     stage1_lr: float = 1e-3
     stage2_lr: float = 4e-4
-    layer_decay: float = 0.8  # stage 2: each block nearer the input learns slower by this factor
+    layer_decay: float = 0.9  # stage 2: each block nearer the input learns slower by this factor
+    geometry: float = 0.3  # augmentation by slightly wrong registration; 0 = off
+    appearance: float = 0.0  # by tone, noise and erasing: in short trainings it cost more than it gave
     max_steps: int = 0  # stop each training after so many steps (trial runs); 0 = no limit
     # --- evaluation ------------------------------------------------------------------------------
     bootstrap_rounds: int = 1000
@@ -145,6 +147,8 @@ PROFILES: dict[str, dict[str, Any]] = {
         "stage2_views": 160_000,
         "stage1_lr": 3e-4,
         "stage2_lr": 1e-4,
+        "geometry": 1.0,
+        "appearance": 0.7,
         "bootstrap_rounds": 2000,
     },
 }

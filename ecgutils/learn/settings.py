@@ -90,16 +90,16 @@ class FitSettings:
 
 
 def stage1_settings(**changes: Any) -> FitSettings:
-    """Morphology learning on scan-like sources: full learning rate, strong appearance augmentation."""
-    return FitSettings(**{"stage": "stage1", "appearance": 1.5} | changes)
+    """Morphology learning on scan-like sources: the full learning rate, every layer."""
+    return FitSettings(**{"stage": "stage1"} | changes)
 
 
 def stage2_settings(**changes: Any) -> FitSettings:
     """Adaptation to the target from a stage-1 checkpoint (`build_model(init_from=...)`): a lower rate, lower still
-    in early layers, natural appearance, registration noise. The numbers are our own choice; stage 1 here is a
+    in early layers. The numbers are our own choice; stage 1 here is a
     small network, whose early layers still have to move.
     """
-    own = {"stage": "stage2", "views": 8_000, "lr": 3e-4, "layer_decay": 0.9, "appearance": 0.7, "ema_decay": 0.99}
+    own = {"stage": "stage2", "views": 8_000, "lr": 3e-4, "layer_decay": 0.9, "ema_decay": 0.99}
     return FitSettings(**own | changes)
 
 
@@ -119,7 +119,13 @@ def arm_settings(profile: Profile) -> dict[str, FitSettings]:
 
     The baseline takes as many gradient steps as both stages together.
     """
-    shared = {"batch_size": profile.batch_size, "seed": profile.seed, "max_steps": profile.max_steps or None}
+    shared = {
+        "batch_size": profile.batch_size,
+        "geometry": profile.geometry,
+        "appearance": profile.appearance,
+        "seed": profile.seed,
+        "max_steps": profile.max_steps or None,
+    }
 
     def rhythm(views: int) -> dict[str, int]:
         return {"views": views, "eval_every": max(1, views // 6), "checkpoint_every": max(1, views // 12)}

@@ -1,0 +1,60 @@
+"""Set folders: what notebook 02 hands on to 03, 04 and 05."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from ecgutils.learn import build_sets, load_sets
+from ecgutils.manifest import manifest_from_paths
+from ecgutils.preprocess import PreprocessSettings
+from ecgutils.signals import simulate
+from ecgutils.synth import render_scan
+
+SETTINGS = PreprocessSettings(size=(64, 32), px_per_mm=0.25)
+
+
+@pytest.fixture(scope="module")
+def pages():
+    rng = np.random.default_rng(8)
+    return [render_scan(simulate(rng), rng, source="vector", size=(660, 510)).image for _ in range(4)]
+
+
+def table(folder, images, patients):
+    folder.mkdir(parents=True)
+    paths = [folder / f"{i}.png" for i in range(len(images))]
+    for path, image in zip(paths, images, strict=True):
+        cv2.imwrite(str(path), image[..., ::-1])
+    rows = manifest_from_paths(paths)
+    return rows.assign(image_id=[f"{p}-{i}" for i, p in enumerate(patients)], patient_id=patients)
+
+
+def test_parts_come_back_with_their_images(tmp_path, pages):
+    rows = table(tmp_path / "images", pages, ["a", "b", "c", "d"])
+    parts = {"train": rows[:2], "val": rows[2:3], "test": rows[3:], "submit": rows[3:]}
+    build_sets(tmp_path / "sets", parts, SETTINGS)
+    sets = load_sets(tmp_path / "sets")
+    assert {name: len(flat) for name, flat in sets.items()} == {"train": 2, "val": 1, "test": 1, "submit": 1}
+    np.testing.assert_array_equal(sets["test"].images, sets["submit"].images)
+    assert not (tmp_path / "sets" / "flat-submit").exists()
+
+
+def test_images_to_submit_may_have_the_ids_of_other_training_images(tmp_path, pages):
+    train = table(tmp_path / "train", pages[:2], ["a", "b"])
+    submit = table(tmp_path / "test", pages[2:], ["a", "b"])
+    build_sets(tmp_path / "sets", {"train": train, "submit": submit}, SETTINGS)
+    sets = load_sets(tmp_path / "sets")
+    assert list(sets["train"].image_ids) == list(sets["submit"].image_ids)
+    assert (sets["train"].images != sets["submit"].images).any()
+
+
+def test_a_patient_in_two_parts_is_refused_by_name(tmp_path, pages):
+    rows = table(tmp_path / "images", pages, ["a", "b", "b", "c"])
+    with pytest.raises(ValueError, match="both train and test, e.g. b"):
+        build_sets(tmp_path / "sets", {"train": rows[:2], "test": rows[2:]}, SETTINGS)
+
+
+def test_a_folder_never_built_says_what_to_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match="run notebook 02"):
+        load_sets(tmp_path)

@@ -1,0 +1,56 @@
+"""Running and publishing notebooks, on two tiny ones."""
+
+from __future__ import annotations
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from ecgutils import run
+from ecgutils.profiles import load_profile
+
+PARAMETERS = "PROFILE = 'demo'\nCHANGES = {}\nRESUME = True"
+
+
+@pytest.fixture
+def profile(tmp_path, monkeypatch):
+    monkeypatch.setenv("ECG_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(run, "repository_root", lambda: tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    return load_profile("smoke")
+
+
+def write(tmp_path, name, *sources):
+    cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), *map(new_code_cell, sources)]
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(new_notebook(cells=cells, metadata=metadata), tmp_path / "notebooks" / name)
+
+
+def test_parameters_reach_the_notebook_and_finished_ones_are_skipped(profile, tmp_path, capsys):
+    write(tmp_path, "01_a.ipynb", "print(PROFILE, CHANGES, RESUME)")
+    run.run_notebooks(profile, {"seed": "7"}, [], resume=False)
+    executed = nbformat.read(profile.run_dir / "notebooks" / "01_a.ipynb", 4)
+    assert executed.cells[-1].outputs[0].text == "smoke {'seed': '7'} False\n"
+    run.run_notebooks(profile, {"seed": "7"}, [], resume=True)
+    assert "skipped" in capsys.readouterr().out
+
+
+def test_a_failing_notebook_is_named_and_what_follows_is_not_run(profile, tmp_path):
+    write(tmp_path, "01_a.ipynb", "raise ValueError('the label column is missing')")
+    write(tmp_path, "02_b.ipynb", "1")
+    with pytest.raises(RuntimeError, match=r"01_a\.ipynb stopped: ValueError: the label column is missing"):
+        run.run_notebooks(profile, {}, [], resume=False)
+    assert not (profile.run_dir / "notebooks" / "02_b.ipynb").exists()
+    with pytest.raises(FileNotFoundError, match="unfinished"):
+        run.publish_notebooks(profile.run_dir)
+
+
+def test_published_notebooks_keep_outputs_and_lose_what_differs_between_machines(profile, tmp_path):
+    write(tmp_path, "01_a.ipynb", "import sys\nprint('kept')\nprint('bar', file=sys.stderr)\n6 * 7")
+    run.run_notebooks(profile, {}, [], resume=False)
+    run.publish_notebooks(profile.run_dir)
+    notebook = nbformat.read(tmp_path / "notebooks" / "01_a.ipynb", 4)
+    assert len(notebook.cells) == 2
+    assert [output.get("name", "result") for output in notebook.cells[1].outputs] == ["stdout", "result"]
+    assert all(cell.execution_count is None for cell in notebook.cells)
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
