@@ -95,9 +95,9 @@ def stage1_settings(**changes: Any) -> FitSettings:
 
 
 def stage2_settings(**changes: Any) -> FitSettings:
-    """Adaptation to the target from a stage-1 checkpoint (`build_model(init_from=...)`): a lower rate, lower still
-    in early layers. The numbers are our own choice; stage 1 here is a
-    small network, whose early layers still have to move.
+    """Adaptation to the target from a stage-1 checkpoint: a lower rate, lower still in early layers.
+
+    The numbers are our own choice; stage 1 here is a small network, whose early layers still have to move.
     """
     own = {"stage": "stage2", "views": 8_000, "lr": 3e-4, "layer_decay": 0.9, "ema_decay": 0.99}
     return FitSettings(**own | changes)

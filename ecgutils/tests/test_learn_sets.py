@@ -51,7 +51,7 @@ def test_images_to_submit_may_have_the_ids_of_other_training_images(tmp_path, pa
 
 def test_a_patient_in_two_parts_is_refused_by_name(tmp_path, pages):
     rows = table(tmp_path / "images", pages, ["a", "b", "b", "c"])
-    with pytest.raises(ValueError, match="both train and test, e.g. b"):
+    with pytest.raises(ValueError, match=r"both train and test, e\.g\. b"):
         build_sets(tmp_path / "sets", {"train": rows[:2], "test": rows[2:]}, SETTINGS)
 
 
