@@ -10,7 +10,7 @@ import pytest
 from .conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
-COMMANDS = sorted(set(re.findall(r"^python -m ecgutils (.+?)\s*(?:#.*)?$", README, flags=re.MULTILINE)))
+COMMANDS = re.findall(r"^python -m ecgutils (.+?)\s*(?:#.*)?$", README, flags=re.MULTILINE)
 
 
 def test_linked_files_exist():
@@ -19,9 +19,11 @@ def test_linked_files_exist():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if not line.startswith("run") and "path/to" not in line])
-def test_commands_run(line, command, tmp_path, monkeypatch):
-    command(*line.replace("out/", f"{tmp_path}/").split(), runs=tmp_path)
+def test_commands_run_in_the_order_they_are_given(command, tmp_path):
+    lines = [line for line in COMMANDS if not line.startswith("run")]  # `run` has tests of its own
+    assert len(lines) >= 4
+    for line in lines:
+        command(*line.replace("out/", f"{tmp_path}/").split(), runs=tmp_path)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem[:2])
