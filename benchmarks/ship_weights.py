@@ -19,7 +19,7 @@ import pandas as pd
 import ecgutils
 from ecgutils import FINDINGS
 from ecgutils.challenge import fill_unreadable
-from ecgutils.files import write_bytes, write_json
+from ecgutils.files import jsonable, write_bytes, write_json
 from ecgutils.learn import (
     ECGModel,
     FlatSet,
@@ -103,7 +103,7 @@ def main() -> int:
         seconds=shipped["seconds"] + before["seconds"], sha256=shipped["sha256"], table="\n".join(lines),
     )  # fmt: skip
     write_bytes(folder / "README.md", text.encode())
-    write_json(Path(__file__).with_suffix(".json"), {k: t.to_dict("records") for k, t in results.items()})
+    write_json(Path(__file__).with_suffix(".json"), jsonable({k: t.to_dict("records") for k, t in results.items()}))
     print("\n".join(lines))
     return 0
 

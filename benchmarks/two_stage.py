@@ -21,7 +21,7 @@ import numpy as np
 
 from ecgutils import FINDINGS
 from ecgutils.challenge import fill_unreadable
-from ecgutils.files import write_json
+from ecgutils.files import jsonable, write_json
 from ecgutils.learn import (
     FitSettings,
     FlatSet,
@@ -107,7 +107,7 @@ def main() -> int:
             "command": f"python benchmarks/two_stage.py --profile {args.profile} --seeds {args.seeds}",
             "commit": git_describe(),
             "test": f"{len(test)} photos of {len(set(test.cluster_ids))} patients, 95 % intervals over patients",
-            "rows": rows,
+            "rows": jsonable(rows),
         },
     )
     return 0

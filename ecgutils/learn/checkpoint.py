@@ -11,10 +11,10 @@ import safetensors.torch
 import torch
 
 import ecgutils
-from ecgutils.files import content_hash, write_bytes, write_json
+from ecgutils.files import content_hash, jsonable, write_bytes, write_json
 from ecgutils.findings import FINDINGS
 from ecgutils.learn.model import ECGModel, build_model
-from ecgutils.learn.params import git_describe, jsonable, versions
+from ecgutils.learn.params import git_describe, versions
 from ecgutils.preprocess import PreprocessSettings
 
 WEIGHTS_NAME, PARAMS_NAME = "model.safetensors", "params.json"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import timm
@@ -37,16 +35,3 @@ def git_describe() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None
-
-
-def jsonable(value: Any) -> Any:
-    """`value` with numpy scalars, tuples and paths made plain, and NaN or infinity made None (JSON has neither)."""
-    if isinstance(value, dict):
-        return {str(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [jsonable(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value
