@@ -264,9 +264,8 @@ def _square_blocks(
     return square, centres, centres_px
 
 
-def _profiles(square: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _profiles(square: np.ndarray, rows: int, cols: int) -> tuple[np.ndarray, np.ndarray]:
     """Means of each block down its columns and along its rows: two arrays (rows, cols, BLOCK)."""
-    rows, cols = shape
     down = cv2.resize(square, (cols * BLOCK, rows), interpolation=cv2.INTER_AREA).reshape(rows, cols, BLOCK)
     along = cv2.resize(square, (cols, rows * BLOCK), interpolation=cv2.INTER_AREA).reshape(rows, BLOCK, cols)
     return down, along.transpose(0, 2, 1)
@@ -279,7 +278,7 @@ def _support(contrast: np.ndarray, mm_from_image: np.ndarray, seen_xy: np.ndarra
     """
     square, _, centres = _square_blocks(contrast, mm_from_image, seen_xy, 120.0)
     score = np.zeros(centres.shape[:2])
-    for profile in _profiles(square, score.shape):
+    for profile in _profiles(square, *score.shape):
         power = np.abs(np.fft.rfft(profile, axis=-1)) ** 2
         score += np.log((power[..., 2:11:2].sum(-1) + 0.02) / (power[..., 3:12:2].sum(-1) + 0.02))
     seen = cv2.medianBlur((score > 2.0).astype(np.uint8), 3) > 0
@@ -304,7 +303,7 @@ def _refine_by_phase(
     strength = cv2.resize(np.abs(square), (cols, rows), interpolation=cv2.INTER_AREA) + 0.05
     moved = np.zeros_like(centres)
     offsets = (np.arange(BLOCK) - (BLOCK - 1) / 2) * STEP
-    for axis, profile in enumerate(_profiles(square, (rows, cols))):
+    for axis, profile in enumerate(_profiles(square, rows, cols)):
         angle = -2j * np.pi * frequency[axis] * (centres[..., axis, None] + offsets)
         wave = (profile * np.exp(angle)).mean(-1) / strength
         moved[..., axis] = terms @ _fit_differences(terms, wave) / frequency[axis]
