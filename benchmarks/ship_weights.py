@@ -39,7 +39,7 @@ from ecgutils.synth import PHOTO_SOURCE, generate_images
 CARD = """# Shipped weights
 
 {backbone}, input {width} x {height} px at {px_per_mm} px/mm, half precision.
-Learned from {trained_on}, and before that from scan-like renders of simulated signals: **no patient's data**.
+Learned from {trained_on}, and before that from scan-like renders of simulated signals: **no patient's signal**.
 Training: `python -m ecgutils run --profile {profile}` at commit {commit}, {views} images shown in both stages together,
 {seconds:.0f} s on a CPU. sha256 of `model.safetensors`: `{sha256}`.
 
@@ -47,6 +47,9 @@ Measured with `python benchmarks/ship_weights.py --profile {profile}` (95 % inte
 photos count with the training prevalence):
 
 {table}
+
+The simulator's amplitudes, noise and axis bounds were set with statistics of a 353-record PTB-XL sample in view:
+scores on that sample are not those of an untouched test.
 
 What it can't do: it is a small network, trained for minutes and not calibrated; an upside-down page is not turned;
 five findings are not all of cardiology. Research software, not a medical device. *No finding is not a normal ECG.*

@@ -47,7 +47,7 @@ class Profile:
     stage2_lr: float = 4e-4
     layer_decay: float = 0.9  # stage 2: each block nearer the input learns slower by this factor
     geometry: float = 0.3  # augmentation by slightly wrong registration; 0 = off
-    appearance: float = 0.0  # by tone, noise and erasing: in short trainings it cost more than it gave
+    appearance: float = 0.0  # by tone, noise and erasing; off until it is measured apart from geometry
     max_steps: int = 0  # stop each training after so many steps (trial runs); 0 = no limit
     # --- evaluation ------------------------------------------------------------------------------
     bootstrap_rounds: int = 1000
@@ -113,8 +113,7 @@ class Profile:
         return self.to_dict() | {key: Path(getattr(self, key)).name for key in ("data", "bhf", "pretrained")}
 
 
-# A simulated cohort is dealt evenly to folds 1..10. Test patients are as many as training patients: an interval
-# from 60 people says little.
+# A simulated cohort is dealt evenly to folds 1..10. Four test: an interval from one fold's 60 people says little.
 _SIMULATED = {"train_folds": (1, 2, 3, 4, 5), "val_folds": (6,), "test_folds": (7, 8, 9, 10)}
 
 PROFILES: dict[str, dict[str, Any]] = {
