@@ -7,7 +7,7 @@ vectors were set so that simulated normal ECGs have the median R, S and T amplit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -28,9 +28,11 @@ DOWER = np.array(
 )
 # Dower's torso exaggerates V2 and V4..V5 against printed ECGs of today; these gains restore the medians.
 LEAD_GAIN = np.array([1.0, 1.0, 0.95, 1.25, 0.78, 0.83, 0.91, 1.0])
+# Repolarisation reaches V2..V5 less than this matrix says: with these gains T has its medians in all leads.
+_T_GAIN = np.array([1.0, 1.0, 1.0, 0.82, 0.82, 0.70, 0.70, 0.90])
 # The atria lie close to V1 and far from V4..V6, so P waves have a matrix of their own.
-_P_GAIN = np.array([1.0, 1.0, 1.0, 0.45, 0.35, 0.35, 0.35, 0.35])
-_P_V1 = np.array([-0.20, 0.15, -1.50])
+_P_GAIN = np.array([1.0, 1.0, 1.0, 0.60, 0.38, 0.37, 0.37, 0.42])
+_P_V1 = np.array([-0.20, 0.10, -1.20])
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Beat:
     `centres`, `sigmas`: float (K,) seconds. `vectors`: float (K, 3) mV. `t_vector`, `st_vector`: float (3,) mV.
     `t_before`, `t_after`: widths (seconds) of the two sides of T. `t_end`: seconds from T peak to the end of T.
     `u_gain`: U wave as a share of the T direction, in mV. `qt_add`: seconds by which a wide QRS lengthens QT.
+    `st_start`: share of the ST shift that is there at the J point; from there it grows linearly to the T peak.
     """
 
     centres: np.ndarray
@@ -52,6 +55,7 @@ class Beat:
     t_end: float = 0.103
     u_gain: float = 0.0
     qt_add: float = 0.0
+    st_start: float = 0.4
 
     def add_lobe(self, centre: float, sigma: float, vector: np.ndarray) -> None:
         """Append one QRS lobe."""
@@ -84,9 +88,14 @@ class Beat:
         """ST, T and U dipole at `times` (B, W), for QT intervals `qt` (B,) seconds -> (B, 3, W)."""
         j_point = self.span[1]
         peak = np.maximum(qt - self.t_end + self.qt_add, j_point + 1.6 * self.t_before)[:, None]
-        side = np.where(times < peak, self.t_before, self.t_after)
-        t_wave = np.exp(-0.5 * ((times - peak) / side) ** 2)
-        plateau = 1 / ((1 + np.exp(-(times - j_point) / 0.004)) * (1 + np.exp((times - peak) / 0.018)))
+        width = np.clip(qt / 0.39, 0.75, 1.3)[:, None]
+        side = width * np.where(times < peak, self.t_before, self.t_after)
+        # An eighth of T rises twice as slowly, so that ST merges with it instead of meeting it at a corner.
+        slow = np.where(times < peak, 2, 1) * side
+        t_wave = 0.88 * np.exp(-0.5 * ((times - peak) / side) ** 2) + 0.12 * np.exp(-0.5 * ((times - peak) / slow) ** 2)
+        t_wave /= 1 + np.exp(-(times - j_point) / 0.008)
+        grown = self.st_start + (1 - self.st_start) * np.clip((times - j_point) / (peak - j_point), 0, 1)
+        plateau = grown / ((1 + np.exp(-(times - j_point) / 0.004)) * (1 + np.exp((times - peak) / 0.018)))
         wave = self.t_vector[:, None] * t_wave[:, None, :] + self.st_vector[:, None] * plateau[:, None, :]
         if self.u_gain:
             direction = np.array([0.55, 0.35, -0.75])
@@ -97,12 +106,16 @@ class Beat:
 
 @dataclass
 class Atria:
-    """P wave: right and left atrial dipole sizes in mV, width of each and delay of the left in seconds."""
+    """P wave: right and left atrial dipole sizes in mV, width of each and delay of the left in seconds.
+
+    `turn`: (3, 3) rotation of the wave's direction.
+    """
 
     right: float
     left: float
     sigma: float
     delay: float
+    turn: np.ndarray = field(default_factory=lambda: np.eye(3))
 
     @property
     def p_s(self) -> float:
@@ -111,7 +124,7 @@ class Atria:
 
     def wave(self, times: np.ndarray) -> np.ndarray:
         """P dipole at `times` (B, W) seconds from P onset -> (B, 3, W)."""
-        vectors = np.array([[0.95, 0.90, -0.55], [1.35, 0.48, 0.22]]) * [[self.right], [self.left]]
+        vectors = np.array([[0.95, 0.85, -0.55], [1.35, 0.45, 0.22]]) * [[self.right], [self.left]] @ self.turn.T
         centres = np.array([2 * self.sigma, 2 * self.sigma + self.delay])
         lobes = np.exp(-0.5 * ((times[:, None, :] - centres[:, None]) / self.sigma) ** 2)
         return np.einsum("kc,bkw->bcw", vectors, lobes)
@@ -126,15 +139,25 @@ def rotation(x: float = 0.0, y: float = 0.0, z: float = 0.0) -> np.ndarray:
     return about_z @ about_y @ about_x
 
 
-def lead_matrices(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """One person's (8, 3) matrices for ventricles and atria: gains lognormal .15, entries +-7 % and +-.03."""
+@dataclass(frozen=True)
+class LeadMatrices:
+    """One person's (8, 3) matrices from dipole to the independent leads: for QRS, for ST, T and U, and for P."""
+
+    qrs: np.ndarray
+    recovery: np.ndarray
+    p: np.ndarray
+
+
+def lead_matrices(rng: np.random.Generator) -> LeadMatrices:
+    """Draw a torso: chest gains lognormal .23 for QRS and .15 more for T, entries +-7 % and +-.03."""
     gain = LEAD_GAIN.copy()
-    gain[2:] *= rng.lognormal(0, 0.15, 6)
+    gain[2:] *= rng.lognormal(0, 0.23, 6)
     jitter = 1 + 0.07 * rng.standard_normal((8, 3))
-    ventricles = gain[:, None] * (DOWER * jitter + 0.03 * rng.standard_normal((8, 3)))
-    atria = np.where(np.arange(8)[:, None] == 2, _P_V1, DOWER) * jitter * _P_GAIN[:, None]
-    atria[2] *= rng.lognormal(0, 0.25)
-    return ventricles, atria
+    qrs = gain[:, None] * (DOWER * jitter + 0.03 * rng.standard_normal((8, 3)))
+    recovery = qrs * (_T_GAIN * rng.lognormal(0, 0.15, 8))[:, None]
+    p = np.where(np.arange(8)[:, None] == 2, _P_V1, DOWER) * jitter * _P_GAIN[:, None]
+    p[2:] *= rng.lognormal(0, 0.25, (6, 1))
+    return LeadMatrices(qrs, recovery, p)
 
 
 def twelve_leads(independent: np.ndarray) -> np.ndarray:
@@ -153,19 +176,20 @@ def normal_beat(rng: np.random.Generator, age: float, female: bool) -> Beat:
     """Draw the beat of a heart without findings."""
     centres = np.array([0.0128, 0.0332, 0.0436, 0.0617])
     sigmas = np.array([0.0066, 0.0087, 0.0088, 0.0075]) * rng.lognormal(0, 0.14, 4)
-    vectors = np.array([[-0.12, 0.09, -0.14], [0.75, 0.47, -0.38], [0.86, 0.27, 0.56], [-0.16, -0.03, 0.69]])
-    vectors = vectors + 0.13 * np.linalg.norm(vectors, axis=1, keepdims=True) * rng.standard_normal((4, 3))
-    vectors[0] *= rng.lognormal(0, 0.45)
-    stretch = 0.95 * rng.lognormal(0, 0.07)
-    size = rng.lognormal(-0.05 if female else 0.05, 0.19)
-    azimuth, elevation = np.radians([rng.normal(29, 13), rng.normal(15, 9)])
+    vectors = np.array([[-0.08, -0.01, -0.15], [0.82, 0.48, -0.40], [0.97, 0.28, 0.56], [-0.16, -0.03, 0.70]])
+    vectors = vectors + 0.15 * np.linalg.norm(vectors, axis=1, keepdims=True) * rng.standard_normal((4, 3))
+    vectors[0] = (vectors[0] + [0.03, 0.06, 0.0] * rng.standard_normal(3)) * rng.lognormal(0, 0.45)
+    vectors[3] *= rng.lognormal(0, 0.25)
+    stretch = 0.91 * rng.lognormal(0, 0.10)
+    size = rng.lognormal(-0.05 if female else 0.05, 0.21)
+    azimuth, elevation = np.radians([rng.normal(34, 14), rng.normal(14, 8)])
     direction = np.array([np.cos(elevation) * np.cos(azimuth), np.sin(elevation), -np.cos(elevation) * np.sin(azimuth)])
     beat = Beat(
         centres=centres * stretch,
         sigmas=sigmas * stretch,
         vectors=vectors * size,
-        t_vector=0.45 * rng.lognormal(-0.08 if female else 0.08, 0.27) * direction,
-        st_vector=np.array([0.02, 0.02, -0.07]) * abs(rng.standard_normal()) * (0.6 if female else 1.2),
+        t_vector=0.56 * rng.lognormal(-0.12 if female else 0.12, 0.30) * direction,
+        st_vector=([0.0, 0.0, -0.08] + [0.025, 0.03, 0.06] * rng.standard_normal(3)) * (0.6 if female else 1.2),
         t_before=rng.uniform(0.045, 0.065),
         t_after=rng.uniform(0.028, 0.040),
         t_end=rng.normal(0.103, 0.013),
@@ -173,7 +197,7 @@ def normal_beat(rng: np.random.Generator, age: float, female: bool) -> Beat:
     )
     # The frontal axis turns leftward with age, about .1 rad in 20 years. T keeps its own direction: turned
     # with QRS it was negative in I and in II in over 5 % of simulated normals, where real normals have .09 mV or more.
-    turn = rotation(rng.normal(0, 0.15), rng.normal(0, 0.20), rng.normal(0, 0.27) - 0.1 * (age - 50) / 20)
+    turn = rotation(rng.normal(0, 0.15), rng.normal(0, 0.22), rng.normal(0.0, 0.27) - 0.1 * (age - 50) / 20)
     beat.vectors = beat.vectors @ turn.T
     return beat
 
@@ -181,10 +205,11 @@ def normal_beat(rng: np.random.Generator, age: float, female: bool) -> Beat:
 def normal_atria(rng: np.random.Generator) -> Atria:
     """Draw the P wave of a heart without findings."""
     return Atria(
-        right=0.085 * rng.lognormal(0, 0.28),
-        left=0.075 * rng.lognormal(0, 0.28),
+        right=0.085 * rng.lognormal(0, 0.4),
+        left=0.075 * rng.lognormal(0, 0.35),
         sigma=rng.uniform(0.015, 0.020),
         delay=rng.uniform(0.028, 0.042),
+        turn=rotation(z=rng.normal(-0.08, 0.22)),
     )
 
 

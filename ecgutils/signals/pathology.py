@@ -13,7 +13,16 @@ from typing import TypeVar
 import numpy as np
 
 from ecgutils.findings import LEADS
-from ecgutils.signals.beats import Atria, Beat, lead_matrices, normal_atria, normal_beat, rotation, twelve_leads
+from ecgutils.signals.beats import (
+    Atria,
+    Beat,
+    LeadMatrices,
+    lead_matrices,
+    normal_atria,
+    normal_beat,
+    rotation,
+    twelve_leads,
+)
 
 _T = TypeVar("_T")
 _LEAD = {name: row for row, name in enumerate(LEADS)}
@@ -60,8 +69,7 @@ class Heart:
     qtc: float
     beat: Beat
     atria: Atria
-    ventricle_matrix: np.ndarray
-    atria_matrix: np.ndarray
+    matrices: LeadMatrices
     rhythm: str = "sinus"
     wide_escape: bool = False
     territory: str | None = None
@@ -71,7 +79,7 @@ class Heart:
 
     def qrs_in_leads(self) -> np.ndarray:
         """QRS of the dominant beat without noise, (12, 120) mV at 2 ms from 20 ms before to 220 ms after onset."""
-        return twelve_leads(self.ventricle_matrix @ self.beat.qrs(np.arange(-0.02, 0.2199, 0.002)))
+        return twelve_leads(self.matrices.qrs @ self.beat.qrs(np.arange(-0.02, 0.2199, 0.002)))
 
 
 def draw_heart(rng: np.random.Generator, findings: frozenset[str]) -> Heart:
@@ -134,9 +142,8 @@ def has_pathological_q(qrs: np.ndarray) -> bool:
 
 def _normal_heart(rng: np.random.Generator, findings: frozenset[str]) -> Heart:
     female = bool(rng.random() < 0.48)
-    age = int(np.clip(rng.normal(66, 13) if findings else rng.normal(53, 17), 18, 95))
+    age = int(np.clip(rng.normal(66, 13) if findings else rng.normal(46, 18), 18, 95))
     middle, spread = (85, 0.25) if "AF" in findings else (71, 0.21) if findings else (67, 0.17)
-    ventricles, atria = lead_matrices(rng)
     heart = Heart(
         findings=findings,
         female=female,
@@ -146,8 +153,7 @@ def _normal_heart(rng: np.random.Generator, findings: frozenset[str]) -> Heart:
         qtc=float(np.clip(rng.normal(0.405, 0.017) + 0.010 * female + (0.005 if findings else 0), 0.35, 0.455)),
         beat=normal_beat(rng, age, female),
         atria=normal_atria(rng),
-        ventricle_matrix=ventricles,
-        atria_matrix=atria,
+        matrices=lead_matrices(rng),
     )
     beat = heart.beat
     if rng.random() < 0.15 and "MI" not in findings:

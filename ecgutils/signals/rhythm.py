@@ -88,9 +88,9 @@ def _sinus_rr(rng: np.random.Generator, mean: float, count: int, age: float, res
     """RR intervals (count,) in seconds: respiratory (.2-.3 Hz) and slower (.1 Hz) waves plus noise, less with age."""
     when = np.arange(count) * mean
     young = float(np.clip(1.5 - age / 80, 0.35, 1.4))
-    breath = respiratory or 0.022 * young * rng.lognormal(0, 0.4)
+    breath = respiratory or 0.028 * young * rng.lognormal(0, 0.6)
     wave = breath * np.sin(2 * np.pi * rng.uniform(0.18, 0.32) * when + rng.uniform(0, 2 * np.pi))
-    wave += 0.015 * young * np.sin(2 * np.pi * 0.1 * when + rng.uniform(0, 2 * np.pi))
+    wave += 0.02 * young * np.sin(2 * np.pi * 0.1 * when + rng.uniform(0, 2 * np.pi))
     return mean * (1 + wave + 0.006 * rng.standard_normal(count))
 
 

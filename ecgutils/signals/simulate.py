@@ -130,7 +130,7 @@ def _mix() -> tuple[list[frozenset[str]], np.ndarray]:
 def _render(rng: np.random.Generator, heart: Heart, rhythm: Rhythm) -> np.ndarray:
     """The eight independent leads without noise, float64 (8, 5000) mV."""
     n = DURATION_S * _RENDER_HZ
-    ventricles, atria = np.zeros((3, n)), np.zeros((3, n))
+    ventricles, recovery, atria = np.zeros((3, 3, n))
     breath_hz, breath = rng.uniform(0.2, 0.33), rng.uniform(0, 0.06)
     size = 1 + breath * np.sin(2 * np.pi * breath_hz * rhythm.beats + rng.uniform(0, 6.3))
     size *= 1 + 0.015 * rng.standard_normal(len(size))
@@ -145,12 +145,13 @@ def _render(rng: np.random.Generator, heart: Heart, rhythm: Rhythm) -> np.ndarra
         times, first = _grid(onset, -0.05, 0.26)
         _add(ventricles, first, scale * beat.qrs(times))
         times, first = _grid(onset, -0.02, 0.90)
-        _add(ventricles, first, scale * beat.recovery(times, qt[chosen]))
+        _add(recovery, first, scale * beat.recovery(times, qt[chosen]))
     p_waves = rhythm.p_waves[(rhythm.p_waves > -0.3) & (rhythm.p_waves < DURATION_S)]
     if len(p_waves):
         times, first = _grid(p_waves, -0.04, 0.22)
         _add(atria, first, heart.atria.wave(times))
-    eight = heart.ventricle_matrix @ ventricles + heart.atria_matrix @ atria
+    matrices = heart.matrices
+    eight = matrices.qrs @ ventricles + matrices.recovery @ recovery + matrices.p @ atria
     if "AF" in heart.findings:
         eight += f_waves(rng, np.arange(n) / _RENDER_HZ)
     return eight

@@ -1,0 +1,127 @@
+"""Measure an ECG as a reader does: on its average beat, lead by lead, from the PR segment as baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+from scipy.signal import butter, find_peaks, resample_poly, sosfiltfilt
+
+from ecgutils.findings import LEADS
+
+LEAD = {name: row for row, name in enumerate(LEADS)}
+HZ = 500
+_BEFORE, _AFTER = 0.32, 0.60  # seconds of the average beat around the QRS
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """One ECG's average beat and what is read from it.
+
+    `beat` float (12, 460) mV at 500 Hz, zero at the PR segment; `onset`, `offset` samples of QRS in it. `rate_bpm`;
+    `rr_cv` coefficient of variation of the RR intervals; `qrs_ms`; `axis` frontal degrees (0 = left, 90 = feet). Per
+    lead (12,): `q`, `r`, `s`, `r2` (R' after S) >= 0 and `st` (60 ms after the end of QRS), `t` (largest deflection,
+    signed), `p` (largest upward deflection before QRS) mV; `q_ms`. `p_ms`, `pr_ms`: NaN without a P wave.
+    """
+
+    beat: np.ndarray
+    onset: int
+    offset: int
+    rate_bpm: float
+    rr_cv: float
+    axis: float
+    q: np.ndarray
+    q_ms: np.ndarray
+    r: np.ndarray
+    s: np.ndarray
+    r2: np.ndarray
+    st: np.ndarray
+    t: np.ndarray
+    p: np.ndarray
+    p_ms: float
+    pr_ms: float
+
+    @property
+    def qrs_ms(self) -> float:
+        """QRS duration in milliseconds."""
+        return (self.offset - self.onset) * 1000 / HZ
+
+
+def find_beats(signal_mv: np.ndarray, fs: float) -> np.ndarray:
+    """Sample indices (B,) of the QRS complexes of a (12, N) mV signal, from the energy of all leads' slopes."""
+    slope = np.gradient(signal_mv.astype(float), axis=1) * fs
+    energy = np.sqrt(uniform_filter1d((slope**2).sum(axis=0), max(int(0.08 * fs), 1)))
+    # The height is relative to a typical beat, so that one artefact doesn't hide all others.
+    typical = np.median([part.max() for part in np.array_split(energy, max(int(len(energy) / fs / 1.5), 1))])
+    peaks, _ = find_peaks(energy, distance=int(0.26 * fs), height=0.45 * typical)
+    return peaks
+
+
+def measure(signal_mv: np.ndarray, fs: float) -> Measurements | None:
+    """Measure a (12, N) mV signal; None when fewer than three similar beats lie wholly inside it."""
+    if fs != HZ:
+        signal_mv = resample_poly(signal_mv.astype(float), HZ, int(fs), axis=1)
+    signal = sosfiltfilt(butter(2, 0.4, "high", fs=HZ, output="sos"), signal_mv.astype(float), axis=1)
+    found = find_beats(signal, HZ)
+    before, after = int(_BEFORE * HZ), int(_AFTER * HZ)
+    inside = found[(found >= before) & (found < signal.shape[1] - after)]
+    if len(inside) < 3:
+        return None
+    beats = np.stack([signal[:, peak - before : peak + after] for peak in inside])
+    beats -= beats.mean(axis=2, keepdims=True)
+    middle = np.median(beats, axis=0)
+    window = slice(before - 60, before + 60)
+    like = [np.corrcoef(b[:, window].ravel(), middle[:, window].ravel())[0, 1] > 0.8 for b in beats]
+    if sum(like) >= 3:
+        middle = np.median(beats[like], axis=0)
+    rr = np.diff(found) / HZ
+    return _read_beat(middle, before, 60 / np.median(rr), float(rr.std() / rr.mean()))
+
+
+def _read_beat(beat: np.ndarray, centre: int, rate: float, rr_cv: float) -> Measurements:
+    speed = np.sqrt((np.gradient(uniform_filter1d(beat, 3, axis=1), axis=1) ** 2).sum(axis=0))
+    search = slice(centre - 55, centre + 75)
+    limit = max(0.08 * speed[search].max(), 0.004)
+    fast = np.flatnonzero(speed[search] > limit) + search.start
+    onset, offset = int(fast[0]), int(fast[-1]) + 1
+    beat = beat - np.median(beat[:, max(onset - 20, 0) : max(onset - 4, 1)], axis=1, keepdims=True)
+
+    qrs = beat[:, onset:offset]
+    r, s = np.maximum(qrs.max(axis=1), 0), np.maximum(-qrs.min(axis=1), 0)
+    top = qrs.argmax(axis=1)
+    place = np.arange(qrs.shape[1])
+    early = place < top[:, None]
+    q = np.maximum(-np.where(early, qrs, 0).min(axis=1), 0)
+    q_ms = ((qrs < -0.02) & early).sum(axis=1) * 1000 / HZ
+    # a QS complex has no R worth the name: all of it counts as Q
+    qs = r < 0.04
+    q, q_ms = np.where(qs, s, q), np.where(qs, (qrs < -0.02).sum(axis=1) * 1000 / HZ, q_ms)
+    r2 = np.maximum(np.where(place > qrs.argmin(axis=1)[:, None], qrs, 0).max(axis=1), 0)
+    net = qrs.max(axis=1) + qrs.min(axis=1)
+    axis = float(np.degrees(np.arctan2(net[LEAD["aVF"]] * 2 / np.sqrt(3), net[LEAD["I"]])))
+
+    stop = min(beat.shape[1], centre + int(0.65 * 60 / rate * HZ))
+    wave = beat[:, min(offset + 30, stop - 2) : stop]
+    t = np.take_along_axis(wave, np.abs(wave).argmax(axis=1)[:, None], axis=1)[:, 0]
+    first = max(onset - int(min(0.28, 0.38 * 60 / rate) * HZ), 0)
+    p, p_ms, pr_ms = _read_p(beat[:, first : max(onset - 4, first + 1)], onset - first)
+    st = beat[:, min(offset + 30, beat.shape[1] - 1)]
+    return Measurements(beat, onset, offset, rate, rr_cv, axis, q, q_ms, r, s, r2, st, t, p, p_ms, pr_ms)
+
+
+def _read_p(before: np.ndarray, onset: int) -> tuple[np.ndarray, float, float]:
+    """P amplitudes (12,), duration and PR in ms; the last two NaN when no lead rises .03 mV over a P's width."""
+    base = np.percentile(before, 25, axis=1, keepdims=True)
+    size = np.sqrt(((before - base) ** 2).sum(axis=0))
+    p = np.maximum((before - base).max(axis=1), 0)
+    peak = int(size.argmax())
+    seen = np.flatnonzero(size > 0.25 * size[peak])
+    if size[peak] < 0.06 or not len(seen):
+        return p, np.nan, np.nan
+    start = stop = peak
+    while start > 0 and size[start - 1] > 0.2 * size[peak]:
+        start -= 1
+    while stop < len(size) - 1 and size[stop + 1] > 0.2 * size[peak]:
+        stop += 1
+    return p, (stop - start) * 1000 / HZ, (onset - start) * 1000 / HZ
