@@ -81,10 +81,14 @@ def measure(signal_mv: np.ndarray, fs: float) -> Measurements | None:
 
 def _read_beat(beat: np.ndarray, centre: int, rate: float, rr_cv: float) -> Measurements:
     speed = np.sqrt((np.gradient(uniform_filter1d(beat, 3, axis=1), axis=1) ** 2).sum(axis=0))
-    search = slice(centre - 55, centre + 75)
-    limit = max(0.08 * speed[search].max(), 0.004)
-    fast = np.flatnonzero(speed[search] > limit) + search.start
-    onset, offset = int(fast[0]), int(fast[-1]) + 1
+    search = slice(centre - 60, centre + 90)
+    limit = max(0.08 * speed[search].max(), 0.006)
+    # QRS reaches from its steepest place to where all leads have been slow for 12 ms
+    quiet = uniform_filter1d((speed > limit).astype(float), 7) < 0.1
+    middle = search.start + int(speed[search].argmax())
+    before, after = np.flatnonzero(quiet[:middle]), np.flatnonzero(quiet[middle:])
+    onset = int(before[-1]) + 4 if len(before) else 0
+    offset = middle + int(after[0]) - 3 if len(after) else beat.shape[1] - 60
     beat = beat - np.median(beat[:, max(onset - 20, 0) : max(onset - 4, 1)], axis=1, keepdims=True)
 
     qrs = beat[:, onset:offset]

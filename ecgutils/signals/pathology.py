@@ -29,9 +29,9 @@ _LEAD = {name: row for row, name in enumerate(LEADS)}
 
 # Direction of the lost forces of an infarct, and how often each territory is drawn (about as in PTB-XL).
 TERRITORIES: dict[str, tuple[tuple[float, float, float], float]] = {
-    "inferior": ((0.0, 0.95, 0.15), 0.35),
-    "anteroseptal": ((-0.1, -0.1, -1.0), 0.33),
-    "anterior": ((0.25, -0.1, -0.95), 0.10),
+    "inferior": ((-0.2, 0.9, 0.15), 0.35),
+    "anteroseptal": ((0.1, -0.1, -1.0), 0.33),
+    "anterior": ((0.4, -0.1, -0.9), 0.12),
     "anterolateral": ((0.75, -0.25, -0.6), 0.09),
     "lateral": ((0.95, -0.2, 0.3), 0.05),
     "inferolateral": ((0.6, 0.75, 0.25), 0.05),
@@ -244,26 +244,32 @@ def _add_conduction(rng: np.random.Generator, heart: Heart) -> None:
     heart.forms["CD"] = forms
     beat = heart.beat
     if "LBBB" in forms:
-        _left_bundle(rng, beat, rng.uniform(0.8, 1.5))
+        _left_bundle(rng, beat, rng.uniform(0.7, 1.3))
     if "IVCD" in forms:
-        stretch = rng.uniform(1.25, 1.7)
+        stretch = rng.uniform(1.25, 1.6)
         beat.centres, beat.sigmas = beat.centres * stretch, beat.sigmas * stretch
+        beat.vectors[:, 2] *= rng.uniform(1.0, 1.5)
         beat.qt_add = 0.5 * (stretch - 1) * 0.075
     if "LAFB" in forms:
-        beat.vectors[0] = np.array([-0.08, 0.30, -0.15]) * rng.lognormal(0, 0.3)
+        beat.vectors[0] = np.array([-0.06, 0.14, -0.12]) * rng.lognormal(0, 0.4)
         beat.centres[0] = 0.012
-        beat.vectors[1:3] *= [0.85, 0.20, 0.90]
-        beat.add_lobe(0.050, rng.uniform(0.009, 0.012), rng.lognormal(0, 0.2) * np.array([0.65, -0.65, 0.35]))
+        beat.vectors[1:3] *= [0.80, 0.15, 0.85]
+        # the late forces point up and back, the last ones also to the right: S in II, III, aVF and in V5, V6
+        beat.add_lobe(0.050, rng.uniform(0.009, 0.012), rng.lognormal(0, 0.25) * _shake(rng, (0.30, -0.50, 0.35)))
+        beat.add_lobe(0.068, rng.uniform(0.009, 0.012), rng.lognormal(0, 0.35) * _shake(rng, (-0.38, -0.35, 0.15)))
     if "LPFB" in forms:
         beat.vectors[0] = np.array([0.10, -0.25, -0.10]) * rng.lognormal(0, 0.3)
     if "RBBB" in forms:
-        size = rng.uniform(0.5, 1.2)
-        beat.add_lobe(0.098, rng.uniform(0.012, 0.017), size * _shake(rng, (-0.6, -0.1, -0.6)))
-        beat.t_vector = beat.t_vector + size * np.array([0.12, 0, 0.28])
+        size = rng.uniform(0.6, 1.3)
+        beat.vectors[2:4, 2] *= rng.uniform(0.1, 0.8)  # the right ventricle's late forces meet the posterior ones
+        beat.add_lobe(0.098, rng.uniform(0.012, 0.017), size * _shake(rng, (-0.6, -0.1, -0.7)))
+        beat.t_vector = beat.t_vector + size * np.array([0.12, 0, 0.42])
         beat.qt_add = 0.02
     if "IRBBB" in forms:
         size = 0.1 + 0.55 * rng.beta(1.2, 1.8)
-        beat.add_lobe(rng.normal(0.078, 0.004), 0.008, size * _shake(rng, (-0.5, -0.15, -0.6)))
+        beat.add_lobe(rng.normal(0.078, 0.004), 0.008, size * _shake(rng, (-0.6, -0.15, -0.6)))
+        beat.vectors[3] *= rng.uniform(0.5, 1.0)
+        beat.t_vector = beat.t_vector + rng.uniform(0, 0.8) * size * np.array([0.05, 0, 0.35])
     if "first_degree_AVB" in forms:
         heart.pr = 0.204 + rng.gamma(2, 0.022)
     if "WPW" in forms:
@@ -279,15 +285,15 @@ def _add_conduction(rng: np.random.Generator, heart: Heart) -> None:
         heart.rate = float(rng.uniform(70, 105))
     if heart.rhythm == "complete_block" and rng.random() < 0.4:
         heart.wide_escape = True
-        _left_bundle(rng, beat, rng.uniform(0.9, 1.4))
+        _left_bundle(rng, beat, rng.uniform(0.7, 1.2))
 
 
 def _left_bundle(rng: np.random.Generator, beat: Beat, size: float) -> None:
     """Replace QRS by that of a left bundle branch block; ST and T turn against it."""
-    vectors = size * np.array([[0.25, 0.05, 0.30], [0.55, -0.05, 0.75], [0.65, -0.10, 0.60]])
+    vectors = size * np.array([[0.35, 0.10, 0.45], [0.75, -0.12, 1.25], [0.80, -0.25, 0.95]])
     vectors = vectors + 0.10 * size * rng.standard_normal((3, 3))
     turn = rotation(rng.normal(0, 0.12), rng.normal(0, 0.15), rng.normal(0, 0.25))
-    against = turn @ (size * np.array([0.55, -0.05, 0.65]))
+    against = turn @ (size * np.array([0.55, -0.05, 1.05]))
     beat.centres = np.array([0.025, 0.060, 0.098]) * rng.lognormal(0, 0.06)
     beat.sigmas = rng.uniform(0.012, 0.017, 3)
     beat.vectors = vectors @ turn.T
@@ -309,8 +315,9 @@ def _add_infarct(rng: np.random.Generator, heart: Heart) -> None:
     beat = heart.beat
     centre, width = rng.uniform(0.017, 0.027), rng.uniform(0.006, 0.010)
     beat.add_lobe(centre, width, -lost * vector)
-    beat.add_lobe(centre + rng.uniform(0.010, 0.018), width, -lost * rng.uniform(0.6, 1.1) * vector)
-    inverted = rng.uniform(0.25, 0.7) if stage == "subacute" else rng.uniform(0.0, 0.4)
+    beat.add_lobe(centre + rng.uniform(0.010, 0.018), width, -lost * rng.uniform(0.6, 1.4) * vector)
+    inverted = rng.uniform(0.15, 0.6) if stage == "subacute" else 0.35 * rng.beta(0.8, 1.6)
+    beat.t_vector = beat.t_vector * rng.uniform(0.4, 1.0)
     raised = {"old": 0.0, "subacute": rng.uniform(0.0, 0.12), "acute": rng.uniform(0.1, 0.45)}[stage]
     if stage == "acute":
         inverted = -0.5 * raised  # hyperacute T
@@ -336,8 +343,9 @@ def _add_hypertrophy(rng: np.random.Generator, heart: Heart) -> None:
     if "LVH" in forms:
         stretch = rng.uniform(1.0, 1.15)
         beat.centres, beat.sigmas = beat.centres * stretch, beat.sigmas * stretch
-        beat.vectors = (beat.vectors @ rotation(z=rng.uniform(-0.3, 0.0)).T) * rng.uniform(1.2, 1.7)
-        beat.vectors[:, 2] *= 1.1
+        beat.vectors = (beat.vectors @ rotation(z=rng.uniform(-0.2, 0.1)).T) * rng.uniform(1.0, 1.4)
+        beat.vectors *= [0.9, 0.9, 1.15]
+        beat.t_vector = beat.t_vector * rng.uniform(0.5, 1.0)
     if "RVH" in forms:
         beat.vectors *= rng.uniform(0.65, 0.9)
         lobe = rng.uniform(0.4, 0.8) * np.array([-0.45, 0.15, -0.75])
@@ -358,18 +366,19 @@ def _add_hypertrophy(rng: np.random.Generator, heart: Heart) -> None:
 def _add_repolarisation(rng: np.random.Generator, heart: Heart) -> None:
     """STTC: strain with ventricular hypertrophy, else unspecific, ischaemic, drug, electrolyte and long-QT forms."""
     beat, hyp = heart.beat, heart.forms.get("HYP", [])
+    beat.st_start = rng.uniform(0.5, 1.2)  # horizontal or downsloping
     strain = bool({"LVH", "RVH"} & set(hyp)) and rng.random() < 0.75
     form = "strain" if strain else _pick(rng, tuple(STTC_FORMS), tuple(STTC_FORMS.values()))
     heart.forms["STTC"] = [form]
     lateral = _shake(rng, (0.9, 0.3, -0.1))
     if form == "strain":
-        against = np.array([0.85, 0.1, 0.25]) if "LVH" in hyp else np.array([-0.1, 0.2, -0.9])
-        beat.st_vector = beat.st_vector - rng.uniform(0.04, 0.15) * against
-        beat.t_vector = beat.t_vector - (max(beat.t_vector @ against, 0) + rng.uniform(0.05, 0.45)) * against
+        against = _shake(rng, (0.9, 0.3, 0.1)) if "LVH" in hyp else np.array([-0.1, 0.2, -0.9])
+        beat.st_vector = beat.st_vector - rng.uniform(0.06, 0.30) * against
+        beat.t_vector = beat.t_vector - (max(beat.t_vector @ against, 0) + rng.uniform(0.0, 0.45)) * against
     elif form == "unspecific_T":
-        beat.t_vector = beat.t_vector * rng.uniform(-0.2, 0.55)
+        beat.t_vector = beat.t_vector * (rng.uniform(0.2, 0.6) if rng.random() < 0.75 else rng.uniform(-0.25, 0.25))
     elif form == "ST_depression":
-        beat.st_vector = beat.st_vector - rng.uniform(0.04, 0.10) * lateral
+        beat.st_vector = beat.st_vector - rng.uniform(0.07, 0.25) * lateral
         beat.t_vector = beat.t_vector * rng.uniform(0.4, 1.0)
     elif form == "ischaemic_T":
         region = _pick(rng, tuple(ISCHAEMIA), (0.34, 0.2, 0.16, 0.15, 0.15))
