@@ -21,8 +21,9 @@ class Measurements:
 
     `beat` float (12, 460) mV at 500 Hz, zero at the PR segment; `onset`, `offset` samples of QRS in it. `rate_bpm`;
     `rr_cv` coefficient of variation of the RR intervals; `qrs_ms`; `axis` frontal degrees (0 = left, 90 = feet). Per
-    lead (12,): `q`, `r`, `s`, `r2` (R' after S) >= 0 and `st` (60 ms after the end of QRS), `t` (largest deflection,
-    signed), `p` (largest upward deflection before QRS) mV; `q_ms`. `p_ms`, `pr_ms`: NaN without a P wave.
+    lead (12,): `q`, `r`, `s`, `r2` (R' after S) >= 0, `j` and `st` (6 and 60 ms after the end of QRS), `t` (largest
+    deflection, signed), `p` (largest upward deflection before QRS) mV; `q_ms`. `qtc_ms`: QT / RR^(1/3), Fridericia.
+    `p_ms`, `pr_ms`: NaN without a P wave.
     """
 
     beat: np.ndarray
@@ -36,11 +37,13 @@ class Measurements:
     r: np.ndarray
     s: np.ndarray
     r2: np.ndarray
+    j: np.ndarray
     st: np.ndarray
     t: np.ndarray
     p: np.ndarray
     p_ms: float
     pr_ms: float
+    qtc_ms: float
 
     @property
     def qrs_ms(self) -> float:
@@ -76,10 +79,11 @@ def measure(signal_mv: np.ndarray, fs: float) -> Measurements | None:
     if sum(like) >= 3:
         middle = np.median(beats[like], axis=0)
     rr = np.diff(found) / HZ
-    return _read_beat(middle, before, 60 / np.median(rr), float(rr.std() / rr.mean()))
+    return measure_beat(middle, before, 60 / np.median(rr), float(rr.std() / rr.mean()))
 
 
-def _read_beat(beat: np.ndarray, centre: int, rate: float, rr_cv: float) -> Measurements:
+def measure_beat(beat: np.ndarray, centre: int, rate: float, rr_cv: float) -> Measurements:
+    """Measure one beat (12, W) mV at 500 Hz whose QRS lies around sample `centre`."""
     speed = np.sqrt((np.gradient(uniform_filter1d(beat, 3, axis=1), axis=1) ** 2).sum(axis=0))
     search = slice(centre - 60, centre + 90)
     limit = max(0.08 * speed[search].max(), 0.006)
@@ -110,8 +114,11 @@ def _read_beat(beat: np.ndarray, centre: int, rate: float, rr_cv: float) -> Meas
     t = np.take_along_axis(wave, np.abs(wave).argmax(axis=1)[:, None], axis=1)[:, 0]
     first = max(onset - int(min(0.28, 0.38 * 60 / rate) * HZ), 0)
     p, p_ms, pr_ms = _read_p(beat[:, first : max(onset - 4, first + 1)], onset - first)
-    st = beat[:, min(offset + 30, beat.shape[1] - 1)]
-    return Measurements(beat, onset, offset, rate, rr_cv, axis, q, q_ms, r, s, r2, st, t, p, p_ms, pr_ms)
+    j, st = (beat[:, min(offset + late, beat.shape[1] - 1)] for late in (3, 30))
+    size = np.sqrt((wave**2).sum(axis=0))
+    end = int(np.flatnonzero(size > 0.08 * size.max())[-1]) + offset + 30
+    qtc = (end - onset) * 1000 / HZ * (rate / 60) ** (1 / 3)
+    return Measurements(beat, onset, offset, rate, rr_cv, axis, q, q_ms, r, s, r2, j, st, t, p, p_ms, pr_ms, qtc)
 
 
 def _read_p(before: np.ndarray, onset: int) -> tuple[np.ndarray, float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from scipy.fft import irfft, rfftfreq
 
@@ -25,10 +27,8 @@ def electrode_noise(rng: np.random.Generator, n: int, fs: float) -> np.ndarray:
     Baseline wander (.08-.7 Hz, median .022 mV), mid-band (.7-8 Hz, .006), muscle (8-130 Hz, amplitude as f^-.6,
     .0038), all RMS and before the gains above; in some records mains hum, decaying electrode steps and muscle bursts.
     """
-    frequency = rfftfreq(n, 1 / fs)
-    wander = _band(frequency, 0.08, 0.7, -0.5)
-    middle = _band(frequency, 0.7, 8.0, -0.3)
-    muscle = _band(frequency, 8.0, 130.0, -0.6)
+    wander, middle = _band(n, fs, 0.08, 0.7, -0.5), _band(n, fs, 0.7, 8.0, -0.3)
+    muscle = _band(n, fs, 8.0, 130.0, -0.6)
     each = rng.lognormal(0, 0.4, (3, _ELECTRODES, 1))
     level_muscle = 0.0038 * rng.lognormal(0, 0.6)
     shape = 0.022 * rng.lognormal(0, 0.8) * each[0] * _WANDER_GAIN * wander
@@ -57,14 +57,20 @@ def lead_noise(rng: np.random.Generator, n: int, fs: float) -> np.ndarray:
     return _LEADS_FROM_ELECTRODES @ electrode_noise(rng, n, fs)
 
 
-def _band(frequency: np.ndarray, low: float, high: float, slope: float) -> np.ndarray:
-    """Amplitude spectrum f^slope between `low` and `high` Hz, scaled so that the noise it shapes has RMS 1."""
+@cache
+def _band(n: int, fs: float, low: float, high: float, slope: float) -> np.ndarray:
+    """Amplitude spectrum f^slope between `low` and `high` Hz, scaled so that the noise it shapes has RMS 1.
+
+    Float32, cut off above 130 Hz, where no noise is made.
+    """
+    frequency = rfftfreq(n, 1 / fs)
+    frequency = frequency[frequency <= 130.0]
     inside = (frequency >= low) & (frequency <= high)
     shape = np.where(inside, np.maximum(frequency, low) ** slope, 0.0)
-    return shape / np.sqrt((shape**2).sum())
+    return (shape / np.sqrt((shape**2).sum())).astype(np.float32)
 
 
 def _coloured(rng: np.random.Generator, shape: np.ndarray, n: int) -> np.ndarray:
-    """Gaussian noise (9, n) with the amplitude spectra `shape` (9, n // 2 + 1)."""
-    white = rng.standard_normal((*shape.shape, 2)) @ np.array([1, 1j])
-    return irfft(white * shape * (n / 2), n, axis=-1)
+    """Gaussian noise (9, n) float32 with the amplitude spectra `shape` (9, bins); bins beyond are empty."""
+    white = rng.standard_normal((*shape.shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
+    return irfft(white * (shape * (n / 2)).astype(np.float32), n, axis=-1)

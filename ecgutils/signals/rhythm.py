@@ -1,4 +1,4 @@
-"""When the atria and the ventricles fire: sinus rhythm with its irregularities, heart block, fibrillation."""
+"""When the atria and the ventricles fire: sinus rhythm with its irregularities, heart block, fibrillation, flutter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Rhythm:
     """Event times in seconds; beats may lie outside the recording.
 
     `beats` (B,) QRS onsets; `ectopic` (B,) bool, ventricular premature; `rr` (B,) the interval before each beat;
-    `p_waves` (P,) onsets of P waves; `notes` what makes the rhythm unusual.
+    `p_waves` (P,) onsets of P waves; `notes` what makes the rhythm unusual; `flutter_hz` rate of flutter waves.
     """
 
     beats: np.ndarray
@@ -24,6 +24,7 @@ class Rhythm:
     rr: np.ndarray
     p_waves: np.ndarray
     notes: tuple[str, ...] = ()
+    flutter_hz: float | None = None
 
 
 def draw_rhythm(
@@ -31,7 +32,7 @@ def draw_rhythm(
 ) -> Rhythm:
     """Draw event times over `duration` seconds with a beat or two to spare on each side.
 
-    kind : "sinus", "AF", "wenckebach", "two_to_one", "complete_block" or "paced".
+    kind : "sinus", "AF", "flutter", "wenckebach", "two_to_one", "complete_block" or "paced".
     rate : mean beats/min ("wenckebach", "two_to_one", "complete_block": of the atria). pr : seconds.
     wide_escape : complete block with a slow ventricular, not a junctional, escape.
     """
@@ -39,9 +40,14 @@ def draw_rhythm(
     count = int(duration / mean * 2.2) + 8
     start = -mean * rng.uniform(1, 2)
     if kind == "AF":
-        spread = float(np.clip(rng.normal(0.23, 0.06), 0.10, 0.40))
+        spread = float(np.clip(rng.normal(0.23, 0.06), 0.12, 0.40))
         rr = np.maximum(mean * rng.gamma(spread**-2, spread**2, count), 0.28)
         rhythm = _from_rr(start, rr, None)
+    elif kind == "flutter":
+        hertz = rng.uniform(4.1, 5.3)
+        ratios = {0: [2], 1: [4], 2: [2, 3, 4]}[int(rng.integers(3))]
+        rhythm = _from_rr(start, rng.choice(ratios, count) / hertz, None)
+        rhythm.flutter_hz = hertz
     elif kind == "paced":
         rhythm = _from_rr(start, np.full(count, mean) * (1 + 0.002 * rng.standard_normal(count)), None)
         if rng.random() < 0.5:  # ventricular pacing that follows the atria
@@ -60,7 +66,18 @@ def draw_rhythm(
     return rhythm
 
 
-def f_waves(rng: np.random.Generator, time: np.ndarray) -> np.ndarray:
+def atrial_waves(rng: np.random.Generator, time: np.ndarray, rhythm: Rhythm) -> np.ndarray:
+    """Flutter or fibrillatory waves of the eight independent leads, float64 (8, N) mV at evenly spaced `time` (N,)."""
+    if rhythm.flutter_hz is None:
+        return _f_waves(rng, time)
+    # a sawtooth that falls slowly and rises fast, negative in the inferior leads and positive in V1
+    phase = 2 * np.pi * rhythm.flutter_hz * time + rng.uniform(0, 2 * np.pi)
+    saw = sum(np.sin(k * phase + 0.4 * (k - 1)) / k for k in (1, 2, 3))
+    gains = np.array([-0.05, -1.0, 0.6, 0.25, 0.1, 0.0, -0.1, -0.15]) * rng.lognormal(0, 0.25, 8)
+    return rng.uniform(0.06, 0.16) * gains[:, None] * saw
+
+
+def _f_waves(rng: np.random.Generator, time: np.ndarray) -> np.ndarray:
     """Fibrillatory waves of the eight independent leads, float64 (8, N) mV at evenly spaced `time` (N,) seconds.
 
     Two atrial sources of 4.8-8.8 Hz whose frequency and amplitude wander, with harmonics; median size .032 mV in V1.

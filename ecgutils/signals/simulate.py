@@ -14,9 +14,9 @@ from tqdm import tqdm
 from ecgutils.findings import FINDINGS
 from ecgutils.signals.beats import premature_beat, twelve_leads
 from ecgutils.signals.noise import lead_noise
-from ecgutils.signals.pathology import Heart, draw_heart
+from ecgutils.signals.heart import Heart, draw_heart
 from ecgutils.signals.record import Record
-from ecgutils.signals.rhythm import Rhythm, draw_rhythm, f_waves
+from ecgutils.signals.rhythm import Rhythm, atrial_waves, draw_rhythm
 
 STAGE = 1  # second entry of every seed here, so that no other stage draws the same numbers
 DURATION_S = 10
@@ -33,7 +33,9 @@ _TOGETHER = {
 }  # fmt: skip
 
 
-def simulate(rng: np.random.Generator, findings: Iterable[str] | None = None, fs: float = 500) -> Record:
+def simulate(
+    rng: np.random.Generator, findings: Iterable[str] | None = None, fs: float = 500, noise: bool = True
+) -> Record:
     """Simulate one ten-second 12-lead ECG.
 
     Parameters
@@ -43,12 +45,14 @@ def simulate(rng: np.random.Generator, findings: Iterable[str] | None = None, fs
         hospital (42 % without finding, the others with realistic co-occurrence).
     fs : sampling rate in Hz, a whole number from 50 to 2000. The ECG itself is made at 500 Hz, so the same `rng`
         state gives the same heart at any rate.
+    noise : False leaves the noise out; the heart stays the same.
 
     Returns
     -------
     Record, signal float32 (12, 10 * fs) in mV. `details`: `forms` (finding -> list of forms), `territory` and
-    `severity` (mV of lost QRS or raised ST) of an infarct, `benign` (hard negatives), `sex`, `age`, `rhythm`,
-    `rate_bpm`, `qrs_ms`, `pr_ms` (None without a fixed PR), `qt_ms`.
+    `severity` (mV of lost QRS or raised ST) of an infarct, `criteria` (finding -> criteria met without noise, see
+    `criteria_met`), `not_labelled` (finding -> why its criterion, though met, gives no label), `benign` (hard negatives,
+    misplaced electrodes), `sex`, `age`, `rhythm`, `rate_bpm`, `qrs_ms`, `pr_ms` (None without a fixed PR), `qt_ms`.
 
     Raises
     ------
@@ -65,7 +69,9 @@ def simulate(rng: np.random.Generator, findings: Iterable[str] | None = None, fs
         )
     heart = draw_heart(rng, wanted)
     rhythm = draw_rhythm(rng, heart.rhythm, heart.rate, heart.pr, DURATION_S, heart.age, heart.wide_escape)
-    eight = _render(rng, heart, rhythm) + lead_noise(rng, DURATION_S * _RENDER_HZ, _RENDER_HZ)
+    eight = _render(rng, heart, rhythm)
+    if noise:
+        eight += lead_noise(rng, DURATION_S * _RENDER_HZ, _RENDER_HZ)
     if fs != _RENDER_HZ:
         eight = resample_poly(eight, int(fs), _RENDER_HZ, axis=1)
     return Record(twelve_leads(eight), fs, wanted, record_id="sim", source="simulated", details=_details(heart, rhythm))
@@ -152,9 +158,9 @@ def _render(rng: np.random.Generator, heart: Heart, rhythm: Rhythm) -> np.ndarra
         _add(atria, first, heart.atria.wave(times))
     matrices = heart.matrices
     eight = matrices.qrs @ ventricles + matrices.recovery @ recovery + matrices.p @ atria
-    if "AF" in heart.findings:
-        eight += f_waves(rng, np.arange(n) / _RENDER_HZ)
-    return eight
+    if heart.rhythm in ("AF", "flutter"):
+        eight += atrial_waves(rng, np.arange(n) / _RENDER_HZ, rhythm)
+    return heart.wiring @ eight
 
 
 def _grid(onset: np.ndarray, start: float, stop: float) -> tuple[np.ndarray, np.ndarray]:
@@ -182,6 +188,8 @@ def _details(heart: Heart, rhythm: Rhythm) -> dict:
         "forms": heart.forms,
         "territory": heart.territory,
         "severity": heart.severity,
+        "criteria": heart.met,
+        "not_labelled": heart.dropped,
         "benign": [*heart.benign, *rhythm.notes],
         "sex": "female" if heart.female else "male",
         "age": heart.age,
