@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def build_network() -> nn.Module:
         nn.Conv1d(len(LEADS), 32, 11, 2, 5),
         nn.BatchNorm1d(32),
         nn.ReLU(),
-        *(Block(a, b) for a, b in zip(widths, widths[1:], strict=False)),
+        *(Block(a, b) for a, b in pairwise(widths)),
         nn.AdaptiveAvgPool1d(1),
         nn.Flatten(),
         nn.Dropout(0.2),

@@ -1,8 +1,24 @@
-"""12-lead ECG signals: a simulator with labelled findings, and a reader of PTB-XL."""
+"""12-lead ECGs: a simulator with labelled findings, the criteria of the labels, and readers of recorded signals."""
 
 from ecgutils.signals.cohort import load_records
+from ecgutils.signals.criteria import criteria_met
+from ecgutils.signals.measure import Measurements, measure
 from ecgutils.signals.ptbxl import check_ptbxl, read_ptbxl
+from ecgutils.signals.readers import read_csv, read_wfdb, record_from_array
 from ecgutils.signals.record import Record
 from ecgutils.signals.simulate import simulate, simulate_cohort
 
-__all__ = ["Record", "check_ptbxl", "load_records", "read_ptbxl", "simulate", "simulate_cohort"]
+__all__ = [
+    "Measurements",
+    "Record",
+    "check_ptbxl",
+    "criteria_met",
+    "load_records",
+    "measure",
+    "read_csv",
+    "read_ptbxl",
+    "read_wfdb",
+    "record_from_array",
+    "simulate",
+    "simulate_cohort",
+]

@@ -149,11 +149,11 @@ class LeadMatrices:
 
 
 def lead_matrices(rng: np.random.Generator) -> LeadMatrices:
-    """Draw a torso: chest gains lognormal .23 for QRS and .15 more for T, entries +-7 % and +-.03."""
+    """Draw a torso: chest gains lognormal .23 for QRS and .15 more for T, entries +-7 % and +-.05."""
     gain = LEAD_GAIN.copy()
     gain[2:] *= rng.lognormal(0, 0.23, 6)
     jitter = 1 + 0.07 * rng.standard_normal((8, 3))
-    qrs = gain[:, None] * (DOWER * jitter + 0.03 * rng.standard_normal((8, 3)))
+    qrs = gain[:, None] * (DOWER * jitter + 0.05 * rng.standard_normal((8, 3)))
     recovery = qrs * (_T_GAIN * rng.lognormal(0, 0.15, 8))[:, None]
     p = np.where(np.arange(8)[:, None] == 2, _P_V1, DOWER) * jitter * _P_GAIN[:, None]
     p[2:] *= rng.lognormal(0, 0.25, (6, 1))

@@ -1,7 +1,8 @@
 """The criteria that labels follow, read from an ECG's measurements.
 
-Q waves, ST elevation and depression, T inversion: Thygesen et al., Fourth Universal Definition of Myocardial Infarction,
-Circulation 2018;138:e618. Minor Q: Minnesota code 1-3. Poor R progression: Zema and Kligfield, J Electrocardiol 1979;12:3.
+Q waves, ST elevation and depression, T inversion: Thygesen et al., Fourth Universal Definition of Myocardial
+Infarction, Circulation 2018;138:e618. Minor Q: after Minnesota code 1-2 and 1-3. Poor R progression: Zema and
+Kligfield, J Electrocardiol 1979;12:3.
 Intervals, axis, blocks, low T, QTc, hypertrophy: AHA/ACCF/HRS recommendations, Circulation 2009;119:e235, e241, e251.
 A LAFB is taken from -30 degrees on, as PTB-XL's readers do, not from -45.
 """
@@ -75,11 +76,13 @@ def _repolarisation(m: Measurements, female: bool) -> dict[str, bool]:
     upright = m.r > m.s
     watched = np.isin(np.arange(12), [LEAD[name] for name in ("I", "II", "V3", "V4", "V5", "V6")])
     low = watched & (m.r >= 0.3) & (np.abs(m.t) < 0.1 * m.r)
-    inverted = watched & upright & (m.t <= -0.1)
+    # III, aVR and V1 may have a negative T in health; aVL and aVF where QRS is small
+    inverted = (upright | (np.arange(12) >= _V2)) & ~np.isin(np.arange(12), [LEAD["III"], LEAD["aVR"], _V1])
+    inverted &= m.t <= -0.1
     tall = m.t >= np.where(np.arange(12) >= _V1, 1.2, 0.6)
     return {
         "ST_depression": _two_neighbours(m.st <= -0.05),
-        "T_inverted": bool(inverted.sum() >= 2) or _two_neighbours(upright & (m.t <= -0.1) & (np.arange(12) != LEAD["III"])),
+        "T_inverted": bool(inverted.sum() >= 2),
         "T_low": bool(low.sum() >= 2),
         "T_tall": _two_neighbours(tall),
         "QTc_long": m.qtc_ms >= (460 if female else 450),

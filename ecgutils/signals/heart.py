@@ -37,6 +37,7 @@ from ecgutils.signals.pathology import (
 
 MAX_DRAWS = 200
 NEAR_MISSES = 0.10  # chance to keep a heart that meets the criterion of a finding it isn't labelled with
+MAX_MV = 5.0  # taller beats are not drawn
 _CENTRE = 140  # sample of QRS onset in the template beat
 
 
@@ -45,8 +46,8 @@ class Heart:
     """Everything about one person that does not change from beat to beat. Times in seconds, rate in beats/min.
 
     `wiring` (8, 8) maps the eight independent leads as they should be to those recorded (misplaced or reversed
-    electrodes). `met`: criteria met by the finished heart, labelled or not. `dropped`: finding -> why its criterion,
-    though met, gives no label.
+    electrodes). `measured`, `met`: measurements of the finished heart and the criteria they meet, labelled or not.
+    `dropped`: finding -> why its criterion, though met, gives no label.
     """
 
     findings: frozenset[str]
@@ -65,6 +66,7 @@ class Heart:
     forms: dict[str, list[str]] = field(default_factory=dict)
     benign: list[str] = field(default_factory=list)
     wiring: np.ndarray = field(default_factory=lambda: np.eye(8))
+    measured: Measurements | None = None
     met: dict[str, list[str]] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
 
@@ -82,7 +84,8 @@ class Heart:
         if self.has_p_waves:
             eight += self.matrices.p @ self.atria.wave(times + self.pr)[0]
         peak = _CENTRE + int(0.04 * HZ)
-        return measure_beat(twelve_leads(eight).astype(float), peak, rate, 0.2 if self.rhythm == "AF" else 0.02)
+        rr_cv = 0.2 if self.rhythm == "AF" else 0.02
+        return measure_beat(twelve_leads(eight).astype(float), peak, rate, rr_cv, self.has_p_waves)
 
     def qrs_in_leads(self) -> np.ndarray:
         """QRS of the dominant beat without noise, (12, 120) mV at 2 ms from 20 ms before to 220 ms after onset."""
@@ -111,18 +114,26 @@ def draw_heart(rng: np.random.Generator, findings: frozenset[str]) -> Heart:
             add_repolarisation(rng, heart)
         if not findings:
             _add_other_rhythm(rng, heart)
-        measured = heart.measure()
-        heart.met = criteria_met(measured, heart.female)
+        heart.measured = heart.measure()
+        heart.met = criteria_met(heart.measured, heart.female)
         if heart.rhythm in AV_BLOCKS:
             heart.met.setdefault("CD", []).append("blocked_P_waves")
         heart.dropped = {k: why for k, why in _conventions(heart).items() if k in heart.met and k not in findings}
-        wanted = [(k, FORM_CRITERIA[form]) for k, forms in heart.forms.items() for form in forms if form in FORM_CRITERIA]
-        if not all(set(names) & set(heart.met.get(k, ())) for k, names in wanted) or not findings <= set(heart.met):
+        if not _meets_its_forms(heart) or np.abs(heart.measured.beat).max() > MAX_MV:
             continue
         if not set(heart.met) - findings - set(heart.dropped) or rng.random() < NEAR_MISSES:
             _misplace(rng, heart)
             return heart
     raise RuntimeError(f"draw_heart: no heart with exactly {sorted(findings)} in {MAX_DRAWS} draws.")
+
+
+def _meets_its_forms(heart: Heart) -> bool:
+    """Every form shows one of the criteria it stands for, and every finding at least some criterion."""
+    for finding, forms in heart.forms.items():
+        met = set(heart.met.get(finding, ()))
+        if not met or any(form in FORM_CRITERIA and not met & set(FORM_CRITERIA[form]) for form in forms):
+            return False
+    return True
 
 
 def _conventions(heart: Heart) -> dict[str, str]:
@@ -168,6 +179,11 @@ def _normal_heart(rng: np.random.Generator, findings: frozenset[str]) -> Heart:
         vector = -rng.uniform(0.02, 0.10) * np.array(TERRITORIES[pick(rng, tuple(TERRITORIES))][0])
         beat.add_lobe(rng.uniform(0.014, 0.022), 0.007, vector)
         heart.benign.append("small_q")
+    if rng.random() < 0.20 and "CD" not in findings:
+        # Late forces to the right, up or forward: S in I, II, V5, V6 or a small r' in V1, as fascicular and right
+        # bundle branch blocks have more of.
+        beat.add_lobe(rng.uniform(0.056, 0.070), 0.008, rng.uniform(0.05, 0.45) * rng.normal([-0.5, -0.3, -0.1], 0.3))
+        heart.benign.append("late_forces")
     if rng.random() < 0.04 and "HYP" not in findings:
         beat.vectors *= rng.uniform(0.45, 0.65)
         heart.benign.append("low_voltage")

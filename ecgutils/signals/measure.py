@@ -77,13 +77,18 @@ def measure(signal_mv: np.ndarray, fs: float) -> Measurements | None:
     window = slice(before - 60, before + 60)
     like = [np.corrcoef(b[:, window].ravel(), middle[:, window].ravel())[0, 1] > 0.8 for b in beats]
     if sum(like) >= 3:
-        middle = np.median(beats[like], axis=0)
+        beats = beats[like]
+        middle = np.median(beats, axis=0)
     rr = np.diff(found) / HZ
-    return measure_beat(middle, before, 60 / np.median(rr), float(rr.std() / rr.mean()))
+    # A P wave comes at the same place before each beat: the average keeps its power, but not that of f waves.
+    atrial = beats[:, :, before - 100 : before - 25]
+    atrial = atrial - atrial.mean(axis=2, keepdims=True)
+    steady = (atrial.mean(axis=0) ** 2).sum() > 0.5 * (atrial**2).sum() / len(atrial)
+    return measure_beat(middle, before, 60 / np.median(rr), float(rr.std() / rr.mean()), steady)
 
 
-def measure_beat(beat: np.ndarray, centre: int, rate: float, rr_cv: float) -> Measurements:
-    """Measure one beat (12, W) mV at 500 Hz whose QRS lies around sample `centre`."""
+def measure_beat(beat: np.ndarray, centre: int, rate: float, rr_cv: float, has_p_wave: bool = True) -> Measurements:
+    """Measure one beat (12, W) mV at 500 Hz whose QRS lies around sample `centre`, with or without its P wave."""
     speed = np.sqrt((np.gradient(uniform_filter1d(beat, 3, axis=1), axis=1) ** 2).sum(axis=0))
     search = slice(centre - 60, centre + 90)
     limit = max(0.08 * speed[search].max(), 0.006)
@@ -114,6 +119,8 @@ def measure_beat(beat: np.ndarray, centre: int, rate: float, rr_cv: float) -> Me
     t = np.take_along_axis(wave, np.abs(wave).argmax(axis=1)[:, None], axis=1)[:, 0]
     first = max(onset - int(min(0.28, 0.38 * 60 / rate) * HZ), 0)
     p, p_ms, pr_ms = _read_p(beat[:, first : max(onset - 4, first + 1)], onset - first)
+    if not has_p_wave:
+        p_ms = pr_ms = np.nan
     j, st = (beat[:, min(offset + late, beat.shape[1] - 1)] for late in (3, 30))
     size = np.sqrt((wave**2).sum(axis=0))
     end = int(np.flatnonzero(size > 0.08 * size.max())[-1]) + offset + 30

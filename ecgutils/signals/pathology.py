@@ -167,9 +167,8 @@ def add_infarct(rng: np.random.Generator, heart: Heart) -> None:
     beat.add_lobe(centre + rng.uniform(0.010, 0.018), width, -lost * rng.uniform(0.6, 1.4) * vector)
     inverted = rng.uniform(0.15, 0.6) if stage == "subacute" else 0.35 * rng.beta(0.8, 1.6)
     beat.t_vector = beat.t_vector * rng.uniform(0.4, 1.0)
-    raised = {"old": 0.0, "subacute": rng.uniform(0.0, 0.12), "acute": rng.uniform(0.1, 0.45), "aneurysm": rng.uniform(0.1, 0.3)}[
-        stage
-    ]
+    low, high = {"old": (0.0, 0.0), "subacute": (0.0, 0.12), "acute": (0.1, 0.45), "aneurysm": (0.1, 0.3)}[stage]
+    raised = rng.uniform(low, high)
     if stage == "acute":
         inverted = -0.5 * raised  # hyperacute T
     beat.st_start = rng.uniform(0.5, 1.0) if raised else beat.st_start

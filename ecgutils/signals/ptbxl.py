@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import wfdb
 
-from ecgutils.findings import FINDINGS, LEADS, findings_from_scp
+from ecgutils.findings import FINDINGS, findings_from_scp
+from ecgutils.signals.readers import to_leads, wfdb_samples
 from ecgutils.signals.record import Record
 
 RATES = {100: "filename_lr", 500: "filename_hr"}
-MAX_MISSING = 0.10  # share of missing samples above which a record is refused
 _COLUMNS = ("ecg_id", "patient_id", "scp_codes", "strat_fold")
-_LEAD_BY_UPPER = {lead.upper(): row for row, lead in enumerate(LEADS)}
 
 
 def read_ptbxl(
@@ -126,19 +124,18 @@ def _codes(root: Path, row: dict[str, Any]) -> dict[str, float]:
 
 def _read_row(root: Path, row: dict[str, Any], statements: pd.DataFrame, rate: int) -> Record:
     path = root / str(row[RATES[rate]])
-    for suffix in (".hea", ".dat"):
-        if not path.with_name(path.name + suffix).is_file():
-            raise FileNotFoundError(f"No {path}{suffix}: ecg_id {row['ecg_id']} is listed but not there; download it.")
     try:
-        values, fields = wfdb.rdsamp(str(path))
-    except (ValueError, IndexError, TypeError, OSError) as error:
-        raise ValueError(f"{path}: not a readable WFDB record ({error}); download the file again.") from error
-    signal, missing = _to_leads(values, fields, path, rate)
+        values, fields = wfdb_samples(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error} ecg_id {row['ecg_id']} is listed but not there: download it.") from error
+    if fields["fs"] != rate:
+        raise ValueError(f"{path}: sampled at {fields['fs']} Hz where {rate} Hz was expected; choose the other rate.")
+    signal, missing = to_leads(values, fields["sig_name"], fields["units"], str(path))
     codes = _codes(root, row)
     # Ages over 89 are coded as 300 in PTB-XL.
     age = row.get("age")
     return Record(
-        signal_mv=signal,
+        signal_mv=signal.astype(np.float32),
         fs=rate,
         findings=findings_from_scp(codes, statements),
         record_id=str(row["ecg_id"]),
@@ -152,20 +149,3 @@ def _read_row(root: Path, row: dict[str, Any], statements: pd.DataFrame, rate: i
             "missing_samples": missing,
         },
     )
-
-
-def _to_leads(values: np.ndarray, fields: dict[str, Any], path: Path, rate: int) -> tuple[np.ndarray, int]:
-    """(N, 12) as read -> float32 (12, N) in LEADS order and the number of missing samples; all checks of the header."""
-    if fields["fs"] != rate:
-        raise ValueError(f"{path}: sampled at {fields['fs']} Hz where {rate} Hz was expected; choose the other rate.")
-    names = [str(name).strip().upper() for name in fields["sig_name"]]
-    if sorted(names) != sorted(_LEAD_BY_UPPER):
-        raise ValueError(f"{path}: leads are {fields['sig_name']}; the twelve leads {', '.join(LEADS)} are needed.")
-    if any(str(unit).lower() != "mv" for unit in fields["units"]):
-        raise ValueError(f"{path}: units are {sorted(set(fields['units']))}; mV is needed.")
-    order = [names.index(lead.upper()) for lead in LEADS]
-    signal = values.T[order]
-    lost = ~np.isfinite(signal)
-    if lost.mean() > MAX_MISSING:
-        raise ValueError(f"{path}: {lost.mean():.0%} of the samples are missing, over {MAX_MISSING:.0%}; leave it out.")
-    return np.where(lost, 0.0, signal).astype(np.float32), int(lost.sum())

@@ -46,7 +46,7 @@ def draw_rhythm(
     elif kind == "flutter":
         hertz = rng.uniform(4.1, 5.3)
         ratios = {0: [2], 1: [4], 2: [2, 3, 4]}[int(rng.integers(3))]
-        rhythm = _from_rr(start, rng.choice(ratios, count) / hertz, None)
+        rhythm = _from_rr(start, rng.choice(ratios, int(duration * hertz / 2) + 8) / hertz, None)
         rhythm.flutter_hz = hertz
     elif kind == "paced":
         rhythm = _from_rr(start, np.full(count, mean) * (1 + 0.002 * rng.standard_normal(count)), None)

@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from ecgutils.findings import FINDINGS
 from ecgutils.signals.beats import premature_beat, twelve_leads
-from ecgutils.signals.noise import lead_noise
 from ecgutils.signals.heart import Heart, draw_heart
+from ecgutils.signals.measure import LEAD
+from ecgutils.signals.noise import lead_noise
 from ecgutils.signals.record import Record
 from ecgutils.signals.rhythm import Rhythm, atrial_waves, draw_rhythm
 
@@ -51,8 +52,9 @@ def simulate(
     -------
     Record, signal float32 (12, 10 * fs) in mV. `details`: `forms` (finding -> list of forms), `territory` and
     `severity` (mV of lost QRS or raised ST) of an infarct, `criteria` (finding -> criteria met without noise, see
-    `criteria_met`), `not_labelled` (finding -> why its criterion, though met, gives no label), `benign` (hard negatives,
-    misplaced electrodes), `sex`, `age`, `rhythm`, `rate_bpm`, `qrs_ms`, `pr_ms` (None without a fixed PR), `qt_ms`.
+    `criteria_met`), `not_labelled` (finding -> why its criterion, though met, gives no label), `benign` (hard
+    negatives, misplaced electrodes), `sex`, `age`, `rhythm`, `rate_bpm`, `qrs_ms`, `pr_ms` (None without a fixed
+    PR), `qt_ms`, `axis_deg`, `sokolow_mv` (S in V1 + R in V5 or V6), `cornell_mv` (R in aVL + S in V3).
 
     Raises
     ------
@@ -182,8 +184,8 @@ def _add(dipole: np.ndarray, first: np.ndarray, waves: np.ndarray) -> None:
 def _details(heart: Heart, rhythm: Rhythm) -> dict:
     inside = rhythm.rr[(rhythm.beats > 0) & (rhythm.beats < DURATION_S)]
     mean_rr = float(inside.mean()) if len(inside) else 60 / heart.rate
-    fixed_pr = heart.rhythm == "sinus" or heart.rhythm == "two_to_one"
     qt = heart.qtc * min(max(mean_rr, 0.35), 1.8) ** (1 / 3) + heart.beat.qt_add
+    m = heart.measured
     return {
         "forms": heart.forms,
         "territory": heart.territory,
@@ -195,7 +197,10 @@ def _details(heart: Heart, rhythm: Rhythm) -> dict:
         "age": heart.age,
         "rhythm": heart.rhythm,
         "rate_bpm": round(60 / mean_rr, 1),
-        "qrs_ms": round(1000 * heart.beat.qrs_s),
-        "pr_ms": round(1000 * heart.pr) if fixed_pr else None,
+        "qrs_ms": round(m.qrs_ms),
+        "pr_ms": round(1000 * heart.pr) if heart.rhythm in ("sinus", "two_to_one") else None,
         "qt_ms": round(1000 * qt),
+        "axis_deg": round(m.axis),
+        "sokolow_mv": round(float(m.s[LEAD["V1"]] + max(m.r[LEAD["V5"]], m.r[LEAD["V6"]])), 2),
+        "cornell_mv": round(float(m.r[LEAD["aVL"]] + m.s[LEAD["V3"]]), 2),
     }

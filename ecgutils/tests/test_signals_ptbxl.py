@@ -86,7 +86,7 @@ def test_many_missing_samples_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"units": "uV"}, "mV is needed"),
+        ({"units": "mmHg"}, "unit mmHg is not known"),
         ({"names": WFDB_NAMES[:11]}, "twelve leads"),
         ({"names": [*WFDB_NAMES[:11], "V7"]}, "twelve leads"),
         ({"fs": 250}, "sampled at 250 Hz"),
@@ -116,7 +116,7 @@ def test_missing_things_are_named(tmp_path):
     with pytest.raises(ValueError, match="rate must be 100 or 500"):
         read_ptbxl(root, rate=250)
     (root / "records100" / "00001_lr.dat").unlink()
-    with pytest.raises(FileNotFoundError, match=r"00001_lr.dat: ecg_id 1"):
+    with pytest.raises(FileNotFoundError, match=r"00001_lr.dat.* ecg_id 1 is listed"):
         next(read_ptbxl(root, rate=100))
 
 

@@ -1,0 +1,108 @@
+"""Signals from arrays, CSV and WFDB: known values arrive, and what is wrong is named."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import wfdb
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecgutils import LEADS
+from ecgutils.signals import read_csv, read_wfdb, record_from_array
+
+
+def sines(fs=500, seconds=10):
+    """Lead k: (k + 1) / 10 mV at 1 Hz."""
+    time = np.arange(int(fs * seconds)) / fs
+    return np.sin(2 * np.pi * time) * (np.arange(12) + 1)[:, None] / 10
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from([100, 128, 240, 257, 360, 500, 1000]), st.permutations(range(12)), st.booleans(), st.booleans())
+def test_any_rate_order_unit_and_side_give_the_same_record(fs, order, micro, turned):
+    signal = sines(fs)[order] * (1000 if micro else 1)
+    record = record_from_array(
+        signal.T if turned else signal, fs, "x", leads=[LEADS[k].lower() for k in order], unit="uV" if micro else "mV"
+    )
+    assert record.signal_mv.shape == (12, 5000)
+    assert record.fs == 500
+    np.testing.assert_allclose(record.signal_mv[:, 100:-100], sines()[:, 100:-100], atol=0.01)
+
+
+def test_long_records_are_cut_and_say_so_and_short_ones_are_refused():
+    record = record_from_array(sines(seconds=12.5), 500, "x")
+    assert record.signal_mv.shape == (12, 5000)
+    assert record.details["left_out_s"] == 2.5
+    assert record_from_array(sines(seconds=12), 500, "x", seconds=None).signal_mv.shape == (12, 6000)
+    with pytest.raises(ValueError, match="lasts 4 s where 10 s are needed"):
+        record_from_array(sines(seconds=4), 500, "x")
+
+
+def test_a_few_missing_samples_are_counted_and_many_refused():
+    signal = sines()
+    signal[3, :50] = np.nan
+    record = record_from_array(signal, 500, "x")
+    assert record.details["missing_samples"] == 50
+    assert np.isfinite(record.signal_mv).all()
+    signal[:, :600] = np.nan
+    with pytest.raises(ValueError, match="12% of the samples are missing"):
+        record_from_array(signal, 500, "x")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"signal": np.zeros((11, 5000))}, "no side of 12 channels"),
+        ({"signal": np.zeros(5000)}, "no side of 12 channels"),
+        ({"leads": [*LEADS[:11], "V5"]}, "missing or repeated: V5, V6"),
+        ({"unit": "adu"}, "unit adu is not known"),
+        ({"signal": sines() * 1000}, "check the unit"),
+        ({"fs": 0}, "fs is 0"),
+        ({"to_fs": float("nan")}, "to_fs is nan"),
+    ],
+)
+def test_what_is_wrong_is_named(change, message):
+    arguments = {"signal": sines(), "fs": 500, "record_id": "x"} | change
+    with pytest.raises(ValueError, match=message):
+        record_from_array(**arguments)
+
+
+def test_a_csv_is_read_by_its_column_names(tmp_path):
+    table = pd.DataFrame(sines(250).T, columns=[f" {lead.upper()}" for lead in LEADS])[::1]
+    table.insert(0, "time", np.arange(len(table)) / 250)
+    table.to_csv(tmp_path / "a.csv", index=False)
+    record = read_csv(tmp_path / "a.csv", fs=250, findings={"MI"})
+    assert (record.record_id, record.source, record.findings) == ("a", "csv", {"MI"})
+    np.testing.assert_allclose(record.signal_mv[:, 100:-100], sines()[:, 100:-100], atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not a readable CSV"),
+        ("time,I,II\n0,1,2\n", "missing or repeated: III"),
+        (",".join(LEADS) + "\n" + ",".join(["0"] * 11 + ["high"]) + "\n", "'high' in data row 1, lead V6"),
+    ],
+)
+def test_a_broken_csv_is_named(tmp_path, text, message):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_csv(tmp_path / "a.csv", fs=500, seconds=None)
+
+
+def test_missing_files_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="No file"):
+        read_csv(tmp_path / "none.csv", fs=500)
+    with pytest.raises(FileNotFoundError, match=r"none.hea"):
+        read_wfdb(tmp_path / "none")
+
+
+def test_a_wfdb_record_brings_its_rate_units_and_order(tmp_path):
+    names = [*LEADS[::-1], "vx"]
+    signal = np.vstack([sines(360)[::-1] * 1000, np.ones((1, 3600))])
+    wfdb.wrsamp(
+        "r", fs=360, units=["uV"] * 13, sig_name=names, p_signal=signal.T, fmt=["16"] * 13, write_dir=str(tmp_path)
+    )
+    record = read_wfdb(tmp_path / "r.hea")
+    np.testing.assert_allclose(record.signal_mv[:, 100:-100], sines()[:, 100:-100], atol=0.01)
+    assert (record.record_id, record.source, record.fs) == ("r", "wfdb", 500)
