@@ -176,7 +176,7 @@ def normal_beat(rng: np.random.Generator, age: float, female: bool) -> Beat:
     """Draw the beat of a heart without findings."""
     centres = np.array([0.0128, 0.0332, 0.0436, 0.0617])
     sigmas = np.array([0.0066, 0.0087, 0.0088, 0.0075]) * rng.lognormal(0, 0.14, 4)
-    vectors = np.array([[-0.08, -0.01, -0.15], [0.82, 0.48, -0.40], [0.97, 0.28, 0.56], [-0.16, -0.03, 0.70]])
+    vectors = np.array([[-0.08, -0.01, -0.18], [0.82, 0.48, -0.40], [0.97, 0.28, 0.56], [-0.16, -0.03, 0.70]])
     vectors = vectors + 0.15 * np.linalg.norm(vectors, axis=1, keepdims=True) * rng.standard_normal((4, 3))
     vectors[0] = (vectors[0] + [0.03, 0.06, 0.0] * rng.standard_normal(3)) * rng.lognormal(0, 0.45)
     vectors[3] *= rng.lognormal(0, 0.25)

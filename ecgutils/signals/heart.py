@@ -25,13 +25,13 @@ from ecgutils.signals.criteria import criteria_met, lvh_ratio
 from ecgutils.signals.measure import HZ, LEAD, Measurements, measure_beat
 from ecgutils.signals.pathology import (
     AV_BLOCKS,
-    FORM_CRITERIA,
     TERRITORIES,
     add_conduction,
     add_hypertrophy,
     add_infarct,
     add_pacing,
     add_repolarisation,
+    criteria_of,
     pick,
 )
 
@@ -131,7 +131,7 @@ def _meets_its_forms(heart: Heart) -> bool:
     """Every form shows one of the criteria it stands for, and every finding at least some criterion."""
     for finding, forms in heart.forms.items():
         met = set(heart.met.get(finding, ()))
-        if not met or any(form in FORM_CRITERIA and not met & set(FORM_CRITERIA[form]) for form in forms):
+        if not met or any(criteria_of(form) and not met & set(criteria_of(form)) for form in forms):
             return False
     return True
 

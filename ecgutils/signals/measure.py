@@ -12,6 +12,7 @@ from ecgutils.findings import LEADS
 
 LEAD = {name: row for row, name in enumerate(LEADS)}
 HZ = 500
+MAX_QRS = 110  # samples: a QRS that seems longer has run into T, and is cut here
 _BEFORE, _AFTER = 0.32, 0.60  # seconds of the average beat around the QRS
 
 
@@ -97,7 +98,7 @@ def measure_beat(beat: np.ndarray, centre: int, rate: float, rr_cv: float, has_p
     middle = search.start + int(speed[search].argmax())
     before, after = np.flatnonzero(quiet[:middle]), np.flatnonzero(quiet[middle:])
     onset = int(before[-1]) + 4 if len(before) else 0
-    offset = middle + int(after[0]) - 3 if len(after) else beat.shape[1] - 60
+    offset = min(middle + int(after[0]) - 3 if len(after) else beat.shape[1], onset + MAX_QRS)
     beat = beat - np.median(beat[:, max(onset - 20, 0) : max(onset - 4, 1)], axis=1, keepdims=True)
 
     qrs = beat[:, onset:offset]
@@ -130,7 +131,7 @@ def measure_beat(beat: np.ndarray, centre: int, rate: float, rr_cv: float, has_p
 
 def _read_p(before: np.ndarray, onset: int) -> tuple[np.ndarray, float, float]:
     """P amplitudes (12,), duration and PR in ms; the last two NaN when no lead rises .03 mV over a P's width."""
-    base = np.percentile(before, 25, axis=1, keepdims=True)
+    base = np.median(before, axis=1, keepdims=True)
     size = np.sqrt(((before - base) ** 2).sum(axis=0))
     p = np.maximum((before - base).max(axis=1), 0)
     peak = int(size.argmax())

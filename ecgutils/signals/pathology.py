@@ -32,6 +32,7 @@ ISCHAEMIA = {
     "lateral": (0.97, -0.1, 0.2),
     "diffuse": (0.75, 0.5, -0.4),
 }
+STAGES = {"old": 0.63, "subacute": 0.21, "acute": 0.11, "aneurysm": 0.05}
 CD_FORMS = {
     "LAFB": 0.28, "IRBBB": 0.19, "first_degree_AVB": 0.14, "IVCD": 0.13, "RBBB": 0.11, "LBBB": 0.09, "LPFB": 0.025,
     "WPW": 0.02, "wenckebach": 0.006, "two_to_one": 0.004, "complete_block": 0.005,
@@ -52,8 +53,18 @@ FORM_CRITERIA: dict[str, tuple[str, ...]] = {
     "LVH": ("left_ventricular_voltage",), "RVH": ("right_ventricular_R_in_V1",), "LAE": ("long_P",),
     "RAE": ("tall_P_in_II",), "ST_depression": ("ST_depression",), "long_QT": ("QTc_long",), "fibrillation":
     ("irregular_without_P",), "unspecific_T": ("T_low", "T_inverted"), "strain": ("ST_depression", "T_inverted"),
-    "digitalis": ("ST_depression", "T_low"), "hyperkalaemia": ("T_tall",),
+    "digitalis": ("ST_depression",), "hyperkalaemia": ("T_tall",),
 }  # fmt: skip
+
+
+def criteria_of(form: str) -> tuple[str, ...]:
+    """The criteria, one of which a record of this form meets; () where any of its finding's will do."""
+    stage, _, territory = form.partition("_")
+    if territory not in TERRITORIES or stage not in STAGES:
+        return FORM_CRITERIA.get(form, ())
+    if territory == "posterior":
+        return ("posterior_R",)
+    return ("Q_wave", "minor_Q_wave", "ST_elevation", *(["poor_R_progression"] if territory.startswith("ant") else []))
 
 
 def add_pacing(rng: np.random.Generator, heart: Heart) -> None:
@@ -107,8 +118,8 @@ def add_conduction(rng: np.random.Generator, heart: Heart) -> None:
         beat.vectors[0] = np.array([0.10, -0.25, -0.10]) * rng.lognormal(0, 0.3)
     if "RBBB" in forms:
         size = rng.uniform(0.6, 1.3)
-        beat.vectors[2:4, 2] *= rng.uniform(0.1, 0.8)  # the right ventricle's late forces meet the posterior ones
-        beat.add_lobe(0.098, rng.uniform(0.012, 0.017), size * _shake(rng, (-0.6, -0.1, -0.7)))
+        beat.vectors[2:4, 2] *= rng.uniform(0.3, 0.9)  # the right ventricle's late forces meet the posterior ones
+        beat.add_lobe(0.098, rng.uniform(0.013, 0.019), size * _shake(rng, (-0.6, -0.1, -0.7)))
         beat.t_vector = beat.t_vector + size * np.array([0.12, 0, 0.42])
         beat.qt_add = 0.02
     if "IRBBB" in forms:
@@ -120,8 +131,9 @@ def add_conduction(rng: np.random.Generator, heart: Heart) -> None:
         heart.pr = 0.204 + rng.gamma(2, 0.022)
     if "WPW" in forms:
         delta = 0.4 * np.array([0.7, rng.choice([-0.7, 0.5]), rng.choice([-0.7, 0.2])]) * rng.lognormal(0, 0.25)
-        beat.centres = beat.centres + rng.uniform(0.022, 0.040)
-        beat.add_lobe(0.024, 0.013, delta)
+        shift = rng.uniform(0.018, 0.034)
+        beat.centres = beat.centres + shift
+        beat.add_lobe(0.010 + 0.7 * shift, 0.008 + 0.25 * shift, delta)  # a slur that runs into the main upstroke
         beat.t_vector = beat.t_vector - rng.uniform(0.2, 0.8) * delta
         heart.pr = rng.uniform(0.080, 0.115)
     for form in AV_BLOCKS:
@@ -141,7 +153,7 @@ def _left_bundle(rng: np.random.Generator, beat: Beat, size: float) -> None:
     turn = rotation(rng.normal(0, 0.12), rng.normal(0, 0.15), rng.normal(0, 0.25))
     against = turn @ (size * np.array([0.55, -0.05, 1.05]))
     beat.centres = np.array([0.025, 0.060, 0.098]) * rng.lognormal(0, 0.06)
-    beat.sigmas = rng.uniform(0.012, 0.017, 3)
+    beat.sigmas = rng.uniform(0.014, 0.021, 3)
     beat.vectors = vectors @ turn.T
     beat.t_vector = 0.4 * beat.t_vector - rng.uniform(0.25, 0.6) * against
     beat.st_vector = beat.st_vector - rng.uniform(0.05, 0.15) * against
@@ -151,7 +163,7 @@ def _left_bundle(rng: np.random.Generator, beat: Beat, size: float) -> None:
 def add_infarct(rng: np.random.Generator, heart: Heart) -> None:
     """MI: lost forces early in QRS, inverted T, raised ST in a territory; old, sub-acute, acute or aneurysm, graded."""
     name = pick(rng, tuple(TERRITORIES), tuple(weight for _, weight in TERRITORIES.values()))
-    stage = pick(rng, ("old", "subacute", "acute", "aneurysm"), (0.63, 0.21, 0.11, 0.05))
+    stage = pick(rng, tuple(STAGES), tuple(STAGES.values()))
     if stage == "aneurysm" and not name.startswith("ant"):
         stage = "old"
     vector = _shake(rng, TERRITORIES[name][0])
@@ -162,7 +174,7 @@ def add_infarct(rng: np.random.Generator, heart: Heart) -> None:
         "aneurysm": rng.uniform(0.6, 0.9),
     }[stage]
     beat = heart.beat
-    centre, width = rng.uniform(0.017, 0.027), rng.uniform(0.006, 0.010)
+    centre, width = rng.uniform(0.017, 0.028), rng.uniform(0.007, 0.012)
     beat.add_lobe(centre, width, -lost * vector)
     beat.add_lobe(centre + rng.uniform(0.010, 0.018), width, -lost * rng.uniform(0.6, 1.4) * vector)
     inverted = rng.uniform(0.15, 0.6) if stage == "subacute" else 0.35 * rng.beta(0.8, 1.6)
