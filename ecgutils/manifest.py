@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ecgutils.files import write_bytes
+from ecgutils.files import atomic_path, write_bytes
 from ecgutils.findings import FINDINGS
 
 CORNER_COLUMNS = tuple(f"{corner}_{axis}" for corner in ("tl", "tr", "br", "bl") for axis in "xy")
@@ -124,3 +124,19 @@ def manifest_from_paths(paths: Sequence[Path]) -> pd.DataFrame:
     numeric = [*FINDINGS, "fold", "px_per_mm", "width", "height"]
     table[numeric] = float("nan")
     return check_manifest(table, "list of images")
+
+
+def write_targets(table: pd.DataFrame, path: str | Path) -> None:
+    """Write what is known of signals (`record_id` and numeric columns, see `signals.beat_targets`) to one .npz file."""
+    values = table.drop(columns="record_id")
+    with atomic_path(Path(path)) as temporary, temporary.open("wb") as stream:
+        ids, columns = table["record_id"].to_numpy(str), values.columns.to_numpy(str)
+        np.savez_compressed(stream, record_id=ids, columns=columns, values=values.to_numpy(np.float32))
+
+
+def read_targets(path: str | Path) -> pd.DataFrame:
+    """Read what `write_targets` wrote; FileNotFoundError when it isn't there."""
+    with np.load(Path(path)) as stored:
+        table = pd.DataFrame(stored["values"], columns=stored["columns"])
+        table.insert(0, "record_id", stored["record_id"])
+    return table

@@ -46,6 +46,7 @@ class Profile:
     stage1_lr: float = 1e-3
     stage2_lr: float = 4e-4
     layer_decay: float = 0.9  # stage 2: each block nearer the input learns slower by this factor
+    target_weight: float = 1.0  # of drawing each lead's average beat, beside the labels
     geometry: float = 0.3  # augmentation by slightly wrong registration; 0 = off
     appearance: float = 0.0  # by tone, noise and erasing; off until it is measured apart from geometry
     max_steps: int = 0  # stop each training after so many steps (trial runs); 0 = no limit

@@ -31,6 +31,8 @@ class FlatSet:
     grouped : True when every image names its patient.
     quality : float32 (N,) in 0..1 or None; reasons : str (N,), ";"-joined, or None.
     preprocess : the settings dict that made the images, None when not known; checked against the model's.
+    targets : float32 (N, T), what else is known of each image's signal (see `signals.beat_targets`), NaN where it
+        isn't; None when nothing is. Learned beside the labels, never needed to predict.
     """
 
     images: np.ndarray
@@ -43,6 +45,7 @@ class FlatSet:
     quality: np.ndarray | None = None
     reasons: np.ndarray | None = None
     preprocess: dict[str, Any] | None = None
+    targets: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.images.ndim != 3 or self.images.dtype != np.uint8:
@@ -52,7 +55,7 @@ class FlatSet:
             raise ValueError(f"FlatSet: labels must be ({n}, {len(FINDINGS)}) for {n} images, got {self.labels.shape}.")
         if not (np.isnan(self.labels) | np.isin(self.labels, (0, 1))).all():
             raise ValueError("FlatSet: labels must be 0, 1 or NaN (unknown).")
-        for name in ("image_ids", "cluster_ids", "sources", "readable", "quality", "reasons"):
+        for name in ("image_ids", "cluster_ids", "sources", "readable", "quality", "reasons", "targets"):
             value = getattr(self, name)
             if value is not None and len(value) != n:
                 raise ValueError(f"FlatSet: {name} has {len(value)} entries for {n} images.")
@@ -63,8 +66,10 @@ class FlatSet:
         return len(self.images)
 
     @classmethod
-    def from_cache(cls, cache: FlatCache, table: pd.DataFrame) -> FlatSet:
+    def from_cache(cls, cache: FlatCache, table: pd.DataFrame, targets: pd.DataFrame | None = None) -> FlatSet:
         """Rows of a manifest frame, in its order, with their images from a flat cache; joined by image_id.
+
+        targets : frame with a column record_id, unique, and T numeric columns; joined by record_id.
 
         Raises KeyError, naming an image, when one of the table's images is not in the cache.
         """
@@ -77,6 +82,10 @@ class FlatSet:
                 "build the cache from this table first."
             )
         index = index.loc[ids]
+        known = None
+        if targets is not None:
+            by_record = targets.set_index(targets["record_id"].astype(str)).drop(columns="record_id")
+            known = by_record.reindex(table["record_id"].astype(str)).to_numpy(np.float32)
         return cls(
             images=cache.images(ids),
             labels=label_array(table),
@@ -88,6 +97,7 @@ class FlatSet:
             quality=index["quality"].to_numpy(dtype=np.float32),
             reasons=index["reasons"].fillna("").to_numpy().astype(str),
             preprocess=cache.settings.to_dict(),
+            targets=known,
         )
 
     def subset(self, rows: np.ndarray) -> FlatSet:
@@ -102,6 +112,8 @@ class FlatSet:
             total.update(np.ascontiguousarray(self.images[start : start + 1024]))
         total.update(np.ascontiguousarray(self.labels, dtype=np.float32))
         total.update(np.ascontiguousarray(self.readable, dtype=bool))
+        if self.targets is not None:
+            total.update(np.ascontiguousarray(self.targets))
         for values in (self.image_ids, self.cluster_ids, self.sources):
             total.update("\0".join(map(str, values)).encode())
         return total.hexdigest()

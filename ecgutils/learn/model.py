@@ -34,10 +34,13 @@ class PlacesHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classify = nn.Linear(PLACES_GRID**2 * PLACE_WIDTH, len(FINDINGS))
 
-    def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
+    def embed(self, feature_map: torch.Tensor) -> torch.Tensor:
+        """(B, C, h, w) -> (B, 16 * 96): what is said of each place, side by side."""
         places = F.adaptive_avg_pool2d(feature_map, PLACES_GRID).flatten(2).transpose(1, 2)  # (B, 16, C)
-        places = F.gelu(self.project(self.norm(places)))  # (B, 16, 96)
-        return self.classify(self.dropout(places.flatten(1)))
+        return F.gelu(self.project(self.norm(places))).flatten(1)
+
+    def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
+        return self.classify(self.dropout(self.embed(feature_map)))
 
 
 class GapHead(nn.Module):
@@ -49,8 +52,12 @@ class GapHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classify = nn.Linear(channels, len(FINDINGS))
 
+    def embed(self, feature_map: torch.Tensor) -> torch.Tensor:
+        """(B, C, h, w) -> (B, C): the average over the page."""
+        return self.norm(feature_map.mean((2, 3)))
+
     def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
-        return self.classify(self.dropout(self.norm(feature_map.mean((2, 3)))))
+        return self.classify(self.dropout(self.embed(feature_map)))
 
 
 class ECGModel(nn.Module):
@@ -104,6 +111,10 @@ class ECGModel(nn.Module):
         if ink.shape[1] == 1 != self.spec["in_chans"]:
             ink = ink.expand(-1, self.spec["in_chans"], -1, -1)
         return self.backbone.forward_features((ink - self.mean) / self.std)
+
+    def embed(self, ink: torch.Tensor) -> torch.Tensor:
+        """(B, E) summary of ink images, from which `head.classify` gives the logits."""
+        return self.head.embed(self.features(ink))
 
     def forward(self, ink: torch.Tensor) -> torch.Tensor:
         if ink.ndim != 4 or tuple(ink.shape[2:]) != self.input_size or ink.shape[1] not in (1, self.spec["in_chans"]):

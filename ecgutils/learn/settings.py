@@ -23,6 +23,8 @@ class FitSettings:
     ema_decay : of the averaged weights that are evaluated and kept (shorter memory in the first steps); 0 = off.
     label_smoothing : 0 = plain BCE. clip_norm : longest gradient.
     balanced : draw sources alike and findings by the root of their number (see `sampling_probabilities`).
+    target_weight : weight of the second loss, that of drawing each lead's average beat (FlatSet.targets), beside the
+        labels'; 0 = off. It has no effect on sets without targets.
     geometry, appearance : augmentation strengths (see `augment`); 0 = off.
     seed : the sampler's, the augmentation's, dropout's.
     checkpoint_every, eval_every : in views. A run can be resumed from its last checkpoint.
@@ -43,6 +45,7 @@ class FitSettings:
     label_smoothing: float = 0.0
     clip_norm: float = 1.0
     balanced: bool = True
+    target_weight: float = 1.0
     geometry: float = 1.0
     appearance: float = 1.0
     seed: int = 0
@@ -62,7 +65,8 @@ class FitSettings:
         for name, low, high in (
             ("lr", 0, 1), ("weight_decay", -1e-12, 1), ("warmup", -1e-12, 1), ("final_lr", -1e-12, 1 + 1e-12),
             ("layer_decay", 0, 1 + 1e-12), ("ema_decay", -1e-12, 1), ("label_smoothing", -1e-12, 1),
-            ("clip_norm", 0, math.inf), ("geometry", -1e-12, 10), ("appearance", -1e-12, 10),
+            ("clip_norm", 0, math.inf), ("target_weight", -1e-12, 100), ("geometry", -1e-12, 10),
+            ("appearance", -1e-12, 10),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low < value < high:  # NaN fails too
@@ -121,6 +125,7 @@ def arm_settings(profile: Profile) -> dict[str, FitSettings]:
     """
     shared = {
         "batch_size": profile.batch_size,
+        "target_weight": profile.target_weight,
         "geometry": profile.geometry,
         "appearance": profile.appearance,
         "seed": profile.seed,

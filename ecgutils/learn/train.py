@@ -102,7 +102,12 @@ class _Run:
         self.device = torch.device(name)
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.targets = None
+        if settings.target_weight and train.targets is not None and np.isfinite(train.targets).any():
+            self.targets = _Targets(self.model, train.targets, settings.seed).to(self.device)
         self.optimizer = make_optimizer(self.model, settings)
+        if self.targets is not None:
+            self.optimizer.add_param_group({"params": list(self.targets.parameters()), "lr_scale": 1.0})
         self.amp_type = None
         if settings.amp and self.device.type == "cuda":
             self.amp_type = torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
@@ -138,23 +143,28 @@ class _Run:
         batch = self.settings.batch_size
         return self.step * batch // every_views > (self.step - 1) * batch // every_views
 
-    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Ink (B, 1, H, W) and labels (B, 5) of a step; nothing but (seed, stage, step) decides them."""
+    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+        """Ink (B, 1, H, W), labels (B, 5) and rows (B,) of a step; nothing but (seed, stage, step) decides them."""
         s = self.settings
         rng = np.random.default_rng([s.seed, zlib.crc32(s.stage.encode()), step])
         rows = draw_rows(self.p, s.batch_size, rng)
         torch.manual_seed(int(rng.integers(2**62)))  # dropout and drop path of this step
         ink = augment(to_ink(self.train.images[rows], self.device), rng, s.geometry, s.appearance)
-        return ink, torch.from_numpy(self.train.labels[rows]).to(self.device)
+        return ink, torch.from_numpy(self.train.labels[rows]).to(self.device), rows
 
     def one_step(self) -> float:
         s = self.settings
         self.model.train()
-        ink, labels = self.batch(self.step)
+        ink, labels, rows = self.batch(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = s.lr * s.lr_factor(self.step) * group["lr_scale"]
         with torch.autocast("cuda", self.amp_type) if self.amp_type else nullcontext():
-            loss = masked_bce(self.model(ink).float(), labels, s.label_smoothing)
+            summary = self.model.embed(ink)
+            logits = self.model.head.classify(self.model.head.dropout(summary))
+            loss = label_loss = masked_bce(logits.float(), labels, s.label_smoothing)
+            if self.targets is not None:
+                known = torch.from_numpy(self.train.targets[rows]).to(self.device)
+                loss = label_loss + s.target_weight * self.targets(summary, known)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
@@ -163,8 +173,8 @@ class _Run:
         self.scaler.update()
         self.step += 1
         self.average()
-        value = float(loss.detach())
-        if not math.isfinite(value):
+        value = float(label_loss.detach())
+        if not math.isfinite(float(loss.detach())):
             raise FloatingPointError(f"{s.stage}: loss is {value} at step {self.step}; lower lr (now {s.lr:g}).")
         self.loss_sum, self.loss_steps = self.loss_sum + value, self.loss_steps + 1
         return value
@@ -212,6 +222,7 @@ class _Run:
             "loss_steps": self.loss_steps, "history": self.history, "best": self.best,
             "model": self.model.state_dict(), "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
+            "targets": None if self.targets is None else self.targets.state_dict(),
         }  # fmt: skip
         with atomic_path(self.out_dir / RESUME_NAME) as temporary:
             torch.save(state, temporary)
@@ -230,6 +241,8 @@ class _Run:
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+        if self.targets is not None:
+            self.targets.load_state_dict(state["targets"])
         for name in ("step", "seconds", "loss_sum", "loss_steps", "history", "best"):
             setattr(self, name, state[name])
 
@@ -252,6 +265,26 @@ class _Run:
         save_model(self.model, self.out_dir, record)
         (self.out_dir / RESUME_NAME).unlink(missing_ok=True)
         return History(table, self.best["step"], self.best["score"], self.seconds, self.out_dir)
+
+
+class _Targets(nn.Module):
+    """Draws what is known of the signal from the model's summary of the page; gone when training is over."""
+
+    def __init__(self, model: ECGModel, targets: np.ndarray, seed: int) -> None:
+        super().__init__()
+        mean, std = np.nanmean(targets, axis=0), np.nanstd(targets, axis=0)
+        self.register_buffer("mean", torch.from_numpy(mean.astype(np.float32)))
+        # Samples that hardly vary (a flat PR segment) must not count as much as a QRS: .05 mV is their unit.
+        self.register_buffer("std", torch.from_numpy(np.maximum(std, 0.05).astype(np.float32)))
+        torch.manual_seed(seed)
+        self.draw = nn.Linear(model.head.classify.in_features, targets.shape[1])
+
+    def forward(self, summary: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        """Mean smooth L1 distance in standard deviations over what is known (not NaN); 0 when nothing is."""
+        there = ~torch.isnan(known)
+        wanted = torch.where(there, (known - self.mean) / self.std, 0.0)
+        loss = F.smooth_l1_loss(self.draw(summary).float(), wanted, reduction="none")
+        return (loss * there).sum() / there.sum().clamp(min=1)
 
 
 def make_optimizer(model: ECGModel, settings: FitSettings) -> torch.optim.AdamW:

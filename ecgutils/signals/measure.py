@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import butter, find_peaks, resample_poly, sosfiltfilt
 
 from ecgutils.findings import LEADS
+from ecgutils.signals.record import Record
 
 LEAD = {name: row for row, name in enumerate(LEADS)}
 HZ = 500
@@ -127,6 +130,28 @@ def measure_beat(beat: np.ndarray, centre: int, rate: float, rr_cv: float, has_p
     end = int(np.flatnonzero(size > 0.08 * size.max())[-1]) + offset + 30
     qtc = (end - onset) * 1000 / HZ * (rate / 60) ** (1 / 3)
     return Measurements(beat, onset, offset, rate, rr_cv, axis, q, q_ms, r, s, r2, j, st, t, p, p_ms, pr_ms, qtc)
+
+
+def beat_targets(records: Iterable[Record]) -> pd.DataFrame:
+    """What a reader of the page could draw from memory: a dense target for learning from images.
+
+    One row per record: record_id, then float32 columns `rr_mean`, `rr_sd` (seconds) and `<lead>_<ms>` (mV, the average
+    beat every 20 ms from -240 to 440 ms around the QRS). A record whose beats cannot be averaged has NaN.
+    """
+    steps = np.arange(-12, 23)
+    columns = ["rr_mean", "rr_sd", *(f"{lead}_{20 * step}" for lead in LEADS for step in steps)]
+    rows, ids = [], []
+    for record in records:
+        m = measure(record.signal_mv, record.fs)
+        ids.append(record.record_id)
+        if m is None:
+            rows.append(np.full(len(columns), np.nan))
+        else:
+            rr = 60 / m.rate_bpm
+            rows.append(np.r_[rr, rr * m.rr_cv, m.beat[:, int(_BEFORE * HZ) + 10 * steps].ravel()])
+    table = pd.DataFrame(np.reshape(rows, (-1, len(columns))).astype(np.float32), columns=columns)
+    table.insert(0, "record_id", ids)
+    return table
 
 
 def _read_p(before: np.ndarray, onset: int) -> tuple[np.ndarray, float, float]:

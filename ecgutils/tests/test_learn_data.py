@@ -9,7 +9,7 @@ from ecgutils.findings import FINDINGS
 from ecgutils.learn import FlatSet, augment, to_ink
 from ecgutils.learn.augmentation import _homographies, _warp
 from ecgutils.learn.dataset import draw_rows, sampling_probabilities
-from ecgutils.manifest import check_manifest
+from ecgutils.manifest import check_manifest, read_targets, write_targets
 
 
 @pytest.fixture
@@ -59,6 +59,16 @@ def test_a_set_is_joined_to_its_cache_by_image_id():
     assert flat.quality[5] == 0
     assert flat.labels.dtype == np.float32
     assert flat.grouped
+
+
+def test_signal_targets_are_joined_by_record_and_unknown_ones_are_nan(tmp_path):
+    table = manifest().assign(record_id=["r1", "r0", "r1", "r2", "r9", ""])
+    known = pd.DataFrame({"record_id": ["r0", "r1", "r2"], "rr_mean": [0.0, 1.0, 2.0], "II_0": [5.0, 6.0, 7.0]})
+    write_targets(known, tmp_path / "targets.npz")
+    flat = FlatSet.from_cache(Cache(), table, read_targets(tmp_path / "targets.npz"))
+    np.testing.assert_array_equal(flat.targets[:, 0], [1, 0, 1, 2, np.nan, np.nan])
+    np.testing.assert_array_equal(flat.targets[:4, 1], [6, 5, 6, 7])
+    assert flat.digest() != FlatSet.from_cache(Cache(), table).digest()
 
 
 def test_an_image_missing_from_the_cache_is_named():

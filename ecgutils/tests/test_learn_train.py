@@ -120,6 +120,47 @@ def test_a_killed_and_resumed_run_ends_bit_for_bit_the_same(sets, tmp_path, monk
     assert (tmp_path / "whole" / "oof.csv").read_bytes() == (tmp_path / "cut" / "oof.csv").read_bytes()
 
 
+def targets(flat, known=1.0):
+    """What the images show: the labels, as signal targets; unknown for part of them."""
+    values = np.column_stack([flat.labels * 2, flat.labels.sum(axis=1)]).astype(np.float32)
+    values[int(known * len(values)) :] = np.nan
+    return values
+
+
+def test_signal_targets_are_learned_beside_the_labels(sets, tmp_path):
+    with_targets = replace(sets[0], targets=targets(sets[0], 0.5))
+    losses = []
+    honest = train._Targets.forward
+
+    def watched(self, summary, known):
+        loss = honest(self, summary, known)
+        losses.append(float(loss.detach()))
+        return loss
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train._Targets, "forward", watched)
+        run((with_targets, sets[1]), tmp_path / "a", LEARN)
+    assert len(losses) == LEARN.steps
+    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
+    run((with_targets, sets[1]), tmp_path / "off", replace(QUICK, target_weight=0.0))
+    run(sets, tmp_path / "none", replace(QUICK, target_weight=0.0))
+    assert same_weights(tmp_path / "off", tmp_path / "none")
+    assert not any("draw" in name for name in load_model(tmp_path / "a").state_dict())
+
+
+def test_a_run_with_signal_targets_resumes_bit_for_bit(sets, tmp_path, monkeypatch):
+    pair = (replace(sets[0], targets=targets(sets[0])), sets[1])
+    run(pair, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        kill_at(patch, 7)
+        with pytest.raises(KeyboardInterrupt):
+            run(pair, tmp_path / "cut")
+    run(pair, tmp_path / "cut", resume=True)
+    assert same_weights(tmp_path / "whole", tmp_path / "cut")
+    run(sets, tmp_path / "without")
+    assert not same_weights(tmp_path / "whole", tmp_path / "without")
+
+
 def test_a_run_killed_before_its_first_checkpoint_starts_over(sets, tmp_path, monkeypatch):
     run(sets, tmp_path / "whole")
     with monkeypatch.context() as patch:
