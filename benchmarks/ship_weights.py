@@ -48,7 +48,7 @@ photos count with the training prevalence):
 
 {table}
 
-The simulator's amplitudes, noise and axis bounds were set with statistics of a 353-record PTB-XL sample in view:
+The simulator was set with statistics and pages of a 353-record PTB-XL sample in view:
 scores on that sample are not those of an untouched test.
 
 What it can't do: it is a small network, trained for minutes and not calibrated; an upside-down page is not turned;
