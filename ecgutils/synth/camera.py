@@ -5,9 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ecgutils.synth.rendered import Projection, Surface, apply_homography
+from ecgutils.synth.rendered import Lens, Projection, Surface, apply_homography
 from ecgutils.synth.style import PageStyle
 
+_SURFACE_MM = 1.25  # grid of the paper's height; the sharpest folds are 1.6 mm wide
 _NODES = 320  # maps are evaluated on about this many nodes per row and enlarged
 
 
@@ -73,42 +74,53 @@ def _inside(points: np.ndarray, quad: np.ndarray) -> bool:
     return bool(np.all(side[:, 0] * rel[..., 1] - side[:, 1] * rel[..., 0] >= 0))
 
 
-def draw_surface(
-    rng_bend: np.random.Generator, rng_crease: np.random.Generator, style: PageStyle, bend: float, crease: float
-) -> Surface:
-    """Bent paper in mm: one slow curl and a gentle ripple scaled by `bend`, folds and creases by `crease`."""
-    waves = []
+def draw_surface(streams: dict[str, np.random.Generator], style: PageStyle, strength: dict[str, float]) -> Surface:
+    """Bent paper in mm: curl and ripple ("bend"), folds and dents ("crease"), a net of ridges ("crumple")."""
+    size = np.array([style.width_mm, style.height_mm])
+    nx, ny = np.ceil(size / _SURFACE_MM).astype(int) + 1
+    x, y = np.meshgrid(*(np.arange(n, dtype=np.float32) * _SURFACE_MM for n in (nx, ny)))
+    heights = np.zeros((ny, nx), np.float32)
+
+    rng = streams["bend"]
     for longest, height in ((1.0, 14.0), (0.45, 3.0)):
-        wavelength = longest * style.width_mm * rng_bend.uniform(1.0, 2.2)
-        angle = rng_bend.normal(0, 0.5) + (np.pi / 2 if rng_bend.random() < 0.3 else 0)
-        k = 2 * np.pi / wavelength
-        a = height * rng_bend.uniform(0.2, 1) * bend
-        waves.append((a, k * np.cos(angle), k * np.sin(angle), rng_bend.uniform(0, 2 * np.pi)))
-    folds = []
-    for i in range(int(rng_crease.integers(1, 6))):
-        sharp = rng_crease.uniform(1.6, 5)
+        k = 2 * np.pi / (longest * style.width_mm * rng.uniform(1.0, 2.2))
+        angle = rng.normal(0, 0.5) + (np.pi / 2 if rng.random() < 0.3 else 0)
+        a, phase = height * rng.uniform(0.2, 1) * strength["bend"], rng.uniform(0, 2 * np.pi)
+        heights += a * np.sin(np.float32(k * np.cos(angle)) * x + np.float32(k * np.sin(angle)) * y + np.float32(phase))
+    edge = rng.uniform(20, 70)  # roll paper keeps its curl at one end
+    lift = np.clip(1 - (x if rng.random() < 0.5 else style.width_mm - x) / edge, 0, None) ** 2
+    heights += np.float32(strength["bend"] * rng.uniform(0, 0.25) * edge * (rng.random() < 0.4)) * lift
+
+    rng = streams["crease"]
+    for i in range(int(rng.integers(1, 8))):
+        sharp, length = rng.uniform(1.6, 5), np.inf
         if i == 0:  # folded in half, or in three
-            angle = float(rng_crease.choice([0, np.pi / 2])) + rng_crease.normal(0, 0.01)
-            at = float(rng_crease.choice([1 / 3, 1 / 2, 2 / 3]))
-        else:
-            angle, at = rng_crease.uniform(0, np.pi), rng_crease.uniform(0.1, 0.9)
-        n = np.array([np.cos(angle), np.sin(angle)])
-        offset = float(n @ (np.array([style.width_mm, style.height_mm]) * at))
-        a = sharp * rng_crease.uniform(0.05, 0.24) * rng_crease.choice([-1, 1]) * crease
-        folds.append((a, *n, offset, sharp))
-    return Surface(np.array(waves), np.array(folds))
+            angle = float(rng.choice([0, np.pi / 2])) + rng.normal(0, 0.01)
+            at = float(rng.choice([1 / 3, 1 / 2, 2 / 3])) * size
+        else:  # a crease right across, or a dent of some cm
+            angle, at = rng.uniform(0, np.pi), rng.uniform(0.1, 0.9, 2) * size
+            length = np.inf if rng.random() < 0.35 else rng.uniform(6, 30)
+        a = sharp * rng.uniform(0.05, 0.24) * rng.choice([-1, 1]) * strength["crease"]
+        across = (np.cos(angle) * (x - at[0]) + np.sin(angle) * (y - at[1])) / sharp
+        along = (np.cos(angle) * (y - at[1]) - np.sin(angle) * (x - at[0])) / length
+        heights += np.float32(a) * np.exp(-(across**2) - along**2).astype(np.float32)
+
+    rng = streams["crumple"]
+    for cell_mm, share in ((rng.uniform(22, 45), 1.0), (rng.uniform(9, 16), 0.6)):
+        shape = (int(style.height_mm / cell_mm) + 3, int(style.width_mm / cell_mm) + 3)
+        coarse = rng.standard_normal(shape, dtype=np.float32)
+        ridged = np.abs(cv2.resize(coarse, (nx, ny), interpolation=cv2.INTER_CUBIC))
+        heights += np.float32(strength["crumple"] * share * rng.uniform(0.03, 0.09) * cell_mm) * ridged
+    return Surface(heights, _SURFACE_MM) if heights.any() else Surface()
 
 
 def scaled_projection(
-    homography_mm: np.ndarray, surface_mm: Surface, camera_mm: tuple[float, float, float], ppm: float
+    homography_mm: np.ndarray, surface_mm: Surface, camera_mm: tuple[float, float, float], ppm: float, lens: Lens
 ) -> Projection:
     """The projection in page px, from lengths in mm."""
-    waves, folds = surface_mm.waves.copy(), surface_mm.folds.copy()
-    waves[:, 0] *= ppm
-    waves[:, 1:3] /= ppm
-    folds[:, [0, 3, 4]] *= ppm
     x, y, z = (float(v) * ppm for v in camera_mm)
-    return Projection(homography_mm @ np.diag([1 / ppm, 1 / ppm, 1]), Surface(waves, folds), (x, y, z))
+    surface = Surface(surface_mm.heights * np.float32(ppm), surface_mm.step * ppm)
+    return Projection(homography_mm @ np.diag([1 / ppm, 1 / ppm, 1]), surface, (x, y, z), lens)
 
 
 class NodeGrid:
@@ -126,13 +138,10 @@ class NodeGrid:
         # float64: a page far out of frame costs digits; 60,000 nodes are cheap
         self.page_xy = projection.to_page(self.image_xy).astype(np.float32)
 
-    def enlarge(self, field: np.ndarray) -> np.ndarray:
-        """Field on the nodes (ny, nx), float32 or uint8 with any channels -> (H, W), linearly."""
-        w, h = self.size
-        k = self.step
-        full = cv2.resize(field, (field.shape[1] * k, field.shape[0] * k), interpolation=cv2.INTER_LINEAR)
-        return full[k : k + h, k : k + w]
-
-    def maps(self) -> tuple[np.ndarray, np.ndarray]:
-        """Page x and y of every image px, float32 (H, W) each, for cv2.remap."""
-        return tuple(self.enlarge(np.ascontiguousarray(self.page_xy[..., i])) for i in (0, 1))  # type: ignore[return-value]
+    def enlarge(self, field: np.ndarray, rows: slice) -> np.ndarray:
+        """Field on the nodes (ny, nx), float32 or uint8 with any channels -> `rows` of (H, W), linearly."""
+        k, first = self.step, rows.start // self.step
+        part = field[first : -(-rows.stop // k) + 2]
+        full = cv2.resize(part, (part.shape[1] * k, part.shape[0] * k), interpolation=cv2.INTER_LINEAR)
+        top = k + rows.start - first * k
+        return full[top : top + rows.stop - rows.start, k : k + self.size[0]]

@@ -1,0 +1,112 @@
+"""The truth about one image in one small file beside it, `<image stem>.truth.npz`."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ecgutils.synth.rendered import Rendered, apply_homography
+
+STEP_MM = 2.5  # distance of the map's points on the page
+_FINE = 32  # what paper and lens add to the homography is stored in 1/32 px
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What `Rendered` knows, as read back from disk; names and units are the same.
+
+    Attributes
+    ----------
+    quad_xy, px_per_mm, page_size, trace_mask, lead_boxes, style : as in `Rendered`; the mask is in steps of 85 (0, 85,
+        170, 255), the grid's phase is style["grid_phase_mm"].
+    map_xy : float32 (gh, gw, 2), image (x, y) of the page points every `STEP_MM` from the top left corner of the paper.
+    """
+
+    quad_xy: np.ndarray
+    px_per_mm: float
+    page_size: tuple[int, int]
+    trace_mask: np.ndarray
+    lead_boxes: dict[str, np.ndarray]
+    style: dict[str, Any]
+    map_xy: np.ndarray
+
+    def to_image(self, page_xy: np.ndarray) -> np.ndarray:
+        """Page px (n, 2), inside the paper -> image px (n, 2) float32, interpolated between the points of `map_xy`."""
+        at = (np.asarray(page_xy) / (STEP_MM * self.px_per_mm)).astype(np.float32).reshape(-1, 1, 2)
+        found = [cv2.remap(np.ascontiguousarray(self.map_xy[..., i]), at, None, cv2.INTER_LINEAR) for i in (0, 1)]
+        return np.concatenate(found, axis=1)
+
+
+def truth_path(image_path: str | Path) -> Path:
+    """Where the truth about an image lies."""
+    return Path(image_path).with_suffix(".truth.npz")
+
+
+def _nodes(page_size: tuple[int, int], ppm: float) -> np.ndarray:
+    """Page px (gh, gw, 2) of the map's points; the last ones lie on or beyond the paper's edge."""
+    step = STEP_MM * ppm
+    return np.stack(np.meshgrid(*(np.arange(int(np.ceil(side / step)) + 1) * step for side in page_size)), axis=-1)
+
+
+def truth_bytes(rendered: Rendered) -> bytes:
+    """The file's content; the same bytes for the same truth."""
+    projection = rendered.projection
+    nodes = _nodes(rendered.page_size, rendered.px_per_mm)
+    beyond = projection.to_image(nodes) - apply_homography(projection.homography, nodes)
+    names = sorted(rendered.lead_boxes)
+    about = {
+        "px_per_mm": rendered.px_per_mm,
+        "page_size": rendered.page_size,
+        "leads": names,
+        "style": rendered.style,
+    }
+    steps = ((rendered.trace_mask.astype(np.uint16) + 42) // 85).astype(np.uint8)
+    arrays = {
+        "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
+        "quad_xy": rendered.quad_xy,
+        "homography": projection.homography,
+        "beyond": np.clip(np.round(beyond * _FINE), -32768, 32767).astype(np.int16),
+        "lead_boxes": np.stack([rendered.lead_boxes[name] for name in names]),
+        "trace_mask": cv2.imencode(".png", steps, [cv2.IMWRITE_PNG_COMPRESSION, 6])[1].ravel(),
+    }
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():  # np.savez would write the time of day into the file
+            part = io.BytesIO()
+            np.lib.format.write_array(part, np.ascontiguousarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), part.getvalue(), zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
+def read_truth(image_path: str | Path) -> Truth:
+    """Read what `generate_images` wrote beside the image at `image_path`.
+
+    FileNotFoundError when there is none, ValueError when it cannot be read.
+    """
+    path = truth_path(image_path)
+    if not path.is_file():
+        raise FileNotFoundError(f"No truth at {path}: only images that generate_images drew have one.")
+    try:
+        with np.load(path) as parts:
+            arrays = dict(parts)
+        about = json.loads(arrays["about"].tobytes())
+        steps = cv2.imdecode(arrays["trace_mask"], cv2.IMREAD_GRAYSCALE)
+    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, cv2.error) as error:
+        raise ValueError(f"{path} is not a truth file ({error}); render its image again.") from None
+    plane = apply_homography(arrays["homography"], _nodes(about["page_size"], about["px_per_mm"]))
+    return Truth(
+        quad_xy=arrays["quad_xy"],
+        px_per_mm=about["px_per_mm"],
+        page_size=tuple(about["page_size"]),
+        trace_mask=steps * np.uint8(85),
+        lead_boxes=dict(zip(about["leads"], arrays["lead_boxes"], strict=True)),
+        style=about["style"],
+        map_xy=(plane + arrays["beyond"] / _FINE).astype(np.float32),
+    )
