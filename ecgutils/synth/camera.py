@@ -22,13 +22,14 @@ def aim(
     Returns
     -------
     homography (3, 3) from page mm to image px, the camera centre (x, y, z) in page mm, and whether the shot is a
-    close-up: these (60 %) zoom in on the traces until hardly any paper edge is left in the frame, the others zoom out.
+    close-up: these (72 %) zoom in on the traces until hardly any paper edge is left in the frame, the others zoom out.
     """
     w_mm, h_mm = style.width_mm, style.height_mm
-    tilt_x, tilt_y = rng.uniform(-1, 1, 2) * np.radians((24, 16)) * perspective
+    # held in front of the reader: the far edge of the page is mostly its upper one
+    tilt_x, tilt_y = np.array([rng.normal(-9, 10), rng.normal(0, 7)]).clip(-28, 26) * np.radians(1) * perspective
     roll = float(np.clip(rng.normal(0, 2.2), -7, 7)) * perspective
     distance = float(rng.uniform(260, 650))
-    close = bool(rng.random() < 0.6)
+    close = bool(rng.random() < 0.72)
     zoom_out, shift = rng.uniform(0.02, 0.3), rng.uniform(-1, 1, 2)
 
     rotation = cv2.Rodrigues(np.array([tilt_x, 0, 0]))[0] @ cv2.Rodrigues(np.array([0, tilt_y, 0]))[0]

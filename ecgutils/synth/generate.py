@@ -47,7 +47,7 @@ def generate_images(
     ----------
     records : may be a generator; order matters to the seed, see below.
     out_dir : images go to `out_dir/<source>/<image_id>.<format>`, the manifest to `out_dir/<name>`; the progress
-        of a set is kept in `out_dir/<name>.progress.jsonl`. Beside each image lies the truth about it, see `read_truth`.
+        of a set is kept in `out_dir/<name>.progress.jsonl`. Beside each image lies its truth, see `read_truth`.
     sources : some of SOURCES.
     seed : image (record i, source j of SOURCES) uses `default_rng([seed, STAGE, i * len(SOURCES) + j])`: the same
         seed gives the same bytes for any number of workers, and adding a source changes no other image.

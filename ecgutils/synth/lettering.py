@@ -116,13 +116,13 @@ def scrawl(rng: np.random.Generator, letters: int) -> list[np.ndarray]:
         n = min(letters, int(rng.integers(2, 8)))
         t = np.linspace(0, n, 14 * n)
         letter = np.minimum(t.astype(int), n - 1)
-        tall = np.where(rng.random(n) < 0.25, rng.uniform(1.6, 2.4, n), rng.uniform(0.6, 1.1, n))[letter]
+        tall = np.where(rng.random(n) < 0.2, rng.uniform(1.6, 2.4, n), rng.uniform(0.6, 1.1, n))[letter]
         low = np.where(rng.random(n) < 0.15, 1.0, 0.0)[letter]
-        phase = 2 * np.pi * t * rng.uniform(0.85, 1.2)
+        phase = 2 * np.pi * t * rng.uniform(0.7, 1.1)
         up = 0.5 - 0.5 * np.cos(phase)
         y = -tall * up + low * (1 - up) + 0.1 * np.sin(0.7 * t)
-        strokes.append(np.stack([x + 0.75 * t - rng.uniform(0.1, 0.4) * np.sin(phase) - 0.25 * y, y], -1))
-        x += 0.75 * n + rng.uniform(0.5, 1.2)
+        strokes.append(np.stack([x + 0.95 * t - rng.uniform(0.0, 0.22) * np.sin(phase) - 0.25 * y, y], -1))
+        x += 0.95 * n + rng.uniform(0.5, 1.2)
         letters -= n
     return strokes
 

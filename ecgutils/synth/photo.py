@@ -22,7 +22,8 @@ EFFECTS = (
     "glare", "moire", "blur", "noise", "sharpen", "jpeg", "rotation",
 )  # fmt: skip
 # share of photos without the effect; the others are absent from a fifth
-_ABSENT = {"crumple": 0.75, "stain": 0.8, "clutter": 0.5, "glare": 0.5, "moire": 0.93, "sharpen": 0.4}
+_ABSENT = {"crumple": 0.85, "stain": 0.8, "clutter": 0.6, "glare": 0.5, "blur": 0.35, "moire": 0.93, "sharpen": 0.4}
+_FINE_PPM = 5.0  # px/mm below which a page is softened before it is resampled, lest its grid beats with the pixels
 _BAND = 128  # rows that are worked on at a time: what belongs to them stays in the processor's cache
 Severity = float | dict[str, float] | None
 
@@ -74,7 +75,9 @@ def render_photo(
 
     nodes = NodeGrid(projection, size)
     on_page = _on_page(nodes, page_size)
-    layers = _photograph(layers, projection, nodes, draw_desk(rng, size, cv2.resize(on_page.astype(np.uint8), size)))
+    layers = _photograph(
+        layers, ppm, projection, nodes, draw_desk(rng, size, cv2.resize(on_page.astype(np.uint8), size))
+    )
     if strength["clutter"]:
         lay_clutter(layers, streams["clutter"], strength["clutter"])
     if strength["stain"]:
@@ -121,9 +124,13 @@ def _on_page(nodes: NodeGrid, page_size: tuple[int, int]) -> np.ndarray:
     return (x > -0.5) & (x < page_size[0] - 0.5) & (y > -0.5) & (y < page_size[1] - 0.5)
 
 
-def _photograph(layers: np.ndarray, projection: Projection, nodes: NodeGrid, scene: np.ndarray | None) -> np.ndarray:
+def _photograph(
+    layers: np.ndarray, ppm: float, projection: Projection, nodes: NodeGrid, scene: np.ndarray | None
+) -> np.ndarray:
     """The page's layers, resampled once, over the scene (None: the page fills the frame); uint8 (H, W, 4)."""
     w, h = nodes.size
+    if ppm < _FINE_PPM and np.abs(projection.homography[:2, :2] - np.eye(2)).max() > 1e-6:
+        layers = blur(layers, 0.55)
     out = np.zeros((h, w, 4), np.uint8) if scene is None else cv2.cvtColor(scene, cv2.COLOR_RGB2RGBA)
     cv2.insertChannel(np.zeros((h, w), np.uint8), out, 3)
     warp = {"borderMode": cv2.BORDER_TRANSPARENT}
@@ -161,7 +168,6 @@ def _stain(
 ) -> None:
     """Rings of a cup and dried spills on the paper: brown, with a darker rim."""
     gain = np.ones((*on_page.shape, 3), np.float32)
-    h, w = layers.shape[:2]
     tint = np.array([0.25, 0.5, 0.85]) * rng.uniform(0.6, 1.2)
     for _ in range(int(rng.integers(1, 4))):
         middle = nodes.page_xy[int(rng.integers(len(gain))), int(rng.integers(gain.shape[1]))]
@@ -201,7 +207,7 @@ def _light(
             nodes.page_xy[..., 0], nodes.page_xy[..., 1], (float(np.cos(angle)), float(np.sin(angle)))
         )
         gain *= np.where(on_page, np.clip(1 + steep * slope, 0.55, 1.15), 1)[..., None]
-    stray = strength["light"] * streams["light"].uniform(0.02, 0.2)  # stray light lifts the blacks
+    stray = strength["light"] * streams["light"].uniform(0.0, 0.14)  # stray light lifts the blacks
     veil = np.clip(stray + _glare(streams["glare"], strength["glare"], u, v), 0, 0.95)[..., None]
     tint = np.clip(gain / np.maximum(gain.max(axis=2, keepdims=True), 1e-3), 0, 1)  # the veil has the light's hue
     _apply(layers, nodes, gain * (1 - veil), (170 + 80 * np.clip(veil * 2, 0, 1)) * veil * tint if veil.any() else None)

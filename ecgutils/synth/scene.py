@@ -102,7 +102,8 @@ def _lay_paper(image: np.ndarray, rng: np.random.Generator, label: bool = False)
         centre = np.array([w, h]) / 2 + np.array([np.cos(out), np.sin(out)]) * rng.uniform(0.6, 0.85) * w
     corners = _rectangle(rng, centre, side, angle)
     black = (0,) * (image.shape[2] - 3)
-    low, high = np.clip(np.array([corners.min(0), corners.max(0)]) + [[-0.02 * w], [0.02 * w]], 0, (w, h)).astype(int)
+    low = np.clip(corners.min(0) - 0.02 * w, 0, (w, h)).astype(int)
+    high = np.clip(corners.max(0) + 0.02 * w, 0, (w, h)).astype(int)
     if (high <= low).any():
         return
     part = image[low[1] : high[1], low[0] : high[0]]

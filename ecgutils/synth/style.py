@@ -166,7 +166,7 @@ _DRAWS: dict[str, dict[str, dict[str, float]]] = {
     # whatever lies under a phone camera; the photographs we know are mostly cart printouts on dotted or faint grids
     "photo": {
         "layout": {"3x4+1": 12, "3x4": 4, "3x4+3": 3, "6x2": 1, "6x2+1": 1, "12x1": 1},
-        "palette": {"cart": 6, "brick": 3, "faint": 2, "red": 3, "crimson": 2, "pink": 2, "grey": 2, "green": 1,
+        "palette": {"cart": 10, "brick": 3, "faint": 2, "red": 3, "crimson": 2, "pink": 2, "grey": 2, "green": 1,
                     "orange": 1, "blue": 1},
         "grid": {"lines": 12, "stipple": 3, "coarse": 1, "none": 0.5},
         "separator": {"dotted": 5, "none": 3, "ticks": 2, "cross": 1, "line": 1},
@@ -177,7 +177,7 @@ _DRAWS: dict[str, dict[str, dict[str, float]]] = {
 _PAPERS_MM = {"letter": (279.4, 215.9), "a4": (297.0, 210.0)}
 # share of pages that look as a plotting script's: the look of most ECG images that are made by programs
 _PLOTTED = {"vector": 0.35, "photo": 0.3}
-_NOTED = {"office": 0.25, "thermal": 0.25, "archive": 0.8, "photo": 0.3}  # share with a pen's marks
+_NOTED = {"office": 0.25, "thermal": 0.25, "archive": 0.8, "photo": 0.15}  # share with a pen's marks
 _INKS: dict[str, RGB] = {"thermal": (62, 54, 84), "archive": (44, 40, 52)}
 _PENS: tuple[RGB, ...] = ((28, 44, 130), (24, 24, 30), (168, 30, 36), (30, 44, 96))
 
@@ -231,7 +231,7 @@ def draw_style(rng: np.random.Generator, source: str, aspect: float = 1.3) -> Pa
     chest_gain = gain / 2 if rng.random() < 0.06 and not plotted else None
     calibration = _pick(rng, {"left": 6, "right": 2, "stepped": 0.3, "none": 1.5})
     paper, minor, major = (_jitter(rng, rgb, 2 if plotted else 7) for rgb in PALETTES[drawn["palette"]])
-    thick = {"vector": 0.26, "office": 0.3, "fax": 0.42, "thermal": 0.36, "archive": 0.4, "photo": 0.28}[source]
+    thick = {"vector": 0.26, "office": 0.3, "fax": 0.42, "thermal": 0.36, "archive": 0.4, "photo": 0.25}[source]
     fine = 0.6 if plotted else 1.0
     dots = drawn["grid"] == "dots"
     return PageStyle(
