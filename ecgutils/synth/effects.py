@@ -100,6 +100,9 @@ def specks(
     """Dust: `count` small filled discs of colour `rgb`, drawn in place."""
     h, w = image.shape[:2]
     for x, y, r in zip(
-        rng.uniform(0, w, count), rng.uniform(0, h, count), rng.uniform(0.3, largest_px, count), strict=True
+        rng.uniform(0, w, count),
+        rng.uniform(0, h, count),
+        rng.uniform(0.3 * largest_px, largest_px, count),
+        strict=True,
     ):
         cv2.circle(image, (int(16 * x), int(16 * y)), int(16 * r), rgb, -1, cv2.LINE_AA, 4)

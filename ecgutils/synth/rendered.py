@@ -10,6 +10,16 @@ import cv2
 import numpy as np
 
 
+def sample(field: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """`field`, float32 (h, w), at (x, y), arrays of one shape: linear between its pixels, constant beyond them."""
+    n, columns = x.size, 1024  # OpenCV's maps are limited to 32767 rows and columns
+    maps = np.zeros((2, -(-n // columns) * columns), np.float32)
+    maps[0, :n], maps[1, :n] = x.ravel(), y.ravel()
+    maps = maps.reshape(2, -1, columns)
+    found = cv2.remap(field, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return found.ravel()[:n].reshape(x.shape).astype(x.dtype)
+
+
 @dataclass(frozen=True, eq=False)
 class Surface:
     """Height of bent paper above its plane, in page px towards the camera, interpolated linearly between grid points.
@@ -28,23 +38,15 @@ class Surface:
     def is_flat(self) -> bool:
         return not self.heights.any()
 
-    def at(self, field: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """`field`, float32 (gh, gw) on this surface's grid, at page px (x, y), arrays of one shape."""
-        n, columns = x.size, 1024  # OpenCV's maps are limited to 32767 columns
-        maps = np.zeros((2, -(-n // columns) * columns), np.float32)
-        maps[0, :n], maps[1, :n] = x.ravel() / self.step, y.ravel() / self.step
-        maps = maps.reshape(2, -1, columns)
-        found = cv2.remap(field, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return found.ravel()[:n].reshape(x.shape).astype(x.dtype)
-
     def height(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Height at page px (x, y), arrays of one shape."""
-        return self.at(self.heights, x, y)
+        return sample(self.heights, x / self.step, y / self.step)
 
     def slope(self, x: np.ndarray, y: np.ndarray, direction: tuple[float, float]) -> np.ndarray:
         """Slope (no unit) of the paper at page px (x, y) along the unit vector `direction`."""
         dy, dx = np.gradient(self.heights, self.step)
-        return self.at((dx * direction[0] + dy * direction[1]).astype(np.float32), x, y)
+        slope = (dx * direction[0] + dy * direction[1]).astype(np.float32)
+        return sample(slope, x / self.step, y / self.step)
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,10 @@ class Rendered:
 
     @property
     def quad_xy(self) -> np.ndarray:
-        """float32 (4, 2): paper corners TL, TR, BR, BL in reading orientation, in image px; may lie outside."""
+        """float32 (4, 2): paper corners TL, TR, BR, BL in reading orientation, in image px.
+
+        They may lie outside: in a scan by 2.5 % of its longer side, in a photo by its width and height.
+        """
         w, h = self.page_size
         corners = np.array([(0, 0), (w - 1, 0), (w - 1, h - 1), (0, h - 1)], dtype=np.float64)
         return self.projection.to_image(corners).astype(np.float32)

@@ -112,13 +112,14 @@ def _fax(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict]
         half = cv2.resize(grey, (grey.shape[1], grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
         grey = cv2.resize(half, grey.shape[::-1], interpolation=cv2.INTER_NEAREST)
     two_level = bool(rng.random() < 0.6)
-    if two_level:  # the threshold lies between ink and paper, nearer the paper, and wanders with the toner
-        ink, paper = (int(v) for v in np.percentile(grey[::5, ::5], (1, 60)))
-        level = ink + (paper - ink) * (rng.uniform(0.42, 0.74) + 0.05 * toner)
-        level = cv2.resize(np.clip(level, 0, 250).astype(np.uint8), grey.shape[::-1])
-        grey = cv2.compare(grey, level, cv2.CMP_GT)
+    # the tone that turns white lies between ink and paper and wanders with the toner; most of a pale grid gets lost
+    ink, paper = (int(v) for v in np.percentile(grey[::3, ::3], (2.5, 60)))
+    middle = ink + (paper - ink) * rng.uniform(0.45, 0.76)
+    if two_level:
+        level = np.clip(middle + 0.05 * (paper - ink) * toner, 0, 250)
+        grey = cv2.compare(grey, cv2.resize(level.astype(np.uint8), grey.shape[::-1]), cv2.CMP_GT)
     else:  # steep copier curve
-        curve = 255 / (1 + np.exp(-(np.arange(256) - rng.uniform(135, 170)) / rng.uniform(14, 26)))
+        curve = 255 / (1 + np.exp(-(np.arange(256) - middle) / rng.uniform(10, 24)))
         grey = cv2.LUT(grey, curve.astype(np.uint8))
     height = len(grey)
     for _ in range(int(rng.integers(0, 6))):  # lines lost in transmission, or streaks of a dirty drum
@@ -140,7 +141,8 @@ def _thermal(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, d
     fade = np.clip(fading * (0.75 + 0.45 * smooth_field(rng, (w, h), 3)), 0, 0.72)
     image = cv2.bitwise_not(multiply_field(cv2.bitwise_not(image), 1 - fade))  # fading moves ink towards white
     tone = rng.uniform((0.9, 0.87, 0.74), (0.99, 0.97, 0.92)).astype(np.float32)
-    stain = np.maximum(smooth_field(rng, (w, h), 5) - 1.0, 0) * rng.uniform(0, 0.12)
+    warmth = 0.7 * smooth_field(rng, (w, h), 5) + 0.5 * smooth_field(rng, (w, h), 13)  # heat darkens the paper
+    stain = np.maximum(warmth - 0.9, 0) * rng.uniform(0, 0.12)
     roll = 1 - 0.10 * np.abs(np.linspace(-1, 1, h, dtype=np.float32)) ** 6  # edges darken where the roll was open
     image = multiply_field(image, (roll[:, None] * (1 - stain))[..., None] * tone)
     image = blur(image, rng.uniform(0.4, 0.8) * scale)

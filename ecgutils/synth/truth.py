@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ecgutils.synth.rendered import Rendered, apply_homography
+from ecgutils.synth.rendered import Rendered, apply_homography, sample
 
 STEP_MM = 2.5  # distance of the map's points on the page
 _FINE = 32  # what paper and lens add to the homography is stored in 1/32 px
@@ -38,10 +38,10 @@ class Truth:
     map_xy: np.ndarray
 
     def to_image(self, page_xy: np.ndarray) -> np.ndarray:
-        """Page px (n, 2), inside the paper -> image px (n, 2) float32, interpolated between the points of `map_xy`."""
-        at = (np.asarray(page_xy) / (STEP_MM * self.px_per_mm)).astype(np.float32).reshape(-1, 1, 2)
-        found = [cv2.remap(np.ascontiguousarray(self.map_xy[..., i]), at, None, cv2.INTER_LINEAR) for i in (0, 1)]
-        return np.concatenate(found, axis=1)
+        """Page px (..., 2), inside the paper -> image px (..., 2), interpolated between the points of `map_xy`."""
+        at = np.asarray(page_xy, dtype=np.float64) / (STEP_MM * self.px_per_mm)
+        fields = np.ascontiguousarray(np.moveaxis(self.map_xy, -1, 0))
+        return np.stack([sample(field, at[..., 0], at[..., 1]) for field in fields], axis=-1)
 
 
 def truth_path(image_path: str | Path) -> Path:
