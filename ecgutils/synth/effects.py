@@ -67,7 +67,7 @@ def sense(image: np.ndarray, rng: np.random.Generator, sigma: float) -> np.ndarr
 
 def sharpen(image: np.ndarray, sigma: float, amount: float) -> np.ndarray:
     """Unsharp mask, as phones apply it: light and dark rims along edges."""
-    return cv2.addWeighted(image, 1 + amount, cv2.GaussianBlur(image, (0, 0), sigma), -amount, 0, dst=image)
+    return cv2.addWeighted(image, 1 + amount, gaussian(image, sigma), -amount, 0, dst=image)
 
 
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
@@ -79,7 +79,13 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
 
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
     """Gaussian blur; below 0.2 px nothing is done."""
-    return cv2.GaussianBlur(image, (0, 0), sigma) if sigma >= 0.2 else image
+    return gaussian(image, sigma) if sigma >= 0.2 else image
+
+
+def gaussian(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur whose kernel ends at two sigma instead of OpenCV's three: two thirds of the time."""
+    side = 2 * max(1, round(2 * sigma)) + 1
+    return cv2.GaussianBlur(image, (side, side), sigma)
 
 
 def motion_blur(image: np.ndarray, length_px: float, angle: float) -> np.ndarray:

@@ -88,13 +88,12 @@ def _paper(style: PageStyle, size: tuple[int, int], ppm: float, phase: np.ndarra
     """
     w, h = size
     paper, fine, bold = (np.array([*rgb, 0], np.float32) for rgb in (style.paper_rgb, style.minor_rgb, style.major_rgb))
-    layers = np.empty((h, w, 4), np.uint8)
-    layers[:] = np.broadcast_to(paper.astype(np.uint8), (w, 4)).copy()  # whole rows copy far faster than pixels
+    blank = paper.astype(np.uint8)
     if style.grid == "none":
-        return layers
+        return np.broadcast_to(np.broadcast_to(blank, (w, 4)).copy(), (h, w, 4)).copy()  # whole rows copy fast
     edge = round(style.border_mm * ppm)
-    area = layers[edge + (round(style.header_mm * ppm) if edge else 0) : h - edge, edge : w - edge]
-    columns, rows = np.arange(edge, w - edge), np.arange(h - edge - area.shape[0], h - edge)
+    top = edge + (round(style.header_mm * ppm) if edge else 0)
+    columns, rows = np.arange(edge, w - edge), np.arange(top, h - edge)
     minor_x, minor_y = (
         _coverage(px, ppm, 1.0, style.minor_mm, o) for px, o in zip((columns, rows), phase, strict=True)
     )
@@ -121,8 +120,11 @@ def _paper(style: PageStyle, size: tuple[int, int], ppm: float, phase: np.ndarra
             row[:] = np.minimum(row, inked(np.maximum(minor_x * kind[2], dotted_x * kind[0]), fine))
         elif style.grid == "dots":  # one at each crossing of fine lines
             row[:] = np.minimum(row, inked(np.minimum(1, 4.8 * minor_x * kind[0]), fine))
-    area[:] = table[which.ravel()]
-    return layers
+    area = table[which.ravel()]
+    if not edge:
+        return area
+    sides = {"top": top, "bottom": edge, "left": edge, "right": edge}
+    return cv2.copyMakeBorder(area, **sides, borderType=cv2.BORDER_CONSTANT, value=blank.tolist())
 
 
 def _coverage(px: np.ndarray, ppm: float, pitch_mm: float, width_mm: float, origin_mm: float) -> np.ndarray:

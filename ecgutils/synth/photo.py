@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import cos, sin
 
 import cv2
 import numpy as np
@@ -209,7 +210,8 @@ def _light(
         gain *= np.where(on_page, np.clip(1 + steep * slope, 0.55, 1.15), 1)[..., None]
     stray = strength["light"] * streams["light"].uniform(0.0, 0.14)  # stray light lifts the blacks
     veil = np.clip(stray + _glare(streams["glare"], strength["glare"], u, v), 0, 0.95)[..., None]
-    tint = np.clip(gain / np.maximum(gain.max(axis=2, keepdims=True), 1e-3), 0, 1)  # the veil has the light's hue
+    brightest = np.maximum(np.maximum(gain[..., 0], gain[..., 1]), gain[..., 2])[..., None]
+    tint = gain / np.maximum(brightest, 1e-3)  # the veil has the light's hue
     _apply(layers, nodes, gain * (1 - veil), (170 + 80 * np.clip(veil * 2, 0, 1)) * veil * tint if veil.any() else None)
 
 
@@ -217,15 +219,15 @@ def _moire(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> 
     """Coloured bands where the pixels of a photographed screen beat with the sensor's."""
     if not s:
         return 1.0
-    kx, ky = rng.uniform(15, 90, 2) * rng.choice([-1, 1], 2)
+    kx, ky = (rng.uniform(15, 90, 2) * rng.choice([-1, 1], 2)).tolist()
     bent = kx * u + ky * v + rng.uniform(3, 15) * u * v + rng.uniform(2, 8) * (u**2 - v**2)
-    bands = np.stack([np.sin(bent + shift) for shift in rng.uniform(0, 1.6, 3)], -1)
+    bands = np.stack([np.sin(bent + shift) for shift in rng.uniform(0, 1.6, 3).tolist()], -1)
     return 1 + np.float32(s * rng.uniform(0.02, 0.08)) * bands
 
 
 def _lamp(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Exposure, falloff from a lamp, and vignetting."""
-    x, y = rng.uniform(-1.2, 1.2, 2)
+    x, y = rng.uniform(-1.2, 1.2, 2).tolist()  # numbers of Python's keep float32 fields float32
     height = rng.uniform(0.8, 2.0)
     falloff = (1 + ((u - x) ** 2 + (v - y) ** 2) / height**2) ** (-rng.uniform(0.2, 1.0) * s)
     vignette = 1 - s * rng.uniform(0, 0.25) * (u**2 + v**2) / 1.3
@@ -241,15 +243,15 @@ def _cast(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> n
     if rng.random() < 0.6:
         second = first
     angle = rng.uniform(0, 2 * np.pi)
-    mix = np.clip(0.5 + 0.5 * (u * np.cos(angle) + v * np.sin(angle)), 0, 1)[..., None].astype(np.float32)
+    mix = np.clip(0.5 + 0.5 * (u * cos(angle) + v * sin(angle)), 0, 1)[..., None].astype(np.float32)
     return 1 - s * (1 - (first * mix + second * (1 - mix)))
 
 
 def _shadow(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Soft shadow of a head, arm or phone: the dark side of a wavy line, or a blob."""
     angle, at = rng.uniform(0, 2 * np.pi), rng.uniform(0.0, 0.8)
-    along = -u * np.sin(angle) + v * np.cos(angle)
-    across = u * np.cos(angle) + v * np.sin(angle) - at + 0.12 * np.sin(rng.uniform(1, 4) * along + rng.uniform(0, 6))
+    along = -u * sin(angle) + v * cos(angle)
+    across = u * cos(angle) + v * sin(angle) - at + 0.12 * np.sin(rng.uniform(1, 4) * along + rng.uniform(0, 6))
     if rng.random() < 0.4:  # limited in width: an arm
         across = rng.uniform(0.15, 0.4) - np.abs(across)
     dark = 1 / (1 + np.exp(np.clip(-across / rng.uniform(0.02, 0.2), -30, 30)))
@@ -261,8 +263,8 @@ def _glare(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> 
     glare = np.zeros_like(u)
     for _ in range(int(rng.integers(1, 3))):
         angle, x, y = rng.uniform(0, np.pi), rng.uniform(-1, 1), rng.uniform(-0.6, 0.6)
-        a = ((u - x) * np.cos(angle) + (v - y) * np.sin(angle)) / rng.uniform(0.15, 0.7)
-        b = (-(u - x) * np.sin(angle) + (v - y) * np.cos(angle)) / rng.uniform(0.08, 0.3)
+        a = ((u - x) * cos(angle) + (v - y) * sin(angle)) / rng.uniform(0.15, 0.7)
+        b = (-(u - x) * sin(angle) + (v - y) * cos(angle)) / rng.uniform(0.08, 0.3)
         glare += s * rng.uniform(0.15, 0.75) * np.exp(-((a**2 + b**2) ** 0.8)).astype(np.float32)
     return glare
 

@@ -112,12 +112,14 @@ class Projection:
         """Image px (..., 2) -> page px (..., 2): the ray is followed to the paper by fixed-point iteration."""
         ideal = self.lens.undistort(np.asarray(image_xy, dtype=np.float64))
         plane = apply_homography(np.linalg.inv(self.homography), ideal)
-        page = plane
-        if not self.surface.is_flat:
-            for _ in range(6):  # slopes times the ray's tilt are below 0.3
-                lift = self.surface.height(page[..., 0], page[..., 1])[..., None] / self.camera[2]
-                page = plane + (np.array(self.camera[:2]) - plane) * lift
-        return page
+        if self.surface.is_flat:
+            return plane
+        flat_x, flat_y = x, y = plane[..., 0].copy(), plane[..., 1].copy()
+        away_x, away_y = ((c - v) / self.camera[2] for c, v in zip(self.camera, (x, y), strict=False))
+        for _ in range(6):  # slopes times the ray's tilt are below 0.3
+            lift = self.surface.height(x, y)
+            x, y = flat_x + away_x * lift, flat_y + away_y * lift
+        return np.stack([x, y], axis=-1)
 
 
 def apply_homography(matrix: np.ndarray, xy: np.ndarray) -> np.ndarray:

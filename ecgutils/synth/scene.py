@@ -7,7 +7,7 @@ import numpy as np
 
 from ecgutils.synth.effects import smooth_field
 
-_COARSE = 3  # the desk is drawn at a third of the picture's size
+_DESK_PX = 900  # the desk, out of focus mostly, is drawn about this wide, at a third of the picture's size at most
 _DESKS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "wood": ((150, 105, 65), (96, 64, 42), (188, 158, 120), (120, 110, 100), (206, 178, 140), (70, 46, 34)),
     "cloth": ((58, 96, 130), (40, 52, 80), (120, 140, 142), (205, 205, 200), (96, 30, 40), (50, 110, 96)),
@@ -28,7 +28,8 @@ def draw_desk(rng: np.random.Generator, size: tuple[int, int], page: np.ndarray)
     rng = np.random.default_rng(rng.integers(2**63))  # the same draws from `rng` whether or not any desk is seen
     if page.all():
         return None
-    w, h = (-(-side // _COARSE) for side in size)
+    coarse = max(3, round(max(size) / _DESK_PX))
+    w, h = (-(-side // coarse) for side in size)
     kind = list(_DESKS)[int(rng.choice(len(_DESKS), p=[0.28, 0.16, 0.28, 0.08, 0.12, 0.08]))]
     colour = np.array(_DESKS[kind][int(rng.integers(len(_DESKS[kind])))], np.float32) + rng.normal(0, 8, 3)
     texture = _texture(rng, kind, (w, h))
@@ -90,13 +91,13 @@ def _fixed(points: np.ndarray) -> np.ndarray:
     return np.round(points * 16).astype(np.int32)
 
 
-def _lay_paper(image: np.ndarray, rng: np.random.Generator, label: bool = False) -> None:
-    """A sheet with lines of text, partly in the picture; as a label it is small and lies at the upper edge."""
+def _lay_paper(image: np.ndarray, rng: np.random.Generator, s: float = 0.0) -> None:
+    """A sheet with lines of text, partly in the picture; with `s` > 0 it is a label that juts in from above."""
     h, w = image.shape[:2]
-    side = rng.uniform((0.12, 0.05), (0.45, 0.12)) * w if label else rng.uniform(0.5, 1.0, 2) * w
-    angle = rng.normal(0, 0.06) if label else rng.uniform(0, np.pi)
-    if label:
-        centre = np.array([rng.uniform(0, 1) * w, side[1] * rng.uniform(-0.35, 0.3)])
+    side = rng.uniform((0.12, 0.05), (0.45, 0.12)) * w if s else rng.uniform(0.5, 1.0, 2) * w
+    angle = rng.normal(0, 0.06) if s else rng.uniform(0, np.pi)
+    if s:
+        centre = np.array([rng.uniform(0, 1) * w, side[1] * (s * rng.uniform(0.15, 0.85) - 0.5)])
     else:
         out = rng.uniform(0, 2 * np.pi)
         centre = np.array([w, h]) / 2 + np.array([np.cos(out), np.sin(out)]) * rng.uniform(0.6, 0.85) * w
@@ -122,8 +123,8 @@ def _lay_paper(image: np.ndarray, rng: np.random.Generator, label: bool = False)
     keep = ends[:, 1::2] < side[0] * rng.uniform(0.2, 0.94, (len(rows), 1))
     y = np.broadcast_to(rows[:, None] * step, ends.shape)
     lines = np.stack([ends, y], -1).reshape(len(rows), words, 2, 2)[keep]
-    c, s = np.cos(angle), np.sin(angle)
-    turned = _fixed(centre + (lines - side / 2) @ np.array([[c, s], [-s, c]]))
+    cos, sin = np.cos(angle), np.sin(angle)
+    turned = _fixed(centre + (lines - side / 2) @ np.array([[cos, sin], [-sin, cos]]))
     ink = int(rng.integers(60, 170))
     cv2.polylines(image, list(turned), False, (ink, ink, ink + 6, *black), max(1, round(0.16 * step)), cv2.LINE_AA, 4)
 
@@ -133,7 +134,7 @@ def lay_clutter(layers: np.ndarray, rng: np.random.Generator, s: float) -> None:
     kinds = rng.permutation(["label", "finger", "white"])
     for kind in kinds[: 1 + int(rng.random() < 0.35)]:
         if kind == "label":
-            _lay_paper(layers, rng, label=True)
+            _lay_paper(layers, rng, s)
         elif kind == "finger":
             _lay_finger(layers, rng, s)
         else:
