@@ -16,6 +16,7 @@ _COLUMNS_OF_6 = (LEADS[:6], LEADS[6:])
 LAYOUTS: dict[str, tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]] = {
     "3x4": (_COLUMNS_OF_3, ()),
     "3x4+1": (_COLUMNS_OF_3, ("II",)),
+    "3x4+2": (_COLUMNS_OF_3, ("V1", "II")),
     "3x4+3": (_COLUMNS_OF_3, ("V1", "II", "V5")),
     "6x2": (_COLUMNS_OF_6, ()),
     "6x2+1": (_COLUMNS_OF_6, ("II",)),

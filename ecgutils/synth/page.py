@@ -100,9 +100,7 @@ def _paper(style: PageStyle, size: tuple[int, int], ppm: float, phase: np.ndarra
     major_x, major_y = (
         _coverage(px, ppm, 5.0, style.major_mm, o) for px, o in zip((columns, rows), phase, strict=True)
     )
-    dotted_x, dotted_y = (
-        np.minimum(1, 1.3 * _coverage(px, ppm, 0.5, 0.25, o)) for px, o in zip((columns, rows), phase, strict=True)
-    )
+    dotted_x, dotted_y = (_coverage(px, ppm, 0.5, 0.3, o) for px, o in zip((columns, rows), phase, strict=True))
 
     def inked(coverage: np.ndarray | float, colour: np.ndarray) -> np.ndarray:  # (n,) -> (n, 4)
         return (paper - (paper - colour) * np.asarray(coverage)[..., None]).astype(np.uint8)
@@ -115,11 +113,11 @@ def _paper(style: PageStyle, size: tuple[int, int], ppm: float, phase: np.ndarra
     for row, kind in zip(table, kinds / 32, strict=True):
         row[:] = np.minimum(plain, inked(kind[1], bold))
         if style.grid == "lines":
-            row[:] = np.minimum(row, inked(np.maximum(minor_x, kind[0]), fine))
+            row[:] = np.minimum(row, inked(minor_x + kind[0] - minor_x * kind[0], fine))
         elif style.grid == "stipple":  # fine lines made of dots
             row[:] = np.minimum(row, inked(np.maximum(minor_x * kind[2], dotted_x * kind[0]), fine))
         elif style.grid == "dots":  # one at each crossing of fine lines
-            row[:] = np.minimum(row, inked(np.minimum(1, 4.8 * minor_x * kind[0]), fine))
+            row[:] = np.minimum(row, inked(minor_x * kind[0], fine))
     area = table[which.ravel()]
     if not edge:
         return area

@@ -283,7 +283,7 @@ def _capture(image: np.ndarray, streams: dict[str, np.random.Generator], strengt
         image = sense(image, rng, sigma) if raw else add_noise(image, rng, sigma, grain_px=0.6 * scale)
     rng, s = streams["sharpen"], strength["sharpen"]
     if s:
-        image = sharpen(image, rng.uniform(0.7, 1.6) * scale, s * rng.uniform(0.3, 1.5))
+        image = sharpen(image, rng.uniform(0.7, 1.6) * scale, s * rng.uniform(0.3, 1.1))
     rng, s = streams["jpeg"], strength["jpeg"]
     if s:
         image = jpeg(image, round(96 - s * rng.uniform(15, 65)))

@@ -24,7 +24,7 @@ PALETTES: dict[str, tuple[RGB, RGB, RGB]] = {
     "grey": ((252, 252, 252), (216, 216, 218), (158, 158, 162)),
     "brick": ((246, 242, 238), (222, 186, 178), (186, 112, 104)),
     "faint": ((252, 250, 249), (243, 233, 231), (228, 208, 206)),
-    "cart": ((250, 249, 245), (128, 106, 100), (206, 142, 134)),  # grey-brown dots in boxes of pale red lines
+    "cart": ((250, 249, 245), (96, 78, 74), (206, 142, 134)),  # grey-brown dots in boxes of pale red lines
     "crimson": ((250, 238, 232), (216, 128, 138), (206, 42, 74)),
     # what plotting scripts draw: saturated thin lines on pure white
     "plot-red": ((255, 255, 255), (254, 204, 204), (255, 60, 60)),
@@ -120,7 +120,7 @@ class PageStyle:
 _DRAWS: dict[str, dict[str, dict[str, float]]] = {
     # export of a viewing program: crisp, saturated grid, everything machine-set
     "vector": {
-        "layout": {"3x4+1": 10, "3x4": 4, "3x4+3": 3, "6x2": 1, "12x1": 1},
+        "layout": {"3x4+1": 10, "3x4": 4, "3x4+2": 1, "3x4+3": 3, "6x2": 1, "12x1": 1},
         "palette": {"red": 4, "pink": 3, "blue": 2, "grey": 1, "green": 1, "orange": 1},
         "grid": {"lines": 8, "stipple": 2, "coarse": 2},
         "separator": {"none": 4, "ticks": 3, "cross": 1, "line": 1},
@@ -165,7 +165,7 @@ _DRAWS: dict[str, dict[str, dict[str, float]]] = {
     },
     # whatever lies under a phone camera; the photographs we know are mostly cart printouts on dotted or faint grids
     "photo": {
-        "layout": {"3x4+1": 12, "3x4": 4, "3x4+3": 3, "6x2": 1, "6x2+1": 1, "12x1": 1},
+        "layout": {"3x4+1": 12, "3x4": 4, "3x4+2": 1, "3x4+3": 3, "6x2": 1, "6x2+1": 1, "12x1": 1},
         "palette": {"cart": 10, "brick": 3, "faint": 2, "red": 3, "crimson": 2, "pink": 2, "grey": 2, "green": 1,
                     "orange": 1, "blue": 1},
         "grid": {"lines": 12, "stipple": 3, "coarse": 1, "none": 0.5},
@@ -260,7 +260,7 @@ def draw_style(rng: np.random.Generator, source: str, aspect: float = 1.3) -> Pa
         paper_rgb=paper,
         minor_rgb=minor,
         major_rgb=major,
-        minor_mm=float(rng.uniform(0.22, 0.34) if dots else fine * rng.uniform(0.1, 0.18)),
+        minor_mm=float(rng.uniform(0.3, 0.44) if dots else fine * rng.uniform(0.1, 0.18)),
         major_mm=float(fine * rng.uniform(0.16, 0.3)),
         trace_rgb=_jitter(rng, (8, 8, 10) if plotted else _INKS.get(source, (22, 22, 28)), 8 if plotted else 18),
         trace_mm=float(np.clip(thick * rng.lognormal(-0.05, 0.25), 0.12, 0.7)),
