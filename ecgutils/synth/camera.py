@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from scipy.spatial import cKDTree
 
 from ecgutils.synth.rendered import Lens, Projection, Surface, apply_homography
 from ecgutils.synth.style import PageStyle
@@ -106,12 +107,17 @@ def draw_surface(streams: dict[str, np.random.Generator], style: PageStyle, stre
         along = (np.cos(angle) * (y - at[1]) - np.sin(angle) * (x - at[0])) / length
         heights += np.float32(a) * np.exp(-(across**2) - along**2).astype(np.float32)
 
-    rng = streams["crumple"]
-    for cell_mm, share in ((rng.uniform(22, 45), 1.0), (rng.uniform(9, 16), 0.6)):
-        shape = (int(style.height_mm / cell_mm) + 3, int(style.width_mm / cell_mm) + 3)
-        coarse = rng.standard_normal(shape, dtype=np.float32)
-        ridged = np.abs(cv2.resize(coarse, (nx, ny), interpolation=cv2.INTER_CUBIC))
-        heights += np.float32(strength["crumple"] * share * rng.uniform(0.03, 0.09) * cell_mm) * ridged
+    if strength["crumple"]:
+        rng = streams["crumple"]
+        cell_mm = rng.uniform(
+            16, 40
+        )  # facets between straight ridges: squared distance to the nearest of random points
+        middles = rng.uniform(-0.1, 1.1, (int(1.4 * size.prod() / cell_mm**2) + 4, 2)) * size
+        nearest = cKDTree(middles).query(np.stack([x, y], -1))[0].astype(np.float32)
+        facets = cv2.GaussianBlur(nearest**2 / np.float32(cell_mm), (0, 0), 0.8)
+        swell = cv2.resize(rng.standard_normal((5, 7), dtype=np.float32), (nx, ny), interpolation=cv2.INTER_CUBIC)
+        depth = strength["crumple"] * rng.uniform(0.1, 0.28)
+        heights += np.float32(depth) * (facets * np.clip(0.7 + 0.5 * swell, 0, 2) + np.float32(0.15 * cell_mm) * swell)
     return Surface(heights, _SURFACE_MM) if heights.any() else Surface()
 
 

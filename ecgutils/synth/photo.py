@@ -23,7 +23,16 @@ EFFECTS = (
     "glare", "moire", "blur", "noise", "sharpen", "jpeg", "rotation",
 )  # fmt: skip
 # share of photos without the effect; the others are absent from a fifth
-_ABSENT = {"crumple": 0.85, "stain": 0.8, "clutter": 0.6, "glare": 0.5, "blur": 0.35, "moire": 0.93, "sharpen": 0.4}
+_ABSENT = {
+    "crumple": 0.85,
+    "stain": 0.8,
+    "clutter": 0.6,
+    "glare": 0.5,
+    "blur": 0.35,
+    "moire": 0.93,
+    "sharpen": 0.4,
+    "jpeg": 0.4,
+}
 _FINE_PPM = 5.0  # px/mm below which a page is softened before it is resampled, lest its grid beats with the pixels
 _BAND = 128  # rows that are worked on at a time: what belongs to them stays in the processor's cache
 Severity = float | dict[str, float] | None
@@ -81,14 +90,14 @@ def render_photo(
     )
     if strength["clutter"]:
         lay_clutter(layers, streams["clutter"], strength["clutter"])
-    if strength["stain"]:
-        _stain(layers, nodes, on_page, streams["stain"], strength["stain"], ppm)
-    _light(layers, nodes, on_page, projection, streams, strength)
     turn = 0  # clockwise quarter turns of the picture
     if streams["rotation"].random() < 0.12 * strength["rotation"]:
         turn = int(streams["rotation"].integers(1, 4))
     drawn |= {"severity": strength, "close_up": close, "rotation": (-turn % 4) * 90, "lens_k": k}
     photo = split_layers(layers, page_size, ppm, projection, boxes, drawn)
+    if strength["stain"]:
+        _stain(photo.image, nodes, on_page, streams["stain"], strength["stain"], ppm)
+    _light(photo.image, nodes, on_page, projection, streams, strength)
     image = _capture(photo.image, streams, strength)
     if not turn:
         return replace(photo, image=image)
@@ -148,24 +157,19 @@ def _bands(height: int) -> list[slice]:
     return [slice(y, min(y + _BAND, height)) for y in range(0, height, _BAND)]
 
 
-def _apply(layers: np.ndarray, nodes: NodeGrid, gain: np.ndarray, veil: np.ndarray | None = None) -> None:
-    """layers * gain + veil in place; gain 0..1.5 and veil 0..255 on the nodes, (ny, nx, 3); coverage stays as it is."""
-    ny, nx = gain.shape[:2]
-    coded = np.full((ny, nx, 4), 170, np.uint8)  # uint8 steps of 0.6 % lie below a sensor's noise
-    coded[..., :3] = np.clip(np.round(gain * 170), 0, 255)
-    added = None
-    if veil is not None:
-        added = np.zeros((ny, nx, 4), np.uint8)
-        added[..., :3] = np.clip(veil, 0, 255)
-    for rows in _bands(len(layers)):
-        band = layers[rows]
+def _apply(image: np.ndarray, nodes: NodeGrid, gain: np.ndarray, veil: np.ndarray | None = None) -> None:
+    """image * gain + veil in place; gain 0..1.5 and veil 0..255 on the nodes, (ny, nx, 3)."""
+    coded = np.clip(np.round(gain * 170), 0, 255).astype(np.uint8)  # steps of 0.6 % lie below a sensor's noise
+    added = None if veil is None else np.clip(veil, 0, 255).astype(np.uint8)
+    for rows in _bands(len(image)):
+        band = image[rows]
         cv2.multiply(band, nodes.enlarge(coded, rows), dst=band, scale=1 / 170)
         if added is not None:
             cv2.add(band, nodes.enlarge(added, rows), dst=band)
 
 
 def _stain(
-    layers: np.ndarray, nodes: NodeGrid, on_page: np.ndarray, rng: np.random.Generator, s: float, ppm: float
+    image: np.ndarray, nodes: NodeGrid, on_page: np.ndarray, rng: np.random.Generator, s: float, ppm: float
 ) -> None:
     """Rings of a cup and dried spills on the paper: brown, with a darker rim."""
     gain = np.ones((*on_page.shape, 3), np.float32)
@@ -179,11 +183,11 @@ def _stain(
         inside = rng.uniform(0, 0.5) / (1 + np.exp(np.clip((r - 1) * 40, -30, 30)))
         dark = s * rng.uniform(0.2, 0.6) * (inside + np.exp(-(((r - 1) * radius / 1.5) ** 2)))
         gain *= 1 - np.clip(np.where(on_page, dark, 0)[..., None] * tint, 0, 0.8).astype(np.float32)
-    _apply(layers, nodes, gain)
+    _apply(image, nodes, gain)
 
 
 def _light(
-    layers: np.ndarray,
+    image: np.ndarray,
     nodes: NodeGrid,
     on_page: np.ndarray,
     projection: Projection,
@@ -209,10 +213,11 @@ def _light(
         )
         gain *= np.where(on_page, np.clip(1 + steep * slope, 0.55, 1.15), 1)[..., None]
     stray = strength["light"] * streams["light"].uniform(0.0, 0.14)  # stray light lifts the blacks
-    veil = np.clip(stray + _glare(streams["glare"], strength["glare"], u, v), 0, 0.95)[..., None]
+    glare = np.clip(_glare(streams["glare"], strength["glare"], u, v), 0, 0.8)[..., None]
+    veil = stray + glare
     brightest = np.maximum(np.maximum(gain[..., 0], gain[..., 1]), gain[..., 2])[..., None]
     tint = gain / np.maximum(brightest, 1e-3)  # the veil has the light's hue
-    _apply(layers, nodes, gain * (1 - veil), (170 + 80 * np.clip(veil * 2, 0, 1)) * veil * tint if veil.any() else None)
+    _apply(image, nodes, gain * (1 - veil), (170 * stray + 252 * glare) * tint if veil.any() else None)
 
 
 def _moire(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray | float:

@@ -43,7 +43,7 @@ def draw_desk(rng: np.random.Generator, size: tuple[int, int], page: np.ndarray)
     dark += 0.4 * cv2.GaussianBlur(cv2.warpAffine(small, shift, small.shape[::-1]), (0, 0), far)
     dark = cv2.resize(dark, (w, h))
     desk = (desk * (1 - dark)[..., None]).astype(np.uint8)
-    return cv2.resize(desk, size, interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(desk, size, interpolation=cv2.INTER_LINEAR)
 
 
 def _texture(rng: np.random.Generator, kind: str, size: tuple[int, int]) -> np.ndarray:
