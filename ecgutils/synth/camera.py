@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ecgutils.synth.layout import LAYOUTS
 from ecgutils.synth.rendered import Lens, Projection, Surface, apply_homography
 from ecgutils.synth.style import PageStyle
 
@@ -46,9 +47,13 @@ def aim(
     room = np.zeros(2)
     if close:
         # the part with the traces, which a close-up shows whole, or nearly so
+        columns, rhythm = LAYOUTS[style.layout]
+        rows_mm = style.pitch_mm * (len(columns[0]) + len(rhythm))
         top, bottom = style.top_mm + style.header_mm, h_mm - style.top_mm - style.footer_mm
+        spare = max(0.0, bottom - top - rows_mm)
+        top, bottom = top + 0.4 * spare, bottom - 0.6 * spare
         body = apply_homography(plane, np.array([(0, top), (w_mm, top), (w_mm, bottom), (0, bottom)]))
-        grow = min(1.0, 1.6 * framing)
+        grow = min(1.0, 3 * framing)
         low, high = (
             (1 - grow) * whole + grow * part for whole, part in ((low, body.min(axis=0)), (high, body.max(axis=0)))
         )

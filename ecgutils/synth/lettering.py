@@ -32,12 +32,12 @@ def stroke(mask: np.ndarray, lines_xy: list[np.ndarray], width: float) -> None:
     """Draw lines of any width (px), each float (n, 2), into a coverage mask.
 
     OpenCV's thicker lines are 2 px too wide when their segments are short, so a thin line is drawn at several offsets:
-    two for a width below 2.6 px, else rings. The widths that result (area / length) are right to 0.2 px.
+    two or four for a width below 2.6 px, else rings. The widths that result (area / length) are right to 0.2 px.
     """
     offsets = [(0.0, 0.0)]
     if _THINNEST < width < 2.6:
         d = (width - _THINNEST) / 2
-        offsets = [(d, d), (-d, -d)]
+        offsets = [(d, d), (-d, -d)] if width < 1.9 else [(d, 0.0), (-d, 0.0), (0.0, d), (0.0, -d)]
     radius = (width - 2.2) / 1.5 if width >= 2.6 else 0.0
     while radius > 0:
         angles = np.arange(8) * np.pi / 4

@@ -24,6 +24,7 @@ EFFECTS = (
 )  # fmt: skip
 # share of photos without the effect; the others are absent from a fifth
 _ABSENT = {
+    "framing": 0.1,
     "crumple": 0.85,
     "stain": 0.8,
     "clutter": 0.6,
