@@ -47,7 +47,8 @@ def generate_images(
     ----------
     records : may be a generator; order matters to the seed, see below.
     out_dir : images go to `out_dir/<source>/<image_id>.<format>`, the manifest to `out_dir/<name>`; the progress
-        of a set is kept in `out_dir/<name>.progress.jsonl`. Beside each image lies its truth, see `read_truth`.
+        of a set is kept in `out_dir/<name>.progress.jsonl`. What each image shows is told in
+        `out_dir/<source>/truth/<image_id>.npz`, see `read_truth`.
     sources : some of SOURCES.
     seed : image (record i, source j of SOURCES) uses `default_rng([seed, STAGE, i * len(SOURCES) + j])`: the same
         seed gives the same bytes for any number of workers, and adding a source changes no other image.
@@ -168,9 +169,9 @@ def _render_record(
         image_id = _image_id(record, source)
         relative = f"{source}/{image_id}.{image_format}"
         path = out_dir / relative
-        beside = truth_path(path)
+        truth = truth_path(path)
         old = known.get(source)
-        if old and old["key"] == key and [_sha256(p) for p in (path, beside)] == [old["sha256"], old["truth_sha256"]]:
+        if old and old["key"] == key and [_sha256(p) for p in (path, truth)] == [old["sha256"], old["truth_sha256"]]:
             entries.append({**old, "row": {**old["row"], **about}})
             continue
         rng = np.random.default_rng([seed, STAGE, i])
@@ -182,9 +183,9 @@ def _render_record(
             f".{image_format}", cv2.cvtColor(rendered.image, cv2.COLOR_RGB2BGR), _ENCODING[image_format]
         )[1].tobytes()
         write_bytes(path, code)
-        write_bytes(beside, truth_bytes(rendered))
+        write_bytes(truth, truth_bytes(rendered))
         row = {"image_id": image_id, "path": relative, "image_source": source, **about, **_truth(rendered)}
-        entries.append({"key": key, "sha256": _sha256(path), "truth_sha256": _sha256(beside), "row": row})
+        entries.append({"key": key, "sha256": _sha256(path), "truth_sha256": _sha256(truth), "row": row})
     return entries
 
 

@@ -107,7 +107,7 @@ def _paper(style: PageStyle, size: tuple[int, int], ppm: float, phase: np.ndarra
 
     plain = inked(major_x, bold)
     across = (minor_y, major_y, dotted_y) if style.grid == "stipple" else (minor_y, major_y)
-    keys = np.round(32 * np.stack(across, -1))
+    keys = np.round(32 * np.stack(across, -1)).astype(np.float32)
     kinds, which = np.unique(keys, axis=0, return_inverse=True)
     table = np.empty((len(kinds), len(columns), 4), np.uint8)
     for row, kind in zip(table, kinds / 32, strict=True):
@@ -133,7 +133,8 @@ def _coverage(px: np.ndarray, ppm: float, pitch_mm: float, width_mm: float, orig
         return np.floor(x / pitch_mm) * width_mm + np.minimum(np.mod(x, pitch_mm), width_mm)
 
     # rounded, so that a pixel without a line has exactly none
-    return np.maximum(0, np.round((covered_before((px + 0.5) / ppm) - covered_before((px - 0.5) / ppm)) * ppm, 9))
+    covered = np.round((covered_before((px + 0.5) / ppm) - covered_before((px - 0.5) / ppm)) * ppm, 6)
+    return np.maximum(0, covered).astype(np.float32)
 
 
 def ink(layers: np.ndarray, mask: np.ndarray, rgb: RGB, opacity: float) -> None:

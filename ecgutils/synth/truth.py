@@ -1,4 +1,4 @@
-"""The truth about one image in one small file beside it, `<image stem>.truth.npz`."""
+"""The truth about one image in one small file: `truth/<image stem>.npz` in the image's folder."""
 
 from __future__ import annotations
 
@@ -45,8 +45,9 @@ class Truth:
 
 
 def truth_path(image_path: str | Path) -> Path:
-    """Where the truth about an image lies."""
-    return Path(image_path).with_suffix(".truth.npz")
+    """Where the truth about an image lies; in a folder of its own, so that an image folder holds nothing but images."""
+    path = Path(image_path)
+    return path.parent / "truth" / f"{path.stem}.npz"
 
 
 def _nodes(page_size: tuple[int, int], ppm: float) -> np.ndarray:
@@ -87,7 +88,7 @@ def truth_bytes(rendered: Rendered) -> bytes:
 
 
 def read_truth(image_path: str | Path) -> Truth:
-    """Read what `generate_images` wrote beside the image at `image_path`.
+    """Read what `generate_images` wrote about the image at `image_path`.
 
     FileNotFoundError when there is none, ValueError when it cannot be read.
     """

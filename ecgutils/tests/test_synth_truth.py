@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ecgutils.files import write_bytes
 from ecgutils.synth import PageStyle, generate_images, read_truth, render_photo, render_scan
 from ecgutils.synth.truth import truth_bytes, truth_path
 from ecgutils.tests.test_synth_page import make_record
@@ -61,7 +62,7 @@ def test_grid_crossings_of_a_bent_page_are_where_the_map_says(seed, size, tmp_pa
     photo = render_photo(blank_record(), np.random.default_rng(seed), GEOMETRY, size)
     assert photo.projection.lens.k != 0
     assert not photo.projection.surface.is_flat
-    truth_path(tmp_path / "a.jpg").write_bytes(truth_bytes(photo))
+    write_bytes(truth_path(tmp_path / "a.jpg"), truth_bytes(photo))
     for to_image in (photo.projection.to_image, read_truth(tmp_path / "a.jpg").to_image):
         distance = distance_to_seen_lines(photo, to_image)
         assert len(distance) > 300
@@ -79,7 +80,7 @@ def test_grid_crossings_of_a_scan_are_where_the_map_says(seed):
 
 def test_what_is_read_back_is_what_was_written(tmp_path):
     photo = render_photo(make_record(), np.random.default_rng(2), GEOMETRY, (960, 528))
-    truth_path(tmp_path / "a.jpg").write_bytes(truth_bytes(photo))
+    write_bytes(truth_path(tmp_path / "a.jpg"), truth_bytes(photo))
     read = read_truth(tmp_path / "a.jpg")
     assert read.page_size == photo.page_size
     assert read.px_per_mm == photo.px_per_mm
@@ -94,7 +95,7 @@ def test_what_is_read_back_is_what_was_written(tmp_path):
     assert np.abs(read.to_image(points) - photo.projection.to_image(points)).max() < 0.5
 
 
-def test_the_truth_lies_beside_each_image_and_is_drawn_again_when_torn(tmp_path):
+def test_each_image_has_its_truth_which_is_drawn_again_when_torn(tmp_path):
     table = generate_images([make_record()], tmp_path, ("vector", "photo"), size=(400, 220))
     paths = [tmp_path / p for p in table["path"]]
     before = [truth_path(p).read_bytes() for p in paths]
