@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from scipy.spatial import cKDTree
 
-from ecgutils.synth.rendered import Projection, Surface, apply_homography
+from ecgutils.synth.layout import LAYOUTS
+from ecgutils.synth.rendered import Lens, Projection, Surface, apply_homography
 from ecgutils.synth.style import PageStyle
 
+_SURFACE_MM = 1.25  # grid of the paper's height; the sharpest folds are 1.6 mm wide
 _NODES = 320  # maps are evaluated on about this many nodes per row and enlarged
 
 
@@ -21,13 +24,14 @@ def aim(
     Returns
     -------
     homography (3, 3) from page mm to image px, the camera centre (x, y, z) in page mm, and whether the shot is a
-    close-up: these (60 %) zoom in on the traces until hardly any paper edge is left in the frame, the others zoom out.
+    close-up: these (72 %) zoom in on the traces until hardly any paper edge is left in the frame, the others zoom out.
     """
     w_mm, h_mm = style.width_mm, style.height_mm
-    tilt_x, tilt_y = rng.uniform(-1, 1, 2) * np.radians((24, 16)) * perspective
+    # held in front of the reader: the far edge of the page is mostly its upper one
+    tilt_x, tilt_y = np.array([rng.normal(-9, 10), rng.normal(0, 7)]).clip(-28, 26) * np.radians(1) * perspective
     roll = float(np.clip(rng.normal(0, 2.2), -7, 7)) * perspective
     distance = float(rng.uniform(260, 650))
-    close = bool(rng.random() < 0.6)
+    close = bool(rng.random() < 0.72)
     zoom_out, shift = rng.uniform(0.02, 0.3), rng.uniform(-1, 1, 2)
 
     rotation = cv2.Rodrigues(np.array([tilt_x, 0, 0]))[0] @ cv2.Rodrigues(np.array([0, tilt_y, 0]))[0]
@@ -43,9 +47,13 @@ def aim(
     room = np.zeros(2)
     if close:
         # the part with the traces, which a close-up shows whole, or nearly so
+        columns, rhythm = LAYOUTS[style.layout]
+        rows_mm = style.pitch_mm * (len(columns[0]) + len(rhythm))
         top, bottom = style.top_mm + style.header_mm, h_mm - style.top_mm - style.footer_mm
+        spare = max(0.0, bottom - top - rows_mm)
+        top, bottom = top + 0.4 * spare, bottom - 0.6 * spare
         body = apply_homography(plane, np.array([(0, top), (w_mm, top), (w_mm, bottom), (0, bottom)]))
-        grow = min(1.0, 1.6 * framing)
+        grow = min(1.0, 3 * framing)
         low, high = (
             (1 - grow) * whole + grow * part for whole, part in ((low, body.min(axis=0)), (high, body.max(axis=0)))
         )
@@ -73,42 +81,58 @@ def _inside(points: np.ndarray, quad: np.ndarray) -> bool:
     return bool(np.all(side[:, 0] * rel[..., 1] - side[:, 1] * rel[..., 0] >= 0))
 
 
-def draw_surface(
-    rng_bend: np.random.Generator, rng_crease: np.random.Generator, style: PageStyle, bend: float, crease: float
-) -> Surface:
-    """Bent paper in mm: one slow curl and a gentle ripple scaled by `bend`, folds and creases by `crease`."""
-    waves = []
+def draw_surface(streams: dict[str, np.random.Generator], style: PageStyle, strength: dict[str, float]) -> Surface:
+    """Bent paper in mm: curl and ripple ("bend"), folds and dents ("crease"), a net of ridges ("crumple")."""
+    size = np.array([style.width_mm, style.height_mm])
+    nx, ny = np.ceil(size / _SURFACE_MM).astype(int) + 1
+    x, y = np.meshgrid(*(np.arange(n, dtype=np.float32) * _SURFACE_MM for n in (nx, ny)))
+    heights = np.zeros((ny, nx), np.float32)
+
+    rng = streams["bend"]
     for longest, height in ((1.0, 14.0), (0.45, 3.0)):
-        wavelength = longest * style.width_mm * rng_bend.uniform(1.0, 2.2)
-        angle = rng_bend.normal(0, 0.5) + (np.pi / 2 if rng_bend.random() < 0.3 else 0)
-        k = 2 * np.pi / wavelength
-        a = height * rng_bend.uniform(0.2, 1) * bend
-        waves.append((a, k * np.cos(angle), k * np.sin(angle), rng_bend.uniform(0, 2 * np.pi)))
-    folds = []
-    for i in range(int(rng_crease.integers(1, 6))):
-        sharp = rng_crease.uniform(1.6, 5)
+        k = 2 * np.pi / (longest * style.width_mm * rng.uniform(1.0, 2.2))
+        angle = rng.normal(0, 0.5) + (np.pi / 2 if rng.random() < 0.3 else 0)
+        a, phase = height * rng.uniform(0.2, 1) * strength["bend"], rng.uniform(0, 2 * np.pi)
+        heights += a * np.sin(np.float32(k * np.cos(angle)) * x + np.float32(k * np.sin(angle)) * y + np.float32(phase))
+    edge = rng.uniform(20, 70)  # roll paper keeps its curl at one end
+    lift = np.clip(1 - (x if rng.random() < 0.5 else style.width_mm - x) / edge, 0, None) ** 2
+    heights += np.float32(strength["bend"] * rng.uniform(0, 0.25) * edge * (rng.random() < 0.4)) * lift
+
+    rng = streams["crease"]
+    for i in range(int(rng.integers(1, 8))):
+        sharp, length = rng.uniform(1.6, 5), np.inf
         if i == 0:  # folded in half, or in three
-            angle = float(rng_crease.choice([0, np.pi / 2])) + rng_crease.normal(0, 0.01)
-            at = float(rng_crease.choice([1 / 3, 1 / 2, 2 / 3]))
-        else:
-            angle, at = rng_crease.uniform(0, np.pi), rng_crease.uniform(0.1, 0.9)
-        n = np.array([np.cos(angle), np.sin(angle)])
-        offset = float(n @ (np.array([style.width_mm, style.height_mm]) * at))
-        a = sharp * rng_crease.uniform(0.05, 0.24) * rng_crease.choice([-1, 1]) * crease
-        folds.append((a, *n, offset, sharp))
-    return Surface(np.array(waves), np.array(folds))
+            angle = float(rng.choice([0, np.pi / 2])) + rng.normal(0, 0.01)
+            at = float(rng.choice([1 / 3, 1 / 2, 2 / 3])) * size
+        else:  # a crease right across, or a dent of some cm
+            angle, at = rng.uniform(0, np.pi), rng.uniform(0.1, 0.9, 2) * size
+            length = np.inf if rng.random() < 0.35 else rng.uniform(6, 30)
+        a = sharp * rng.uniform(0.05, 0.24) * rng.choice([-1, 1]) * strength["crease"]
+        across = (np.cos(angle) * (x - at[0]) + np.sin(angle) * (y - at[1])) / sharp
+        along = (np.cos(angle) * (y - at[1]) - np.sin(angle) * (x - at[0])) / length
+        heights += np.float32(a) * np.exp(-(across**2) - along**2).astype(np.float32)
+
+    if strength["crumple"]:
+        rng = streams["crumple"]
+        cell_mm = rng.uniform(
+            16, 40
+        )  # facets between straight ridges: squared distance to the nearest of random points
+        middles = rng.uniform(-0.1, 1.1, (int(1.4 * size.prod() / cell_mm**2) + 4, 2)) * size
+        nearest = cKDTree(middles).query(np.stack([x, y], -1))[0].astype(np.float32)
+        facets = cv2.GaussianBlur(nearest**2 / np.float32(cell_mm), (0, 0), 0.8)
+        swell = cv2.resize(rng.standard_normal((5, 7), dtype=np.float32), (nx, ny), interpolation=cv2.INTER_CUBIC)
+        depth = strength["crumple"] * rng.uniform(0.1, 0.28)
+        heights += np.float32(depth) * (facets * np.clip(0.7 + 0.5 * swell, 0, 2) + np.float32(0.15 * cell_mm) * swell)
+    return Surface(heights, _SURFACE_MM) if heights.any() else Surface()
 
 
 def scaled_projection(
-    homography_mm: np.ndarray, surface_mm: Surface, camera_mm: tuple[float, float, float], ppm: float
+    homography_mm: np.ndarray, surface_mm: Surface, camera_mm: tuple[float, float, float], ppm: float, lens: Lens
 ) -> Projection:
     """The projection in page px, from lengths in mm."""
-    waves, folds = surface_mm.waves.copy(), surface_mm.folds.copy()
-    waves[:, 0] *= ppm
-    waves[:, 1:3] /= ppm
-    folds[:, [0, 3, 4]] *= ppm
     x, y, z = (float(v) * ppm for v in camera_mm)
-    return Projection(homography_mm @ np.diag([1 / ppm, 1 / ppm, 1]), Surface(waves, folds), (x, y, z))
+    surface = Surface(surface_mm.heights * np.float32(ppm), surface_mm.step * ppm)
+    return Projection(homography_mm @ np.diag([1 / ppm, 1 / ppm, 1]), surface, (x, y, z), lens)
 
 
 class NodeGrid:
@@ -126,13 +150,10 @@ class NodeGrid:
         # float64: a page far out of frame costs digits; 60,000 nodes are cheap
         self.page_xy = projection.to_page(self.image_xy).astype(np.float32)
 
-    def enlarge(self, field: np.ndarray) -> np.ndarray:
-        """Field on the nodes (ny, nx), float32 or uint8 with any channels -> (H, W), linearly."""
-        w, h = self.size
-        k = self.step
-        full = cv2.resize(field, (field.shape[1] * k, field.shape[0] * k), interpolation=cv2.INTER_LINEAR)
-        return full[k : k + h, k : k + w]
-
-    def maps(self) -> tuple[np.ndarray, np.ndarray]:
-        """Page x and y of every image px, float32 (H, W) each, for cv2.remap."""
-        return tuple(self.enlarge(np.ascontiguousarray(self.page_xy[..., i])) for i in (0, 1))  # type: ignore[return-value]
+    def enlarge(self, field: np.ndarray, rows: slice) -> np.ndarray:
+        """Field on the nodes (ny, nx), float32 or uint8 with any channels -> `rows` of (H, W), linearly."""
+        k, first = self.step, rows.start // self.step
+        part = field[first : -(-rows.stop // k) + 2]
+        full = cv2.resize(part, (part.shape[1] * k, part.shape[0] * k), interpolation=cv2.INTER_LINEAR)
+        top = k + rows.start - first * k
+        return full[top : top + rows.stop - rows.start, k : k + self.size[0]]

@@ -23,9 +23,10 @@ from ecgutils.synth.photo import DEFAULT_PHOTO_SIZE, render_photo
 from ecgutils.synth.rendered import Rendered
 from ecgutils.synth.scan import DEFAULT_SCAN_SIZE, check_size, render_scan
 from ecgutils.synth.style import PHOTO_SOURCE, SOURCES
+from ecgutils.synth.truth import truth_bytes, truth_path
 
 STAGE = 2  # separates this stage's random streams from those of other stages
-VERSION = 1  # raise when the same seed draws another picture than before: existing files are then drawn again
+VERSION = 2  # raise when the same seed draws another picture than before: existing files are then drawn again
 _ENCODING = {"jpg": [cv2.IMWRITE_JPEG_QUALITY, 92], "png": [cv2.IMWRITE_PNG_COMPRESSION, 3]}
 Size = tuple[int, int]
 
@@ -46,7 +47,8 @@ def generate_images(
     ----------
     records : may be a generator; order matters to the seed, see below.
     out_dir : images go to `out_dir/<source>/<image_id>.<format>`, the manifest to `out_dir/<name>`; the progress
-        of a set is kept in `out_dir/<name>.progress.jsonl`.
+        of a set is kept in `out_dir/<name>.progress.jsonl`. What each image shows is told in
+        `out_dir/<source>/truth/<image_id>.npz`, see `read_truth`.
     sources : some of SOURCES.
     seed : image (record i, source j of SOURCES) uses `default_rng([seed, STAGE, i * len(SOURCES) + j])`: the same
         seed gives the same bytes for any number of workers, and adding a source changes no other image.
@@ -167,8 +169,9 @@ def _render_record(
         image_id = _image_id(record, source)
         relative = f"{source}/{image_id}.{image_format}"
         path = out_dir / relative
+        truth = truth_path(path)
         old = known.get(source)
-        if old and old["key"] == key and path.is_file() and _sha256(path.read_bytes()) == old["sha256"]:
+        if old and old["key"] == key and [_sha256(p) for p in (path, truth)] == [old["sha256"], old["truth_sha256"]]:
             entries.append({**old, "row": {**old["row"], **about}})
             continue
         rng = np.random.default_rng([seed, STAGE, i])
@@ -180,8 +183,9 @@ def _render_record(
             f".{image_format}", cv2.cvtColor(rendered.image, cv2.COLOR_RGB2BGR), _ENCODING[image_format]
         )[1].tobytes()
         write_bytes(path, code)
+        write_bytes(truth, truth_bytes(rendered))
         row = {"image_id": image_id, "path": relative, "image_source": source, **about, **_truth(rendered)}
-        entries.append({"key": key, "sha256": _sha256(code), "row": row})
+        entries.append({"key": key, "sha256": _sha256(path), "truth_sha256": _sha256(truth), "row": row})
     return entries
 
 
@@ -198,5 +202,6 @@ def _truth(rendered: Rendered) -> dict[str, Any]:
     }
 
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _sha256(path: Path) -> str | None:
+    """Of the file's content; None where no file is."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

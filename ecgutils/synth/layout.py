@@ -16,13 +16,14 @@ _COLUMNS_OF_6 = (LEADS[:6], LEADS[6:])
 LAYOUTS: dict[str, tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]] = {
     "3x4": (_COLUMNS_OF_3, ()),
     "3x4+1": (_COLUMNS_OF_3, ("II",)),
+    "3x4+2": (_COLUMNS_OF_3, ("V1", "II")),
     "3x4+3": (_COLUMNS_OF_3, ("V1", "II", "V5")),
     "6x2": (_COLUMNS_OF_6, ()),
     "6x2+1": (_COLUMNS_OF_6, ("II",)),
     "12x1": ((LEADS,), ()),
 }
 PRINTED_S = 10.0  # a standard printout shows ten seconds
-CALIBRATION_MM = 8.0  # room for the calibration pulse, whose top is 5 mm wide
+CALIBRATION_MM = 8.0  # room for the calibration pulse, whose top is at most 5 mm wide
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def plan_page(style: PageStyle, duration_s: float) -> Plan:
     room_mm = style.width_mm - 2 * style.side_mm - calibration_mm
     shown_s = min(duration_s, PRINTED_S, room_mm / style.speed)
     left = (style.width_mm - shown_s * style.speed - calibration_mm) / 2
-    left += calibration_mm if style.calibration == "left" else 0.0
+    left += calibration_mm if style.calibration in ("left", "stepped") else 0.0
     right = left + shown_s * style.speed
     top = style.top_mm + style.header_mm
     n_rows = len(columns[0]) + len(rhythm)
@@ -70,10 +71,12 @@ def plan_page(style: PageStyle, duration_s: float) -> Plan:
         start = c * column_s if style.sequential else 0.0
         for row, name in enumerate(leads):
             x = left + c * column_s * style.speed
-            strips.append(Strip(name, LEADS.index(name), start, start + column_s, x, zeros[row]))
+            stop = start + max(0.5 * column_s, column_s - style.gap_mm / style.speed)
+            strips.append(Strip(name, LEADS.index(name), start, stop, x, zeros[row]))
     for row, name in enumerate(rhythm, start=len(columns[0])):
         strips.append(Strip(f"{name}_rhythm", LEADS.index(name), 0.0, shown_s, left, zeros[row]))
-    pulse = {"left": left - CALIBRATION_MM + 0.5, "right": right + 1.0, "none": None}[style.calibration]
+    before = left - style.pulse_mm - 2.5
+    pulse = {"left": before, "stepped": before, "right": right + 1.0, "none": None}[style.calibration]
     return Plan(
         strips=tuple(strips),
         rows_mm=tuple((zero, pulse) for zero in zeros),

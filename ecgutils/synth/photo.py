@@ -3,34 +3,51 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import cos, sin
 
 import cv2
 import numpy as np
 
 from ecgutils.signals.record import Record
 from ecgutils.synth.camera import NodeGrid, aim, draw_surface, scaled_projection
-from ecgutils.synth.effects import add_noise, blur, jpeg, motion_blur, smooth_field
-from ecgutils.synth.page import render_page
-from ecgutils.synth.rendered import Projection, Rendered, apply_homography
+from ecgutils.synth.effects import add_noise, blur, jpeg, motion_blur, sense, sharpen
+from ecgutils.synth.page import draw_layers, split_layers
+from ecgutils.synth.rendered import Lens, Projection, Rendered, apply_homography
 from ecgutils.synth.scan import check_size
+from ecgutils.synth.scene import draw_desk, lay_clutter
 from ecgutils.synth.style import PHOTO_SOURCE, draw_style
 
 DEFAULT_PHOTO_SIZE = (1280, 704)  # the shape of a challenge photo (3460 x 1900)
 EFFECTS = (
-    "framing", "perspective", "bend", "crease", "light", "colour", "shadow", "glare",
-    "blur", "noise", "jpeg", "rotation",
+    "framing", "perspective", "lens", "bend", "crease", "crumple", "stain", "clutter", "light", "colour", "shadow",
+    "glare", "moire", "blur", "noise", "sharpen", "jpeg", "rotation",
 )  # fmt: skip
+# share of photos without the effect; the others are absent from a fifth
+_ABSENT = {
+    "framing": 0.1,
+    "crumple": 0.85,
+    "stain": 0.8,
+    "clutter": 0.6,
+    "glare": 0.5,
+    "blur": 0.35,
+    "moire": 0.93,
+    "sharpen": 0.4,
+    "jpeg": 0.4,
+}
+_FINE_PPM = 5.0  # px/mm below which a page is softened before it is resampled, lest its grid beats with the pixels
+_BAND = 128  # rows that are worked on at a time: what belongs to them stays in the processor's cache
 Severity = float | dict[str, float] | None
 
 
 def draw_severity(rng: np.random.Generator, severity: Severity) -> dict[str, float]:
     """Severity of each of EFFECTS.
 
-    None draws each one (a fifth are 0, the others uniform in 0..1; quarter turns are always possible); a float sets
-    all; a dict sets the effects it names and leaves the others at 0. A value outside 0..1 or an unknown effect raises
-    ValueError.
+    None draws each one (0 in a fifth of photos or more, else uniform in 0..1; quarter turns are always possible); a
+    float sets all; a dict sets the effects it names and leaves the others at 0. A value outside 0..1 or an unknown
+    effect raises ValueError.
     """
-    drawn = np.where(rng.random(len(EFFECTS)) < 0.2, 0.0, rng.random(len(EFFECTS)))
+    absent = np.array([_ABSENT.get(name, 0.2) for name in EFFECTS])
+    drawn = np.where(rng.random(len(EFFECTS)) < absent, 0.0, rng.random(len(EFFECTS)))
     if severity is None:
         return {**dict(zip(EFFECTS, map(float, drawn), strict=True)), "rotation": 1.0}
     given = severity if isinstance(severity, dict) else dict.fromkeys(EFFECTS, severity)
@@ -60,24 +77,35 @@ def render_photo(
 
     to_image_mm, camera_mm, close = aim(streams["framing"], style, size, strength["framing"], strength["perspective"])
     ppm = _scale_at_centre(to_image_mm, style.width_mm / 2, style.height_mm / 2)
-    surface_mm = draw_surface(streams["bend"], streams["crease"], style, strength["bend"], strength["crease"])
-    page = render_page(record, rng, style, ppm)
-    projection = scaled_projection(to_image_mm, surface_mm, camera_mm, ppm)
+    surface_mm = draw_surface(streams, style, strength)
+    k = float(np.clip(streams["lens"].normal(-0.008, 0.012), -0.035, 0.025)) * strength["lens"]
+    lens = Lens(k, ((size[0] - 1) / 2, (size[1] - 1) / 2), float(np.hypot(*size) / 2)) if k else Lens()
+    layers, boxes, drawn = draw_layers(record, rng, style, ppm)
+    page_size = layers.shape[1::-1]
+    projection = scaled_projection(to_image_mm, surface_mm, camera_mm, ppm, lens)
 
     nodes = NodeGrid(projection, size)
-    on_page = _on_page(nodes, page.page_size)
-    image = _scene(rng, size, nodes, on_page)
-    image, mask = _photograph(page, projection, nodes, image)
-    image = _light(image, nodes, on_page, projection, streams, strength)
-    image = _capture(image, streams, strength)
-
+    on_page = _on_page(nodes, page_size)
+    layers = _photograph(
+        layers, ppm, projection, nodes, draw_desk(rng, size, cv2.resize(on_page.astype(np.uint8), size))
+    )
+    if strength["clutter"]:
+        lay_clutter(layers, streams["clutter"], strength["clutter"])
     turn = 0  # clockwise quarter turns of the picture
     if streams["rotation"].random() < 0.12 * strength["rotation"]:
         turn = int(streams["rotation"].integers(1, 4))
-    image, mask = (np.ascontiguousarray(np.rot90(a, -turn)) for a in (image, mask))
-    projection = replace(projection, homography=_turn_matrix(turn, size) @ projection.homography)
-    drawn = {"severity": strength, "close_up": close, "rotation": (-turn % 4) * 90}
-    return replace(page, image=image, trace_mask=mask, projection=projection, style={**page.style, **drawn})
+    drawn |= {"severity": strength, "close_up": close, "rotation": (-turn % 4) * 90, "lens_k": k}
+    photo = split_layers(layers, page_size, ppm, projection, boxes, drawn)
+    if strength["stain"]:
+        _stain(photo.image, nodes, on_page, streams["stain"], strength["stain"], ppm)
+    _light(photo.image, nodes, on_page, projection, streams, strength)
+    image = _capture(photo.image, streams, strength)
+    if not turn:
+        return replace(photo, image=image)
+    image, mask = (np.ascontiguousarray(np.rot90(a, -turn)) for a in (image, photo.trace_mask))
+    lens = replace(lens, centre=((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2))  # a turn about the lens's axis
+    projection = replace(projection, homography=_turn_matrix(turn, size) @ projection.homography, lens=lens)
+    return replace(photo, image=image, trace_mask=mask, projection=projection)
 
 
 def _scale_at_centre(homography_mm: np.ndarray, x: float, y: float) -> float:
@@ -107,42 +135,56 @@ def _on_page(nodes: NodeGrid, page_size: tuple[int, int]) -> np.ndarray:
     return (x > -0.5) & (x < page_size[0] - 0.5) & (y > -0.5) & (y < page_size[1] - 0.5)
 
 
-def _scene(rng: np.random.Generator, size: tuple[int, int], nodes: NodeGrid, on_page: np.ndarray) -> np.ndarray:
-    """What the paper lies on (wood, cloth or a plain table), with the paper's contact shadow; uint8 (H, W, 3)."""
-    child = np.random.default_rng(rng.integers(2**63))  # the same draws from `rng` whether or not any table is seen
-    w, h = size
-    if on_page.all():
-        return np.zeros((h, w, 3), np.uint8)
-    ny, nx = on_page.shape
-    kind = str(child.choice(["wood", "cloth", "plain"]))
-    if kind == "wood":
-        colour = np.array([(150, 105, 65), (96, 64, 42), (188, 158, 120), (120, 110, 100)][child.integers(4)])
-        grain = cv2.resize(child.standard_normal((ny // 2, 4), dtype=np.float32), (nx, ny))
-        texture = 0.10 * grain + 0.04 * smooth_field(child, (nx, ny), 9)
-    elif kind == "cloth":
-        colour = np.array([(58, 96, 130), (40, 52, 80), (120, 140, 142), (205, 205, 200)][child.integers(4)])
-        texture = 0.10 * smooth_field(child, (nx, ny), 5) + 0.05 * child.standard_normal((ny, nx), dtype=np.float32)
-    else:
-        colour = np.array([(225, 224, 218), (62, 62, 66), (150, 168, 165), (172, 150, 132)][child.integers(4)])
-        texture = 0.03 * smooth_field(child, (nx, ny), 4)
-    shadow = cv2.GaussianBlur(on_page.astype(np.float32), (0, 0), float(child.uniform(1.5, 5)))
-    scene = colour * ((1 + texture) * (1 - 0.55 * shadow))[..., None]
-    full = np.ascontiguousarray(nodes.enlarge(np.clip(scene, 0, 255).astype(np.uint8)))
-    return add_noise(full, child, float(child.uniform(5, 12)), 0.7 * nodes.step / 4) if kind == "cloth" else full
-
-
 def _photograph(
-    page: Rendered, projection: Projection, nodes: NodeGrid, scene: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Lay page and trace mask, resampled once, over the scene."""
-    layers = cv2.merge([page.image, page.trace_mask])
-    below = cv2.merge([scene, np.zeros(scene.shape[:2], np.uint8)])
-    if projection.surface.is_flat:
-        warp = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_TRANSPARENT}
-        out = cv2.warpPerspective(layers, projection.homography, nodes.size, dst=below, **warp)
-    else:
-        out = cv2.remap(layers, *nodes.maps(), cv2.INTER_LINEAR, dst=below, borderMode=cv2.BORDER_TRANSPARENT)
-    return np.ascontiguousarray(out[..., :3]), np.ascontiguousarray(out[..., 3])
+    layers: np.ndarray, ppm: float, projection: Projection, nodes: NodeGrid, scene: np.ndarray | None
+) -> np.ndarray:
+    """The page's layers, resampled once, over the scene (None: the page fills the frame); uint8 (H, W, 4)."""
+    w, h = nodes.size
+    if ppm < _FINE_PPM and np.abs(projection.homography[:2, :2] - np.eye(2)).max() > 1e-6:
+        layers = blur(layers, 0.55)
+    out = np.zeros((h, w, 4), np.uint8) if scene is None else cv2.cvtColor(scene, cv2.COLOR_RGB2RGBA)
+    cv2.insertChannel(np.zeros((h, w), np.uint8), out, 3)
+    warp = {"borderMode": cv2.BORDER_TRANSPARENT}
+    if projection.is_plane:
+        return cv2.warpPerspective(layers, projection.homography, nodes.size, dst=out, flags=cv2.INTER_LINEAR, **warp)
+    fields = [np.ascontiguousarray(nodes.page_xy[..., i]) for i in (0, 1)]
+    for rows in _bands(h):
+        x, y = (nodes.enlarge(field, rows) for field in fields)
+        cv2.remap(layers, x, y, cv2.INTER_LINEAR, dst=out[rows], **warp)
+    return out
+
+
+def _bands(height: int) -> list[slice]:
+    return [slice(y, min(y + _BAND, height)) for y in range(0, height, _BAND)]
+
+
+def _apply(image: np.ndarray, nodes: NodeGrid, gain: np.ndarray, veil: np.ndarray | None = None) -> None:
+    """image * gain + veil in place; gain 0..1.5 and veil 0..255 on the nodes, (ny, nx, 3)."""
+    coded = np.clip(np.round(gain * 170), 0, 255).astype(np.uint8)  # steps of 0.6 % lie below a sensor's noise
+    added = None if veil is None else np.clip(veil, 0, 255).astype(np.uint8)
+    for rows in _bands(len(image)):
+        band = image[rows]
+        cv2.multiply(band, nodes.enlarge(coded, rows), dst=band, scale=1 / 170)
+        if added is not None:
+            cv2.add(band, nodes.enlarge(added, rows), dst=band)
+
+
+def _stain(
+    image: np.ndarray, nodes: NodeGrid, on_page: np.ndarray, rng: np.random.Generator, s: float, ppm: float
+) -> None:
+    """Rings of a cup and dried spills on the paper: brown, with a darker rim."""
+    gain = np.ones((*on_page.shape, 3), np.float32)
+    tint = np.array([0.25, 0.5, 0.85]) * rng.uniform(0.6, 1.2)
+    for _ in range(int(rng.integers(1, 4))):
+        middle = nodes.page_xy[int(rng.integers(len(gain))), int(rng.integers(gain.shape[1]))]
+        d = (nodes.page_xy - middle) / ppm
+        angle, radius = np.arctan2(d[..., 1], d[..., 0]), rng.uniform(8, 42)
+        wobble = sum(rng.normal(0, 0.1) / n * np.cos(n * angle + rng.uniform(0, 6)) for n in (2, 3, 5, 7, 11))
+        r = np.hypot(d[..., 0], d[..., 1]) / (radius * (1 + wobble))
+        inside = rng.uniform(0, 0.5) / (1 + np.exp(np.clip((r - 1) * 40, -30, 30)))
+        dark = s * rng.uniform(0.2, 0.6) * (inside + np.exp(-(((r - 1) * radius / 1.5) ** 2)))
+        gain *= 1 - np.clip(np.where(on_page, dark, 0)[..., None] * tint, 0, 0.8).astype(np.float32)
+    _apply(image, nodes, gain)
 
 
 def _light(
@@ -152,41 +194,46 @@ def _light(
     projection: Projection,
     streams: dict[str, np.random.Generator],
     strength: dict[str, float],
-) -> np.ndarray:
+) -> None:
     """Everything that changes brightness or colour slowly, gathered in one gain and one veil and applied once."""
-    if not any(strength[name] for name in ("bend", "crease", "light", "colour", "shadow", "glare")):
-        return image
+    if not any(strength[n] for n in ("bend", "crease", "crumple", "light", "colour", "shadow", "glare", "moire")):
+        return
     ny, nx = on_page.shape
     v, u = np.meshgrid(np.linspace(-ny / nx, ny / nx, ny, dtype=np.float32), np.linspace(-1, 1, nx, dtype=np.float32),
                        indexing="ij")  # fmt: skip
     gain = np.ones((ny, nx, 3), np.float32)
-    veil = np.zeros((ny, nx), np.float32)  # light added on top, 0..1
     gain *= _lamp(streams["light"], strength["light"], u, v)[..., None]
-    if strength["light"]:  # stray light lifts the blacks
-        veil += strength["light"] * streams["light"].uniform(0.02, 0.2)
     gain *= _cast(streams["colour"], strength["colour"], u, v)
     gain *= _shadow(streams["shadow"], strength["shadow"], u, v)[..., None]
+    gain *= _moire(streams["moire"], strength["moire"], u, v)
 
     if not projection.surface.is_flat:  # paper turned to the lamp is brighter, turned away darker
-        angle = streams["crease"].uniform(0, 2 * np.pi)
+        angle, steep = streams["crease"].uniform(0, 2 * np.pi), streams["crease"].uniform(0.4, 1)
         slope = projection.surface.slope(
             nodes.page_xy[..., 0], nodes.page_xy[..., 1], (float(np.cos(angle)), float(np.sin(angle)))
         )
-        gain *= np.where(on_page, np.clip(1 + 0.6 * slope, 0.6, 1.12), 1)[..., None]
-    veil = np.clip(veil + _glare(streams["glare"], strength["glare"], u, v), 0, 0.95)
+        gain *= np.where(on_page, np.clip(1 + steep * slope, 0.55, 1.15), 1)[..., None]
+    stray = strength["light"] * streams["light"].uniform(0.0, 0.14)  # stray light lifts the blacks
+    glare = np.clip(_glare(streams["glare"], strength["glare"], u, v), 0, 0.8)[..., None]
+    veil = stray + glare
+    brightest = np.maximum(np.maximum(gain[..., 0], gain[..., 1]), gain[..., 2])[..., None]
+    tint = gain / np.maximum(brightest, 1e-3)  # the veil has the light's hue
+    _apply(image, nodes, gain * (1 - veil), (170 * stray + 252 * glare) * tint if veil.any() else None)
 
-    coded = np.clip(np.round(gain * (1 - veil)[..., None] * 170), 0, 255).astype(np.uint8)
-    image = cv2.multiply(image, nodes.enlarge(coded), scale=1 / 170)
-    if veil.any():
-        tint = np.clip(gain / np.maximum(gain.max(axis=2, keepdims=True), 1e-3), 0, 1)  # the veil has the light's hue
-        level = 170 + 80 * np.clip(veil * 2, 0, 1)[..., None]
-        image = cv2.add(image, nodes.enlarge((level * veil[..., None] * tint).astype(np.uint8)))
-    return image
+
+def _moire(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray | float:
+    """Coloured bands where the pixels of a photographed screen beat with the sensor's."""
+    if not s:
+        return 1.0
+    kx, ky = (rng.uniform(15, 90, 2) * rng.choice([-1, 1], 2)).tolist()
+    bent = kx * u + ky * v + rng.uniform(3, 15) * u * v + rng.uniform(2, 8) * (u**2 - v**2)
+    bands = np.stack([np.sin(bent + shift) for shift in rng.uniform(0, 1.6, 3).tolist()], -1)
+    return 1 + np.float32(s * rng.uniform(0.02, 0.08)) * bands
 
 
 def _lamp(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Exposure, falloff from a lamp, and vignetting."""
-    x, y = rng.uniform(-1.2, 1.2, 2)
+    x, y = rng.uniform(-1.2, 1.2, 2).tolist()  # numbers of Python's keep float32 fields float32
     height = rng.uniform(0.8, 2.0)
     falloff = (1 + ((u - x) ** 2 + (v - y) ** 2) / height**2) ** (-rng.uniform(0.2, 1.0) * s)
     vignette = 1 - s * rng.uniform(0, 0.25) * (u**2 + v**2) / 1.3
@@ -202,15 +249,15 @@ def _cast(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> n
     if rng.random() < 0.6:
         second = first
     angle = rng.uniform(0, 2 * np.pi)
-    mix = np.clip(0.5 + 0.5 * (u * np.cos(angle) + v * np.sin(angle)), 0, 1)[..., None].astype(np.float32)
+    mix = np.clip(0.5 + 0.5 * (u * cos(angle) + v * sin(angle)), 0, 1)[..., None].astype(np.float32)
     return 1 - s * (1 - (first * mix + second * (1 - mix)))
 
 
 def _shadow(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Soft shadow of a head, arm or phone: the dark side of a wavy line, or a blob."""
     angle, at = rng.uniform(0, 2 * np.pi), rng.uniform(0.0, 0.8)
-    along = -u * np.sin(angle) + v * np.cos(angle)
-    across = u * np.cos(angle) + v * np.sin(angle) - at + 0.12 * np.sin(rng.uniform(1, 4) * along + rng.uniform(0, 6))
+    along = -u * sin(angle) + v * cos(angle)
+    across = u * cos(angle) + v * sin(angle) - at + 0.12 * np.sin(rng.uniform(1, 4) * along + rng.uniform(0, 6))
     if rng.random() < 0.4:  # limited in width: an arm
         across = rng.uniform(0.15, 0.4) - np.abs(across)
     dark = 1 / (1 + np.exp(np.clip(-across / rng.uniform(0.02, 0.2), -30, 30)))
@@ -222,23 +269,28 @@ def _glare(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> 
     glare = np.zeros_like(u)
     for _ in range(int(rng.integers(1, 3))):
         angle, x, y = rng.uniform(0, np.pi), rng.uniform(-1, 1), rng.uniform(-0.6, 0.6)
-        a = ((u - x) * np.cos(angle) + (v - y) * np.sin(angle)) / rng.uniform(0.15, 0.7)
-        b = (-(u - x) * np.sin(angle) + (v - y) * np.cos(angle)) / rng.uniform(0.08, 0.3)
+        a = ((u - x) * cos(angle) + (v - y) * sin(angle)) / rng.uniform(0.15, 0.7)
+        b = (-(u - x) * sin(angle) + (v - y) * cos(angle)) / rng.uniform(0.08, 0.3)
         glare += s * rng.uniform(0.15, 0.75) * np.exp(-((a**2 + b**2) ** 0.8)).astype(np.float32)
     return glare
 
 
 def _capture(image: np.ndarray, streams: dict[str, np.random.Generator], strength: dict[str, float]) -> np.ndarray:
-    """Lens, shake, sensor and file: defocus and motion blur, noise, JPEG. Lengths scale with the image."""
+    """Lens, shake, sensor, phone and file: blur, noise, sharpening, JPEG. Lengths scale with the image."""
     scale = max(image.shape) / DEFAULT_PHOTO_SIZE[0]
     rng, s = streams["blur"], strength["blur"]
-    image = blur(image, scale * s * rng.uniform(0.3, 1.5))
-    if rng.random() < 0.35:
+    image = blur(image, scale * s * rng.uniform(0.3, 1.4))
+    if rng.random() < 0.25:
         image = motion_blur(image, scale * s * rng.uniform(1, 7), rng.uniform(0, np.pi))
     rng, s = streams["noise"], strength["noise"]
     if s:
-        image = add_noise(image, rng, s * rng.uniform(2, 14), grain_px=0.6 * scale)
+        sigma = s * rng.uniform(2, 14)
+        raw = rng.random() < 0.5  # else the phone has scaled the picture down since: finer, without colour fringes
+        image = sense(image, rng, sigma) if raw else add_noise(image, rng, sigma, grain_px=0.6 * scale)
+    rng, s = streams["sharpen"], strength["sharpen"]
+    if s:
+        image = sharpen(image, rng.uniform(0.7, 1.6) * scale, s * rng.uniform(0.3, 1.1))
     rng, s = streams["jpeg"], strength["jpeg"]
     if s:
-        image = jpeg(image, round(96 - s * rng.uniform(20, 65)))
+        image = jpeg(image, round(96 - s * rng.uniform(15, 65)))
     return image

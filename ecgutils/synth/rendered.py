@@ -6,63 +6,99 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import cv2
 import numpy as np
 
 
-@dataclass(frozen=True)
+def sample(field: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """`field`, float32 (h, w), at (x, y), arrays of one shape: linear between its pixels, constant beyond them."""
+    n, columns = x.size, 1024  # OpenCV's maps are limited to 32767 rows and columns
+    maps = np.zeros((2, -(-n // columns) * columns), np.float32)
+    maps[0, :n], maps[1, :n] = x.ravel(), y.ravel()
+    maps = maps.reshape(2, -1, columns)
+    found = cv2.remap(field, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return found.ravel()[:n].reshape(x.shape).astype(x.dtype)
+
+
+@dataclass(frozen=True, eq=False)
 class Surface:
-    """Height of bent paper above its plane, in page px towards the camera: waves plus straight folds.
+    """Height of bent paper above its plane, in page px towards the camera, interpolated linearly between grid points.
 
     Attributes
     ----------
-    waves : (n, 4) float rows (amplitude, kx, ky, phase): a * sin(kx * x + ky * y + phase).
-    folds : (m, 5) float rows (amplitude, nx, ny, offset, width): a * exp(-((nx * x + ny * y - offset) / width)^2).
+    heights : float32 (gh, gw); grid point (j, i) lies at page px (i * step, j * step). Beyond the grid the outermost
+        heights go on.
+    step : distance of grid points in page px.
     """
 
-    waves: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
-    folds: np.ndarray = field(default_factory=lambda: np.zeros((0, 5)))
+    heights: np.ndarray = field(default_factory=lambda: np.zeros((2, 2), np.float32))
+    step: float = 1.0
 
     @property
     def is_flat(self) -> bool:
-        return not (np.any(self.waves[:, 0]) or np.any(self.folds[:, 0]))
+        return not self.heights.any()
 
     def height(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Height at page px (x, y), arrays of one shape."""
-        z = np.zeros_like(x)
-        for a, kx, ky, phase in self.waves.astype(x.dtype):
-            z += a * np.sin(kx * x + ky * y + phase)
-        for a, nx, ny, offset, width in self.folds.astype(x.dtype):
-            z += a * np.exp(-(((nx * x + ny * y - offset) / width) ** 2))
-        return z
+        return sample(self.heights, x / self.step, y / self.step)
 
     def slope(self, x: np.ndarray, y: np.ndarray, direction: tuple[float, float]) -> np.ndarray:
         """Slope (no unit) of the paper at page px (x, y) along the unit vector `direction`."""
-        dx, dy = direction
-        slope = np.zeros_like(x)
-        for a, kx, ky, phase in self.waves.astype(x.dtype):
-            slope += a * (kx * dx + ky * dy) * np.cos(kx * x + ky * y + phase)
-        for a, nx, ny, offset, width in self.folds.astype(x.dtype):
-            u = (nx * x + ny * y - offset) / width
-            slope += a * (nx * dx + ny * dy) / width * (-2 * u) * np.exp(-(u**2))
-        return slope
+        dy, dx = np.gradient(self.heights, self.step)
+        slope = (dx * direction[0] + dy * direction[1]).astype(np.float32)
+        return sample(slope, x / self.step, y / self.step)
+
+
+@dataclass(frozen=True)
+class Lens:
+    """Radial distortion: a point at distance r from `centre` is seen at r * (1 + k * (r / radius)^2); k = 0 is none."""
+
+    k: float = 0.0
+    centre: tuple[float, float] = (0.0, 0.0)
+    radius: float = 1.0
+
+    def distort(self, xy: np.ndarray) -> np.ndarray:
+        """Ideal image px (..., 2) -> seen image px."""
+        if not self.k:
+            return xy
+        d = xy - np.array(self.centre)
+        return np.array(self.centre) + d * (1 + self.k * (d**2).sum(-1, keepdims=True) / self.radius**2)
+
+    def undistort(self, xy: np.ndarray) -> np.ndarray:
+        """Seen image px (..., 2) -> ideal image px, by fixed-point iteration (|k| is at most some hundredths)."""
+        if not self.k:
+            return xy
+        seen = xy - np.array(self.centre)
+        bend = self.k * (seen[..., 0] ** 2 + seen[..., 1] ** 2) / self.radius**2
+        shrink = np.ones_like(bend)  # ideal = seen * shrink
+        for _ in range(8):
+            shrink = 1 / (1 + bend * shrink**2)
+        return np.array(self.centre) + seen * shrink[..., None]
 
 
 @dataclass(frozen=True)
 class Projection:
-    """Pinhole projection of a page: a homography for its plane, and exact parallax for paper above the plane.
+    """Pinhole projection of a page: a homography for its plane, exact parallax for paper above the plane, and a lens.
 
     A point at height z is seen where the ray through it meets the plane, so bent paper needs only the camera centre.
 
     Attributes
     ----------
-    homography : float64 (3, 3), page px -> image px.
+    homography : float64 (3, 3), page px -> image px of a perfect lens.
     surface : height of the paper.
     camera : (x, y, z) of the camera centre in page px; z > 0 above the page.
+    lens : distortion, applied last.
     """
 
     homography: np.ndarray
     surface: Surface = field(default_factory=Surface)
     camera: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    lens: Lens = field(default_factory=Lens)
+
+    @property
+    def is_plane(self) -> bool:
+        """True when the homography says all."""
+        return self.surface.is_flat and not self.lens.k
 
     def to_image(self, page_xy: np.ndarray) -> np.ndarray:
         """Page px (..., 2) -> image px (..., 2), float64."""
@@ -70,18 +106,20 @@ class Projection:
         if not self.surface.is_flat:
             lift = self.surface.height(xy[..., 0], xy[..., 1])[..., None] / self.camera[2]
             xy = (xy - np.array(self.camera[:2]) * lift) / (1 - lift)
-        return apply_homography(self.homography, xy)
+        return self.lens.distort(apply_homography(self.homography, xy))
 
     def to_page(self, image_xy: np.ndarray) -> np.ndarray:
         """Image px (..., 2) -> page px (..., 2): the ray is followed to the paper by fixed-point iteration."""
-        plane = apply_homography(np.linalg.inv(self.homography), np.asarray(image_xy))
-        page = plane
-        if not self.surface.is_flat:
-            camera = np.array(self.camera[:2], dtype=plane.dtype)
-            for _ in range(5):  # slopes are below 0.5, so each step at least halves the error
-                lift = self.surface.height(page[..., 0], page[..., 1])[..., None] / plane.dtype.type(self.camera[2])
-                page = plane + (camera - plane) * lift
-        return page
+        ideal = self.lens.undistort(np.asarray(image_xy, dtype=np.float64))
+        plane = apply_homography(np.linalg.inv(self.homography), ideal)
+        if self.surface.is_flat:
+            return plane
+        flat_x, flat_y = x, y = plane[..., 0].copy(), plane[..., 1].copy()
+        away_x, away_y = ((c - v) / self.camera[2] for c, v in zip(self.camera, (x, y), strict=False))
+        for _ in range(6):  # slopes times the ray's tilt are below 0.3
+            lift = self.surface.height(x, y)
+            x, y = flat_x + away_x * lift, flat_y + away_y * lift
+        return np.stack([x, y], axis=-1)
 
 
 def apply_homography(matrix: np.ndarray, xy: np.ndarray) -> np.ndarray:
@@ -119,15 +157,18 @@ class Rendered:
 
     @property
     def quad_xy(self) -> np.ndarray:
-        """float32 (4, 2): paper corners TL, TR, BR, BL in reading orientation, in image px; may lie outside."""
+        """float32 (4, 2): paper corners TL, TR, BR, BL in reading orientation, in image px.
+
+        They may lie outside: in a scan by 2.5 % of its longer side, in a photo by its width and height.
+        """
         w, h = self.page_size
         corners = np.array([(0, 0), (w - 1, 0), (w - 1, h - 1), (0, h - 1)], dtype=np.float64)
         return self.projection.to_image(corners).astype(np.float32)
 
     @cached_property
     def image_from_page(self) -> np.ndarray:
-        """Flat paper: float64 (3, 3) homography. Bent paper: float32 (h, w, 2), image (x, y) of every page px."""
-        if self.projection.surface.is_flat:
+        """float64 (3, 3) homography; where paper or lens bends, float32 (h, w, 2): image (x, y) of every page px."""
+        if self.projection.is_plane:
             return self.projection.homography
         w, h = self.page_size
         rows = [self.projection.to_image(np.stack([np.arange(w), np.full(w, y)], -1)) for y in range(h)]

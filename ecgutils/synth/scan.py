@@ -4,6 +4,7 @@ vector   export of a viewing program: nothing happened to it
 office   flatbed scan of a cart printout: slight skew, paper tone, lid shadow, dust, JPEG
 fax      photocopy or fax: grey or black-and-white, threshold speckle, dropped lines, smudges
 thermal  thermal roll: faded in patches, yellowed or heat-stained, dead print-head dots
+archive  years in a hospital's folder (archive.py): yellowed, stamped, punched, written on, then scanned
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import cv2
 import numpy as np
 
 from ecgutils.signals.record import Record
+from ecgutils.synth.archive import keep_in_folder
 from ecgutils.synth.effects import add_noise, blur, jpeg, multiply_field, smooth_field, specks
-from ecgutils.synth.page import render_page
+from ecgutils.synth.page import draw_layers, split_layers
 from ecgutils.synth.rendered import Projection, Rendered
 from ecgutils.synth.style import RGB, SCAN_SOURCES, draw_style
 
@@ -42,23 +44,24 @@ def render_scan(
     if source not in SCAN_SOURCES:
         raise ValueError(f"Unknown scan source {source!r}; choose from {', '.join(SCAN_SOURCES)}.")
     style = draw_style(rng, source, size[0] / size[1])
-    page = render_page(record, rng, style, min(size[0] / style.width_mm, size[1] / style.height_mm))
+    ppm = min(size[0] / style.width_mm, size[1] / style.height_mm)
+    layers, boxes, drawn = draw_layers(record, rng, style, ppm)
+    page_size = layers.shape[1::-1]
+    if source == "archive":
+        keep_in_folder(layers, rng, ppm)
 
     lid: RGB = (255, 255, 255) if source == "vector" or rng.random() < 0.7 else (70, 70, 72)
     skew = 0.0 if source == "vector" else float(np.radians(np.clip(rng.normal(0, 0.7), -2.5, 2.5)))
-    homography = _placement(page.page_size, size, skew)
-    image, mask = page.image, page.trace_mask
-    if page.page_size != size or skew:
-        image = cv2.warpAffine(image, homography[:2], size, flags=cv2.INTER_LINEAR, borderValue=lid)
-        mask = cv2.warpAffine(mask, homography[:2], size, flags=cv2.INTER_LINEAR)
-    image, drawn = {"vector": _vector, "office": _office, "fax": _fax, "thermal": _thermal}[source](image, rng)
-    return replace(
-        page,
-        image=image,
-        trace_mask=mask,
-        projection=Projection(homography),
-        style={**page.style, "skew_degrees": float(np.degrees(skew)), **drawn},
-    )
+    homography = _placement(page_size, size, skew)
+    if skew:
+        layers = cv2.warpAffine(layers, homography[:2], size, flags=cv2.INTER_LINEAR, borderValue=(*lid, 0))
+    elif page_size != size:
+        dx, dy = (int(v) for v in homography[:2, 2])
+        sides = {"top": dy, "bottom": size[1] - page_size[1] - dy, "left": dx, "right": size[0] - page_size[0] - dx}
+        layers = cv2.copyMakeBorder(layers, **sides, borderType=cv2.BORDER_CONSTANT, value=(*lid, 0))
+    scan = split_layers(layers, page_size, ppm, Projection(homography), boxes, drawn)
+    image, more = _EFFECTS[source](scan.image, rng)
+    return replace(scan, image=image, style={**drawn, "skew_degrees": float(np.degrees(skew)), **more})
 
 
 def _placement(page_size: tuple[int, int], size: tuple[int, int], skew: float) -> np.ndarray:
@@ -101,23 +104,28 @@ def _fax(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict]
     grey = blur(grey, rng.uniform(0.4, 0.8) * scale)
     grey = add_noise(grey, rng, rng.uniform(6, 18), 0.7 * scale)
     w, h = _field_size(image)
-    toner = smooth_field(rng, (w, h), 6)
-    smudge = np.clip(smooth_field(rng, (w, h), 12) - 1.9, 0, 1) * rng.uniform(0, 0.5)
-    grey = multiply_field(grey, 1 - smudge)
+    toner = np.clip(smooth_field(rng, (w, h), 6), -2, 2)
+    dirt = cv2.GaussianBlur(rng.standard_normal((2 * h, 2 * w), dtype=np.float32), (0, 0), 0.8)  # crumbs of any shape
+    dirt = np.clip((dirt - rng.uniform(1.1, 1.6)) * 900, 0, 255).astype(np.uint8)
+    grey = cv2.subtract(grey, cv2.resize(dirt, grey.shape[::-1]), dst=grey)
+    if rng.random() < 0.3:  # a fax in standard mode has half as many lines as columns
+        half = cv2.resize(grey, (grey.shape[1], grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
+        grey = cv2.resize(half, grey.shape[::-1], interpolation=cv2.INTER_NEAREST)
     two_level = bool(rng.random() < 0.6)
-    if two_level:  # the threshold wanders with the toner; it lies between the trace and most of the grid
-        level = rng.uniform(120, 185) + 14 * toner
-        level = cv2.resize(np.clip(level, 90, 215).astype(np.uint8), grey.shape[::-1])
-        grey = cv2.compare(grey, level, cv2.CMP_GT)
+    # the tone that turns white lies between ink and paper and wanders with the toner; most of a pale grid gets lost
+    ink, paper = (int(v) for v in np.percentile(grey[::3, ::3], (2.5, 75)))
+    middle = ink + (paper - ink) * rng.uniform(0.45, 0.76)
+    if two_level:
+        level = np.clip(middle + 0.05 * (paper - ink) * toner, 0, 250)
+        grey = cv2.compare(grey, cv2.resize(level.astype(np.uint8), grey.shape[::-1]), cv2.CMP_GT)
     else:  # steep copier curve
-        curve = 255 / (1 + np.exp(-(np.arange(256) - rng.uniform(135, 170)) / rng.uniform(14, 26)))
+        curve = 255 / (1 + np.exp(-(np.arange(256) - middle) / rng.uniform(10, 24)))
         grey = cv2.LUT(grey, curve.astype(np.uint8))
     height = len(grey)
     for _ in range(int(rng.integers(0, 6))):  # lines lost in transmission, or streaks of a dirty drum
         y, thick = int(rng.integers(height)), max(1, round(rng.uniform(0.5, 1.5) * scale))
         grey[y : y + thick] = 255 if rng.random() < 0.7 else grey[y : y + thick] // 3
     image = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
-    specks(image, rng, int(rng.integers(20, 250)), 1.1 * scale, (20, 20, 20))
     return (image if two_level else jpeg(image, int(rng.integers(40, 80)))), {"two_level": two_level}
 
 
@@ -133,8 +141,30 @@ def _thermal(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, d
     fade = np.clip(fading * (0.75 + 0.45 * smooth_field(rng, (w, h), 3)), 0, 0.72)
     image = cv2.bitwise_not(multiply_field(cv2.bitwise_not(image), 1 - fade))  # fading moves ink towards white
     tone = rng.uniform((0.9, 0.87, 0.74), (0.99, 0.97, 0.92)).astype(np.float32)
-    stain = np.maximum(smooth_field(rng, (w, h), 5) - 1.0, 0) * rng.uniform(0, 0.12)
+    warmth = 0.7 * smooth_field(rng, (w, h), 5) + 0.5 * smooth_field(rng, (w, h), 13)  # heat darkens the paper
+    stain = np.maximum(warmth - 0.9, 0) * rng.uniform(0, 0.12)
     roll = 1 - 0.10 * np.abs(np.linspace(-1, 1, h, dtype=np.float32)) ** 6  # edges darken where the roll was open
     image = multiply_field(image, (roll[:, None] * (1 - stain))[..., None] * tone)
     image = blur(image, rng.uniform(0.4, 0.8) * scale)
     return jpeg(add_noise(image, rng, rng.uniform(2, 5), 0.6), int(rng.integers(55, 90))), {"fading": fading}
+
+
+def _archive(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+    w, h = _field_size(image)
+    scale = image.shape[1] / DEFAULT_SCAN_SIZE[0]
+    yellow = float(rng.uniform(0.2, 1))
+    tone = 1 - yellow * np.array([0.07, 0.14, 0.34], np.float32) * rng.uniform(0.8, 1.2, 3).astype(np.float32)
+    x, y = np.meshgrid(np.linspace(-1, 1, w, dtype=np.float32), np.linspace(-1, 1, h, dtype=np.float32))
+    rim = np.maximum(np.abs(x), np.abs(y)) ** 12 + 0.25 * np.maximum(smooth_field(rng, (w, h), 4), 0)  # air and light
+    foxing = np.clip(smooth_field(rng, (w, h), 70) - rng.uniform(2.4, 3.4), 0, 0.5) * rng.uniform(0.3, 1)
+    aged = 1 - (0.16 * yellow * rim + foxing)[..., None] * np.array([0.5, 0.75, 1.1], np.float32)
+    image = multiply_field(image, aged * tone)
+    image = blur(image, rng.uniform(0.35, 0.8) * scale)
+    quality = int(rng.integers(40, 88))
+    return jpeg(add_noise(image, rng, rng.uniform(1.5, 5), 0.6), quality), {
+        "yellowing": yellow,
+        "jpeg_quality": quality,
+    }
+
+
+_EFFECTS = {"vector": _vector, "office": _office, "fax": _fax, "thermal": _thermal, "archive": _archive}

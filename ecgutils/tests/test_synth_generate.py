@@ -2,6 +2,9 @@
 
 import itertools
 import os
+import subprocess
+import sys
+import time
 
 import cv2
 import numpy as np
@@ -72,6 +75,26 @@ def test_a_second_call_draws_only_what_is_missing_or_torn(tmp_path):
     times = mtimes()
     generate_images(toy_records(), tmp_path, ("office", "photo"), seed=2, size=SIZE)
     assert mtimes() == times
+
+
+def test_a_killed_run_is_finished_with_the_bytes_of_an_undisturbed_one(tmp_path):
+    arguments = {"sources": ("vector", "photo"), "seed": 4, "size": SIZE}
+    script = (
+        "from ecgutils.synth import generate_images; from ecgutils.tests.test_synth_generate import toy_records;"
+        f"generate_images(toy_records(40), {str(tmp_path / 'killed')!r}, **{arguments!r})"
+    )
+    run = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("killed/photo/*.jpg"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    run.kill()
+    run.wait()
+    assert not (tmp_path / "killed/manifest.csv").exists()
+    assert 3 <= len(hashes(tmp_path / "killed")) < 80
+    generate_images(toy_records(40), tmp_path / "killed", **arguments)
+    generate_images(toy_records(40), tmp_path / "whole", **arguments)
+    assert hashes(tmp_path / "killed") == hashes(tmp_path / "whole")
+    assert content_hash(tmp_path / "killed/manifest.csv") == content_hash(tmp_path / "whole/manifest.csv")
 
 
 def test_a_changed_record_or_size_is_drawn_again_and_labels_follow_the_record(tmp_path):

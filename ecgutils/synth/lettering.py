@@ -1,0 +1,159 @@
+"""What is printed or written on the page besides grid and traces: lead names, header, footer, a pen's notes."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import ImageFont
+
+from ecgutils.synth.layout import Plan
+from ecgutils.synth.style import PageStyle
+
+_SHIFT = 4  # OpenCV draws at 1/16 px
+_THINNEST = 1.24  # px, width of OpenCV's anti-aliased line of thickness 1 (measured: area / length)
+# Font files that come with matplotlib (a dependency), read without importing it: the same letters everywhere.
+FONT_FILES = {
+    "sans": "DejaVuSans.ttf",
+    "sans-bold": "DejaVuSans-Bold.ttf",
+    "sans-oblique": "DejaVuSans-Oblique.ttf",
+    "serif": "STIXGeneral.ttf",
+    "serif-bold": "STIXGeneralBol.ttf",
+    "roman": "DejaVuSerif.ttf",
+    "mono": "DejaVuSansMono.ttf",
+    "mono-bold": "DejaVuSansMono-Bold.ttf",
+}
+
+
+def stroke(mask: np.ndarray, lines_xy: list[np.ndarray], width: float) -> None:
+    """Draw lines of any width (px), each float (n, 2), into a coverage mask.
+
+    OpenCV's thicker lines are 2 px too wide when their segments are short, so a thin line is drawn at several offsets:
+    two or four for a width below 2.6 px, else rings. The widths that result (area / length) are right to 0.2 px.
+    """
+    offsets = [(0.0, 0.0)]
+    if _THINNEST < width < 2.6:
+        d = (width - _THINNEST) / 2
+        offsets = [(d, d), (-d, -d)] if width < 1.9 else [(d, 0.0), (-d, 0.0), (0.0, d), (0.0, -d)]
+    radius = (width - 2.2) / 1.5 if width >= 2.6 else 0.0
+    while radius > 0:
+        angles = np.arange(8) * np.pi / 4
+        offsets += [(float(x), float(y)) for x, y in zip(np.cos(angles) * radius, np.sin(angles) * radius, strict=True)]
+        radius -= 1.0
+    for offset in offsets:
+        shifted = [np.round((line + offset) * 2**_SHIFT).astype(np.int32) for line in lines_xy]
+        cv2.polylines(mask, shifted, False, 255, 1, cv2.LINE_AA, _SHIFT)
+
+
+def paleness(width: float) -> float:
+    """Opacity 0.5..1 of a line `width` px wide: one thinner than OpenCV draws is drawn paler instead."""
+    return float(np.clip(width / _THINNEST, 0.5, 1.0))
+
+
+@lru_cache(maxsize=64)
+def _font(name: str, px: int) -> ImageFont.FreeTypeFont:
+    package = importlib.util.find_spec("matplotlib")
+    folder = Path(package.origin).parent / "mpl-data" / "fonts" / "ttf"  # type: ignore[union-attr, arg-type]
+    return ImageFont.truetype(str(folder / FONT_FILES[name]), px)
+
+
+def write(mask: np.ndarray, text: str, x: float, y: float, font: str, px: float) -> None:
+    """Write `text` with its baseline's left end at (x, y) px and capitals `px` high."""
+    face = _font(font, max(5, round(px / 0.68)))  # capitals of these fonts are about 0.68 em
+    glyphs, offset = face.getmask2(text, mode="L", anchor="ls")
+    w, h = glyphs.size
+    x0, y0 = round(x) + offset[0], round(y) + offset[1]
+    left, top, right, bottom = max(x0, 0), max(y0, 0), min(x0 + w, mask.shape[1]), min(y0 + h, mask.shape[0])
+    if right > left and bottom > top:
+        drawn = np.frombuffer(bytes(glyphs), np.uint8).reshape(h, w)[top - y0 : bottom - y0, left - x0 : right - x0]
+        np.maximum(mask[top:bottom, left:right], drawn, out=mask[top:bottom, left:right])
+
+
+def print_text(mask: np.ndarray, style: PageStyle, plan: Plan, rng: np.random.Generator, ppm: float) -> None:
+    """Lead names, the invented header and the footer. No text depends on the record: labels must not leak."""
+    above = {"above": -3.0, "on": -0.6, "below": 3 + style.name_mm}[style.names]
+    for strip in plan.strips:
+        x, y = strip.left_mm + 1, strip.zero_mm + above
+        write(mask, strip.name.removesuffix("_rhythm"), x * ppm, y * ppm, style.font, style.name_mm * ppm)
+    size_mm = 0.85 * style.name_mm
+    font = style.font.removesuffix("-bold")
+    left = style.side_mm + style.border_mm + 2
+    if style.footer_mm:
+        gains = f"{style.gain:g}" if style.chest_gain is None else f"{style.gain:g}/{style.chest_gain:g}"
+        footer = [f"{style.speed:g} mm/s", f"{gains} mm/mV", f"{rng.choice(['0.05', '0.15', '0.67'])}-"]
+        footer[2] += f"{rng.choice([40, 100, 150])} Hz"
+        footer.append(f"AC {rng.choice([50, 60])} Hz")
+        footer.append(f"CART-{rng.integers(2, 90)} v{rng.integers(1, 9)}.{rng.integers(10)}")
+        y = style.height_mm - style.top_mm - 1.5
+        for text, x in zip(footer, np.linspace(left, 0.8 * style.width_mm, len(footer)), strict=True):
+            write(mask, text, x * ppm, y * ppm, font, size_mm * ppm)
+    if style.header_mm:
+        sex, age = rng.choice(["F", "M"]), rng.integers(18, 95)
+        date = f"{rng.integers(1, 29):02d}.{rng.integers(1, 13):02d}.{rng.integers(1998, 2030)}"
+        columns = (
+            [f"Name: SPECIMEN {chr(65 + rng.integers(26))}.", f"ID: {rng.integers(10**6, 10**8)}", f"{age} y  {sex}"],
+            [f"{date}  {rng.integers(24):02d}:{rng.integers(60):02d}", f"Ward {rng.integers(1, 40)}", "Dr. ________"],
+            [
+                f"Vent. rate {rng.integers(45, 130):6d} bpm",
+                f"PR / QRS {rng.integers(120, 215):6d} / {rng.integers(70, 150)} ms",
+                f"QT / QTc {rng.integers(340, 470):6d} / {rng.integers(380, 480)} ms",
+            ],
+            ["Unconfirmed", "Reviewed by: ________", f"Page {rng.integers(1, 4)}"],
+        )
+        line_mm = min(1.8 * size_mm, (style.header_mm - 2) / 3)
+        for x, lines in zip(np.linspace(left, 0.8 * style.width_mm, len(columns)), columns, strict=True):
+            for i, text in enumerate(lines):
+                write(mask, text, x * ppm, (style.top_mm + (i + 1) * line_mm) * ppm, font, size_mm * ppm)
+
+
+def scrawl(rng: np.random.Generator, letters: int) -> list[np.ndarray]:
+    """Illegible handwriting of `letters` letters as strokes (n, 2) in units of a small letter's height, from (0, 0)."""
+    strokes, x = [], 0.0
+    while letters > 0:
+        n = min(letters, int(rng.integers(2, 8)))
+        t = np.linspace(0, n, 14 * n)
+        letter = np.minimum(t.astype(int), n - 1)
+        tall = np.where(rng.random(n) < 0.2, rng.uniform(1.6, 2.4, n), rng.uniform(0.6, 1.1, n))[letter]
+        low = np.where(rng.random(n) < 0.15, 1.0, 0.0)[letter]
+        phase = 2 * np.pi * t * rng.uniform(0.7, 1.1)
+        up = 0.5 - 0.5 * np.cos(phase)
+        y = -tall * up + low * (1 - up) + 0.1 * np.sin(0.7 * t)
+        strokes.append(np.stack([x + 0.95 * t - rng.uniform(0.0, 0.22) * np.sin(phase) - 0.25 * y, y], -1))
+        x += 0.95 * n + rng.uniform(0.5, 1.2)
+        letters -= n
+    return strokes
+
+
+def pen_marks(mask: np.ndarray, rng: np.random.Generator, count: int, style: PageStyle, ppm: float) -> None:
+    """`count` notes of a pen: words, rings, underlines, arrows and ticks anywhere on the page."""
+    width = float(rng.uniform(0.3, 0.7)) * ppm
+    t = np.linspace(0, 1, 40)
+    for _ in range(count):
+        at = np.array([rng.uniform(0.03, 0.85) * style.width_mm, rng.uniform(0.05, 0.95) * style.height_mm])
+        kind = str(rng.choice(["words", "words", "ring", "underline", "arrow", "tick"]))
+        if kind == "words":
+            turn, scale = rng.normal(0, 0.06), rng.uniform(2, 5)
+            matrix = scale * np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+            lines = [line @ matrix for line in scrawl(rng, int(rng.integers(3, 16)))]
+        elif kind == "ring":
+            angle = rng.uniform(0, 2 * np.pi) + 2 * np.pi * 1.1 * t
+            radius = 1 + 0.06 * np.sin(2 * angle + rng.uniform(0, 6)) + 0.08 * t
+            lines = [
+                np.stack([rng.uniform(5, 16) * radius * np.cos(angle), rng.uniform(4, 11) * radius * np.sin(angle)], -1)
+            ]
+        elif kind == "underline":
+            lines = [np.stack([rng.uniform(8, 30) * t, rng.normal(0, 1) * t**2 + 0.4 * np.sin(5 * t)], -1)]
+        elif kind == "arrow":
+            tip = np.array([rng.uniform(-12, 12), rng.uniform(6, 14)])
+            back = -tip / np.hypot(*tip) * 2.5
+            side = np.array([-back[1], back[0]]) * 0.6
+            lines = [
+                tip * t[:, None] + side * np.sin(3 * t)[:, None] * 0.5,
+                tip + np.stack([back + side, 0 * side, back - side]),
+            ]
+        else:
+            lines = [np.array([(0, 0), (1.5, 2.5), (6, -5.0)])]
+        stroke(mask, [(at + line) * ppm for line in lines], width)
