@@ -30,7 +30,7 @@ class Profile:
     val_folds: tuple[int, ...] = (9,)
     test_folds: tuple[int, ...] = (10,)
     # --- images ----------------------------------------------------------------------------------
-    scan_sources: tuple[str, ...] = ("vector", "office", "fax", "thermal")
+    scan_sources: tuple[str, ...] = ("vector", "office", "fax", "thermal", "archive")
     scan_size: tuple[int, int] = (1100, 850)  # (W, H) px
     photo_size: tuple[int, int] = (1280, 704)
     bhf: str = ""  # a folder in the BHF challenge layout; "" = the rendered photos are the target
