@@ -279,13 +279,15 @@ def _profiles(square: np.ndarray, rows: int, cols: int) -> tuple[np.ndarray, np.
 def _support(contrast: np.ndarray, mm_from_image: np.ndarray, seen_xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Centres (B, 2) in px of 10 mm blocks inside the image, and whether (B,) both line families are seen there.
 
-    In the spectrum of a 10 mm profile the overtones of 5 mm lines are the even bins; all else falls on both alike.
+    In the spectrum of a 10 mm profile the overtones of 5 mm lines are the even bins. Against the geometric mean of
+    their neighbours, which is as large or larger where a spectrum just falls off, as that of wood or cloth does.
     """
     square, _, centres = _square_blocks(contrast, mm_from_image, seen_xy, 120.0)
     score = np.zeros(centres.shape[:2])
     for profile in _profiles(square, *score.shape):
         power = np.abs(np.fft.rfft(profile, axis=-1)) ** 2
-        score += np.log((power[..., 2:11:2].sum(-1) + 0.02) / (power[..., 3:12:2].sum(-1) + 0.02))
+        between = np.sqrt(power[..., 1:10:2] * power[..., 3:12:2])
+        score += np.log((power[..., 2:11:2].sum(-1) + 0.02) / (between.sum(-1) + 0.02))
     seen = cv2.medianBlur((score > 2.0).astype(np.uint8), 3) > 0
     inside = ((centres >= 0) & (centres <= np.array(contrast.shape[::-1]) - 1)).all(-1)
     return centres[inside], seen[inside]
