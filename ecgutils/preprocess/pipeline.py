@@ -25,6 +25,8 @@ WORK_SIDE = 1500  # px of the longer side of the copy that is measured: 5 px/mm 
 PLANE_PX_PER_MM = 4  # of the flattened page; the photo has 4.5 where it fills a 1280 px frame
 BLURRED = 0.4  # of `sharpness`: real photos have 1.1 or more, blurred by 0.6 mm (sigma) about 0.45, by 1 mm 0.25
 TOO_DARK = 45  # median grey value of the photo
+RIM_MM = 4  # from a paper edge: what runs along within is its shadow, not a trace
+MARGIN_MM = 8  # beyond the grid in which traces may still run
 ASSUMED_WIDTH_MM = 280.0  # of the visible page when no grid tells
 
 
@@ -145,14 +147,14 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
     work_from_plane = np.linalg.inv(mm_from_work) @ _affine(1 / PLANE_PX_PER_MM, box[:2])
     width, height = (int(n) for n in np.maximum(16, np.rint((box[2:] - box[:2]) * PLANE_PX_PER_MM)))
     flat_rgb = _sample(work, work_from_plane, (width, height), work_px_per_mm / PLANE_PX_PER_MM)
-    paper = _paper_on_plane(page, work.shape[:2], work_from_plane, (width, height))
+    paper, rim = _paper_on_plane(page, work.shape[:2], work_from_plane, (width, height))
 
     # 3. light, grid, ink
     even = even_light(flat_rgb, paper, settings.illumination)
     dark = darkness(even, colour_blind=not settings.suppress_grid)
     lines = printed_lines(dark, PLANE_PX_PER_MM) if grid is not None and settings.suppress_grid else None
     ink_map, contrast = ink(dark, PLANE_PX_PER_MM, lines, paper)
-    traces = find_traces(ink_map, PLANE_PX_PER_MM)
+    traces = find_traces(ink_map, PLANE_PX_PER_MM, rim)
     steps = {}
     if want_steps:
         steps = {"photo": work, "flattened": flat_rgb, "even_light": even, "ink": _as_image(ink_map)}
@@ -233,6 +235,9 @@ def plane(
         plane_from_image = np.diag([ASSUMED_WIDTH_MM / max(shape)] * 2 + [1.0])
     mapped = transform(plane_from_image, frame if quad is None else quad)
     box = np.concatenate([mapped.min(0), mapped.max(0)])
+    if page is not None:
+        top, right, bottom, left = MARGIN_MM * page.light
+        box += [-left, -top, right, bottom]
     if grid is not None:  # far corners of a steep view would blow the box up
         near = visible_box(shape, plane_from_image, grid)
         box = np.concatenate([np.maximum(box[:2], near[:2]), np.minimum(box[2:], near[2:])])
@@ -243,16 +248,30 @@ def plane(
 
 def _paper_on_plane(
     page: Page | None, shape: tuple[int, int], work_from_plane: np.ndarray, size: tuple[int, int]
-) -> np.ndarray:
-    """Where the plane shows paper and not the scene around it or nothing, less a narrow rim; bool (h, w)."""
-    height, width = shape
-    mask = np.full((height, width), 255, np.uint8)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the plane shows paper and not the scene around it or nothing, and where the paper's edge is; bool (h, w).
+
+    A side that is lighter beyond may be the end of the grid only: there the paper goes on for MARGIN_MM.
+    """
+    width, height = size
+    seen = np.full(shape, 255, np.uint8)
+    seen = cv2.warpPerspective(seen, work_from_plane, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    seen = cv2.erode(seen, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE) > 127
+    paper, rim = np.full((height, width), 255, np.uint8), np.zeros((height, width), np.uint8)
     if page is not None:
-        mask[:] = 0
-        cv2.fillConvexPoly(mask, np.rint(page.quad_xy).astype(np.int32), 255)
-    mask = cv2.warpPerspective(mask, work_from_plane, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    rim = np.ones((3, 3), np.uint8) if page is None else np.ones((9, 9), np.uint8)
-    return cv2.erode(mask, rim, borderType=cv2.BORDER_REPLICATE) > 127
+        quad = np.rint(transform(np.linalg.inv(work_from_plane), page.quad_xy)).astype(np.int32)
+        paper[:] = 0
+        cv2.fillConvexPoly(paper, quad, 255)
+        sides = list(zip(page.edges, page.light, quad.tolist(), np.roll(quad, -1, axis=0).tolist(), strict=True))
+        thickness = 2 * RIM_MM * PLANE_PX_PER_MM
+        for edge, light, start, stop in sides:
+            if edge and not light:
+                cv2.line(rim, start, stop, 255, thickness)
+        paper[cv2.erode(rim, np.ones((thickness - 3,) * 2, np.uint8)) > 0] = 0  # about 2 mm either side of the edge
+        for _, light, start, stop in sides:
+            if light:
+                cv2.line(paper, start, stop, 255, 2 * MARGIN_MM * PLANE_PX_PER_MM)
+    return seen & (paper > 0), rim > 0
 
 
 def _sample(values: np.ndarray, source_from_target: np.ndarray, size: tuple[int, int], minified: float) -> np.ndarray:

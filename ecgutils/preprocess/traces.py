@@ -27,8 +27,11 @@ class Traces:
     inked: float
 
 
-def find_traces(ink: np.ndarray, px_per_mm: float) -> Traces:
-    """Classify the connected strokes of a float32 (h, w) ink map in 0..1 with square millimetres."""
+def find_traces(ink: np.ndarray, px_per_mm: float, rim: np.ndarray | None = None) -> Traces:
+    """Classify the connected strokes of a float32 (h, w) ink map in 0..1 with square millimetres.
+
+    `rim` bool (h, w) is where the paper's edge is: strokes that stay within are its shadow.
+    """
     low = (ink > 0.22).astype(np.uint8)
     inked = float((ink > 0.3).mean())
     thick = cv2.morphologyEx(low, cv2.MORPH_OPEN, _disc(THICK_MM * px_per_mm))
@@ -47,6 +50,8 @@ def find_traces(ink: np.ndarray, px_per_mm: float) -> Traces:
     small = np.maximum(width, height) < LETTER_MM
     # letters are as dark as traces; a rest of grid is fainter
     real = (peak > np.where(small, 0.8, 0.6)) & (np.maximum(width, height) > 1.2) & (~small | (mean > 0.38))
+    if rim is not None:
+        real &= np.bincount(stroke, rim.ravel()[inside], count) < 0.7 * np.bincount(stroke, minlength=count)
     real[0] = False
     # a letter box or page frame is straight; a trace is not, or is accompanied by ink across its line
     straight = (np.minimum(width, height) < 1.2) & (np.maximum(width, height) > 15)
@@ -56,16 +61,20 @@ def find_traces(ink: np.ndarray, px_per_mm: float) -> Traces:
     sideways = bool(sum_y > 1.5 * sum_x)
     is_trace = long_y if sideways else long_x
     is_trace &= area / (width + height) < 20  # mm of ink per mm of extent; six rows joined by tall beats have 8
-    # a thin short stroke away from every trace is a rest of the grid, or the tip of a beat when it is near one
-    thin = real & small & (np.minimum(width, height) < 1.0)
-    near = cv2.dilate((is_trace & real)[labels].astype(np.uint8), _disc(5 * px_per_mm))
-    real &= ~thin | (_largest(near.ravel()[inside], stroke, count) > 0)
+    # a thin stroke away from every trace is a rest of the grid or the paper's edge; near one, the tip of a beat
+    thin = real & ~is_trace & (np.minimum(width, height) < 1.2)
+    around = cv2.dilate((is_trace & real)[labels].astype(np.uint8), _disc(5 * px_per_mm))
+    near = _largest(around.ravel()[inside], stroke, count) > 0
+    real &= ~thin | near
     keep = cv2.dilate(real[labels].astype(np.uint8), _disc(1.0 * px_per_mm)) > 0
     trace_mask = is_trace[labels]
     thickness = _median_run(trace_mask & (ink > 0.3), sideways) / px_per_mm
     extent, across = (height, width) if sideways else (width, height)
-    rows = (is_trace & (extent > WORD_MM) & (across > RULING_MM))[labels]
-    return Traces(keep, _box(trace_mask, rows, sideways), float(extent[is_trace].sum()), sideways, thickness, inked)
+    rows = is_trace & (extent > WORD_MM) & (across > RULING_MM)
+    # a tall beat may hang on its row by ink too faint to join it
+    tips = real & near & ~is_trace & (across < WORD_MM)
+    box = _box(stats, trace_mask, is_trace, rows, tips, sideways)
+    return Traces(keep, box, float(extent[is_trace].sum()), sideways, thickness, inked)
 
 
 def _largest(values: np.ndarray, stroke: np.ndarray, count: int) -> np.ndarray:
@@ -88,22 +97,25 @@ def _disc(diameter: float) -> np.ndarray:
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
 
 
-def _box(traces: np.ndarray, rows: np.ndarray, sideways: bool) -> tuple[float, float, float, float] | None:
-    """Bounding box of nearly all traces: single marks far out do not count.
+def _box(
+    stats: np.ndarray, trace_mask: np.ndarray, is_trace: np.ndarray, rows: np.ndarray, tips: np.ndarray, sideways: bool
+) -> tuple[float, float, float, float] | None:
+    """Bounding box of all traces, in px.
 
-    How far the rows reach across their direction is told by `rows`, the strokes too long to be a word: a printed
-    header or footer may not push the traces aside.
+    The rows are the strokes too long to be a word: a printed header or footer may not push them aside. They count to
+    their very ends, as do the `tips` of beats between them; shorter strokes count along the rows unless far out.
     """
-    if not traces.any():
+    if not is_trace.any():
         return None
-    rows = rows if rows.any() else traces
-    if sideways:
-        traces, rows = traces.T, rows.T
-    y0, y1 = _middle_of(rows.sum(1))
-    x0, x1 = _middle_of(traces[y0 : y1 + 1].sum(0))
-    return tuple(map(float, (y0, x0, y1, x1) if sideways else (x0, y0, x1, y1)))
-
-
-def _middle_of(profile: np.ndarray) -> tuple[int, int]:
-    total = np.cumsum(profile) / profile.sum()
-    return int(np.searchsorted(total, 0.003)), int(np.searchsorted(total, 0.997))
+    left, top, width, height = stats[:, :4].T
+    spans = [(left, left + width - 1), (top, top + height - 1)]
+    along, across = (spans[1], spans[0]) if sideways else spans
+    rows = rows if rows.any() else is_trace
+    low, high = across[0][rows].min(), across[1][rows].max()
+    tips = tips & (across[1] >= low) & (across[0] <= high)
+    low, high = min([low, *across[0][tips]]), max([high, *across[1][tips]])
+    lengthwise = trace_mask.T if sideways else trace_mask
+    total = np.cumsum(lengthwise[low : high + 1].sum(0))
+    start, stop = np.searchsorted(total, (0.003 * total[-1], 0.997 * total[-1]))
+    start, stop = min(start, along[0][rows].min()), max(stop, along[1][rows].max())
+    return tuple(map(float, (low, start, high, stop) if sideways else (start, low, stop, high)))

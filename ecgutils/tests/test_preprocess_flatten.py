@@ -92,7 +92,7 @@ def test_grid_is_gone_and_the_trace_is_not():
     assert (flat.image[dark] < 160).mean() > 0.95
     far = cv2.dilate(dark.astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
     assert (flat.image[far] > 230).mean() > 0.995
-    assert (flat.image_grid[far] > 230).mean() < 0.99  # with the grid kept, it shows
+    assert flat.image_grid[far].mean() < flat.image[far].mean() - 5  # with the grid kept, it shows
 
 
 @pytest.mark.parametrize("turns", [1, 3])
