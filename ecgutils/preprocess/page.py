@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from ecgutils.preprocess.grid import Grid, transform
+from ecgutils.preprocess.grid import Grid
+from ecgutils.preprocess.phase import transform
 
 SMALL = 480  # px of the longer side for segmentation
 MIN_AREA = 0.12  # of the frame: smaller papers have too few pixels to be read

@@ -16,9 +16,11 @@ import numpy as np
 from ecgutils.files import settings_key
 from ecgutils.preprocess.appearance import darkness, even_light, ink, is_inverted, printed_lines
 from ecgutils.preprocess.decode import MAX_PIXELS, UnreadableImage, read_image
-from ecgutils.preprocess.grid import Grid, local_px_per_unit, measure_grid, transform
+from ecgutils.preprocess.grid import Grid, measure_grid
 from ecgutils.preprocess.page import Page, find_page, visible_box
+from ecgutils.preprocess.phase import Flattening, local_px_per_unit, transform
 from ecgutils.preprocess.traces import Traces, find_traces
+from ecgutils.preprocess.upright import upright_input, upside_down
 
 VERSION = 1  # raise when the same settings would give other pixels: caches are then redone
 WORK_SIDE = 1500  # px of the longer side of the copy that is measured: 5 px/mm on a page that fills the frame
@@ -32,12 +34,13 @@ ASSUMED_WIDTH_MM = 280.0  # of the visible page when no grid tells
 
 @dataclass(frozen=True)
 class PreprocessSettings:
-    """Flat canvas `size` (W, H) px at `px_per_mm`; the five switches leave a stage out, for ablations."""
+    """Flat canvas `size` (W, H) px at `px_per_mm`; the six switches leave a stage out, for ablations."""
 
     size: tuple[int, int] = (384, 192)
     px_per_mm: float = 1.4
     find_page: bool = True
     rectify: bool = True
+    unbend: bool = True
     illumination: bool = True
     suppress_grid: bool = True
     upright: bool = True
@@ -79,7 +82,7 @@ class FlatECG:
     rectified : uint8 RGB (h, w, 3), the page (or visible area), upright; None when not readable.
     quad_xy : float32 (4, 2) TL, TR, BR, BL in reading orientation: the paper's corners, or where its outline is not
         seen, the corners of `rectified`, which may lie outside the image. None only when no ECG was found.
-    rotation : clockwise degrees applied to make it upright; 0 or 90 for now. A photo that is upside down stays so.
+    rotation : clockwise degrees applied to make it upright: 0, 90, 180 or 270.
     px_per_mm : of `rectified`; None without a grid.
     flat_px_per_mm : of `image`; smaller than asked where the ECG would not fit, None without a grid.
     image_from_flat : float32 (H, W, 2), where each flat pixel comes from; may lie outside.
@@ -137,17 +140,19 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
     inverted = is_inverted(work)
     if inverted:
         work = 255 - work
-    grid = measure_grid(work)
+    grid = measure_grid(work, settings.rectify and settings.unbend)
     page = find_page(work, grid) if settings.find_page else None
 
     # 2. flatten: the one resampling of photo pixels, onto a plane of fixed px/mm
-    mm_from_work, box = plane(work.shape[:2], grid, page, settings.rectify)
+    flattening, box = plane(work.shape[:2], grid, page, settings.rectify)
     middle_xy = np.median(grid.support_xy[grid.support], axis=0) if grid else np.array(work.shape[1::-1]) / 2
-    work_px_per_mm = local_px_per_unit(mm_from_work, middle_xy)
-    work_from_plane = np.linalg.inv(mm_from_work) @ _affine(1 / PLANE_PX_PER_MM, box[:2])
+    minified = local_px_per_unit(flattening.mm_from_image, middle_xy) / PLANE_PX_PER_MM
     width, height = (int(n) for n in np.maximum(16, np.rint((box[2:] - box[:2]) * PLANE_PX_PER_MM)))
-    flat_rgb = _sample(work, work_from_plane, (width, height), work_px_per_mm / PLANE_PX_PER_MM)
-    paper, rim = _paper_on_plane(page, work.shape[:2], work_from_plane, (width, height))
+    work_xy = _work_map(flattening, box[:2], (width, height))
+    soft = cv2.GaussianBlur(work, (0, 0), 0.4 * minified) if minified > 1.2 else work
+    method = cv2.INTER_CUBIC if minified < 1 else cv2.INTER_LINEAR
+    flat_rgb = cv2.remap(soft, work_xy, None, method, borderMode=cv2.BORDER_REPLICATE)
+    paper, rim = _paper_on_plane(page, work.shape[:2], flattening, box[:2], work_xy)
 
     # 3. light, grid, ink
     even = even_light(flat_rgb, paper, settings.illumination)
@@ -163,9 +168,12 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
     if "not_an_ecg" in reasons:
         return _unreadable(settings, reasons, steps)
 
-    # 4. upright: traces that run down the page need a quarter turn, clockwise. Which of the two ends is up is not
-    # decided: waves after and before each beat were compared, and told it right on 65 % of real photos only
-    turns = 1 if settings.upright and traces.sideways else 0
+    # 4. upright: traces that run down the page need a quarter turn, clockwise; then a half turn, or none
+    kept = np.where(traces.keep, ink_map, 0)
+    turns = 0
+    if settings.upright:
+        turns = 1 if traces.sideways else 0
+        turns += 2 if upside_down(upright_input(np.rot90(kept, -turns), PLANE_PX_PER_MM)) else 0
     upright_from_plane = _turn(turns, (width, height))
     x0, y0, x1, y1 = _turned_box(np.array(traces.box), upright_from_plane)
     shown = np.where(paper[..., None], flat_rgb, 255).astype(np.uint8)
@@ -177,7 +185,6 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
     reduction = min(settings.px_per_mm / PLANE_PX_PER_MM, fitting) if grid else fitting
     corner = np.array([x0 + x1, y0 + y1]) / 2 - (canvas - 1) / 2 / reduction
     plane_from_flat = np.linalg.inv(upright_from_plane) @ _affine(1 / reduction, corner)
-    kept = np.where(traces.keep, ink_map, 0)
     # a pen line 0.3 mm wide would fade when reduced: thicken it to about 0.5 mm, on every source alike
     bold = cv2.dilate(kept, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
     flat_ink = _sample(bold, plane_from_flat, settings.size, 1 / reduction)
@@ -187,15 +194,15 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
     flat_grid = _sample(grey, plane_from_flat, settings.size, 1 / reduction)
 
     # 6. the way back to the photo
-    to_work = work_from_plane @ plane_from_flat
     rows, cols = np.mgrid[: settings.size[1], : settings.size[0]]
-    points = transform(to_work, np.column_stack([cols.ravel(), rows.ravel()]).astype(float))
+    on_plane = transform(plane_from_flat, np.column_stack([cols.ravel(), rows.ravel()]).astype(float))
+    points = flattening.to_image(on_plane / PLANE_PX_PER_MM + box[:2])
     image_from_flat = _input_xy(points, shrink).reshape(*rows.shape, 2).astype(np.float32)
     if page is not None:
         quad = page.quad_xy
     else:
         corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
-        quad = transform(work_from_plane, corners)
+        quad = flattening.to_image(corners / PLANE_PX_PER_MM + box[:2])
     return FlatECG(
         image=255 - _as_image(flat_ink),
         image_grid=255 - _as_image(flat_grid),
@@ -214,16 +221,19 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
 
 def plane(
     shape: tuple[int, int], grid: Grid | None, page: Page | None, rectify: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
-    """The flattening homography, mm from image px, and the box x0, y0, x1, y1 in mm of the page or visible area.
+) -> tuple[Flattening, np.ndarray]:
+    """How the page is flattened, and the box x0, y0, x1, y1 in mm of the page or visible area.
 
     The grid decides where it is seen; else the page's corners, else the frame, at ASSUMED_WIDTH_MM.
     """
     height, width = shape
     frame = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
     quad = None if page is None else page.quad_xy
-    if grid is not None:
-        plane_from_image = grid.mm_from_image if rectify else np.diag([1 / grid.px_per_mm, 1 / grid.px_per_mm, 1])
+    flattening = None
+    if grid is not None and rectify:
+        flattening, plane_from_image = grid.flattening, grid.mm_from_image
+    elif grid is not None:
+        plane_from_image = np.diag([1 / grid.px_per_mm, 1 / grid.px_per_mm, 1])
     elif quad is not None and rectify:
         top, right, bottom, left = (np.linalg.norm(quad[i] - quad[(i + 1) % 4]) for i in range(4))
         w, h = ASSUMED_WIDTH_MM, ASSUMED_WIDTH_MM * (left + right) / (top + bottom)
@@ -233,7 +243,8 @@ def plane(
         plane_from_image = cv2.getPerspectiveTransform(quad.astype(np.float32), square).astype(float)
     else:
         plane_from_image = np.diag([ASSUMED_WIDTH_MM / max(shape)] * 2 + [1.0])
-    mapped = transform(plane_from_image, frame if quad is None else quad)
+    flattening = flattening or Flattening(plane_from_image)
+    mapped = flattening.to_mm(frame if quad is None else quad)
     box = np.concatenate([mapped.min(0), mapped.max(0)])
     if page is not None:
         top, right, bottom, left = MARGIN_MM * page.light
@@ -243,23 +254,32 @@ def plane(
         box = np.concatenate([np.maximum(box[:2], near[:2]), np.minimum(box[2:], near[2:])])
     limit = 450.0  # mm; more than any ECG paper
     middle, half = (box[:2] + box[2:]) / 2, np.minimum((box[2:] - box[:2]) / 2, limit / 2)
-    return plane_from_image, np.concatenate([middle - half, middle + half])
+    return flattening, np.concatenate([middle - half, middle + half])
+
+
+def _work_map(flattening: Flattening, corner_mm: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Where each px of the plane of `size` (W, H) is in the work image: float32 (H, W, 2)."""
+    step = 8  # px between nodes, 2 mm: perspective and bending are smoother than that
+    # cv2.resize puts node i at px (i + 0.5) * step - 0.5; one node more on either side, so that nothing is extrapolated
+    cols, rows = (np.arange(-1, -(-n // step) + 1) * step + (step - 1) / 2 for n in size)
+    nodes = np.stack(np.meshgrid(cols, rows), axis=-1) / PLANE_PX_PER_MM + corner_mm
+    xy = flattening.to_image(nodes.reshape(-1, 2)).reshape(nodes.shape).astype(np.float32)
+    full = cv2.resize(xy, (len(cols) * step, len(rows) * step), interpolation=cv2.INTER_LINEAR)
+    return full[step : step + size[1], step : step + size[0]]
 
 
 def _paper_on_plane(
-    page: Page | None, shape: tuple[int, int], work_from_plane: np.ndarray, size: tuple[int, int]
+    page: Page | None, shape: tuple[int, int], flattening: Flattening, corner_mm: np.ndarray, work_xy: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where the plane shows paper and not the scene around it or nothing, and where the paper's edge is; bool (h, w).
 
     A side that is lighter beyond may be the end of the grid only: there the paper goes on for MARGIN_MM.
     """
-    width, height = size
-    seen = np.full(shape, 255, np.uint8)
-    seen = cv2.warpPerspective(seen, work_from_plane, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    seen = cv2.erode(seen, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE) > 127
+    height, width = work_xy.shape[:2]
+    seen = cv2.inRange(work_xy, (1, 1), (shape[1] - 2, shape[0] - 2)) > 0
     paper, rim = np.full((height, width), 255, np.uint8), np.zeros((height, width), np.uint8)
     if page is not None:
-        quad = np.rint(transform(np.linalg.inv(work_from_plane), page.quad_xy)).astype(np.int32)
+        quad = np.rint((flattening.to_mm(page.quad_xy) - corner_mm) * PLANE_PX_PER_MM).astype(np.int32)
         paper[:] = 0
         cv2.fillConvexPoly(paper, quad, 255)
         sides = list(zip(page.edges, page.light, quad.tolist(), np.roll(quad, -1, axis=0).tolist(), strict=True))
