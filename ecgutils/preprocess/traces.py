@@ -57,8 +57,7 @@ def find_traces(ink: np.ndarray, px_per_mm: float, rim: np.ndarray | None = None
     straight = (np.minimum(width, height) < 1.2) & (np.maximum(width, height) > 15)
     long_x = real & (width > LETTER_MM) & (height < 200) & ~(straight & (height > width))
     long_y = real & (height > LETTER_MM) & (width < 200) & ~(straight & (width > height))
-    sum_x, sum_y = width[long_x].sum(), height[long_y].sum()
-    sideways = bool(sum_y > 1.5 * sum_x)
+    sideways = _run_down(low & (real & (long_x | long_y))[labels], width[long_x].sum(), height[long_y].sum())
     is_trace = long_y if sideways else long_x
     is_trace &= area / (width + height) < 20  # mm of ink per mm of extent; six rows joined by tall beats have 8
     # a thin stroke away from every trace is a rest of the grid or the paper's edge; near one, the tip of a beat
@@ -75,6 +74,18 @@ def find_traces(ink: np.ndarray, px_per_mm: float, rim: np.ndarray | None = None
     tips = real & near & ~is_trace & (across < WORD_MM)
     box = _box(stats, trace_mask, is_trace, rows, tips, sideways)
     return Traces(keep, box, float(extent[is_trace].sum()), sideways, thickness, inked)
+
+
+def _run_down(traces: np.ndarray, along_x: float, along_y: float) -> bool:
+    """Whether the traces of a uint8 (h, w) mask run along y; `along_x`, `along_y` are their summed extents.
+
+    Rows that tall beats join to one stroke are told by where ink gathers: at their baselines, across their direction.
+    """
+    if not traces.any():
+        return False
+    over_x, over_y = (traces.sum(axis, dtype=np.float64) for axis in (0, 1))
+    peaked_x, peaked_y = ((p**2).mean() / max(p.mean() ** 2, 1e-9) for p in (over_x[over_x > 0], over_y[over_y > 0]))
+    return bool((along_y + 1) / (along_x + 1) * np.sqrt(peaked_x / peaked_y) > 1.35)  # most photos are level
 
 
 def _largest(values: np.ndarray, stroke: np.ndarray, count: int) -> np.ndarray:
