@@ -10,14 +10,23 @@ import numpy as np
 WORD_MM = 30.0  # longer strokes are traces or rulings, not printed words
 RULING_MM = 2.5  # a ruling or paper edge reaches less far to its sides, a trace further
 LETTER_MM = 8.0  # printed letters and most short words are smaller; a single beat with its baseline is longer
+RULED_MM = 40.0  # a beat interrupts the straightest baseline sooner, at 38 a minute and 25 mm/s
 THICK_MM = 4.0  # no line on an ECG is that thick: shadows, fingers, the table
 
 
 @dataclass(frozen=True)
 class Traces:
-    """`keep` bool (h, w) ink that is not noise (traces, letters, pulses); `box` x0, y0, x1, y1 in px of the ink map,
-    None when no trace was found; `length_mm` summed along the traces' direction; `sideways` when they run along y;
-    `thickness_mm` the median ink of a trace across its direction; `inked` the share of the map with ink."""
+    """What is a trace on an ink map.
+
+    keep : bool (h, w), ink that is not noise (traces, letters, pulses).
+    box : x0, y0, x1, y1 in px of the ink map; None when no trace was found.
+    length_mm : summed along the traces' direction.
+    sideways : they run along y.
+    thickness_mm : median ink of a trace across its direction.
+    inked : share of the map with ink.
+    unbroken : 0..1, how much of its length each row is there.
+    ruled : 0..1, the share of the ink that is straight lines crossed by others, as in a table.
+    """
 
     keep: np.ndarray
     box: tuple[float, float, float, float] | None
@@ -25,6 +34,8 @@ class Traces:
     sideways: bool
     thickness_mm: float
     inked: float
+    unbroken: float
+    ruled: float
 
 
 def find_traces(ink: np.ndarray, px_per_mm: float, rim: np.ndarray | None = None) -> Traces:
@@ -40,7 +51,7 @@ def find_traces(ink: np.ndarray, px_per_mm: float, rim: np.ndarray | None = None
     joined = cv2.morphologyEx(low, cv2.MORPH_CLOSE, _disc(0.8 * px_per_mm))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     if count < 2:
-        return Traces(np.zeros(ink.shape, bool), None, 0.0, False, 0.0, inked)
+        return Traces(np.zeros(ink.shape, bool), None, 0.0, False, 0.0, inked, 0.0, 0.0)
     width, height, area = (stats[:, i] / px_per_mm for i in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
     area = area / px_per_mm
     inside = np.flatnonzero(labels)  # a few percent of the pixels
@@ -73,7 +84,32 @@ def find_traces(ink: np.ndarray, px_per_mm: float, rim: np.ndarray | None = None
     # a tall beat may hang on its row by ink too faint to join it
     tips = real & near & ~is_trace & (across < WORD_MM)
     box = _box(stats, trace_mask, is_trace, rows, tips, sideways)
-    return Traces(keep, box, float(extent[is_trace].sum()), sideways, thickness, inked)
+    bold = cv2.dilate((trace_mask & (ink > 0.3)).astype(np.uint8), np.ones((3, 3), np.uint8))
+    length = float(extent[is_trace].sum())
+    every = cv2.dilate((ink > 0.3).astype(np.uint8), np.ones((3, 3), np.uint8))
+    ruled = _ruled(every, round(RULED_MM * px_per_mm))
+    return Traces(keep, box, length, sideways, thickness, inked, _unbroken(bold, box, sideways), ruled)
+
+
+def _unbroken(bold: np.ndarray, box: tuple[float, float, float, float] | None, sideways: bool) -> float:
+    """Mean over the traces' length of how many rows are there, of those that usually are."""
+    if box is None:
+        return 0.0
+    x0, y0, x1, y1 = (round(v) for v in box)
+    part = bold[y0 : y1 + 1, x0 : x1 + 1]
+    lines = part.T if sideways else part
+    rows = (np.diff(lines, axis=0, prepend=0) == 1).sum(0)
+    usual = max(1.0, float(np.median(rows)))
+    return float(np.minimum(rows / usual, 1).mean())
+
+
+def _ruled(bold: np.ndarray, length: int) -> float:
+    """Share of a uint8 mask on level lines of at least `length` px, if there are upright ones too, as in a table."""
+    level, upright = (
+        cv2.morphologyEx(bold, cv2.MORPH_OPEN, np.ones(shape, np.uint8)).sum() / max(bold.sum(), 1)
+        for shape in ((1, length), (length, 1))
+    )
+    return float(min(level, 3 * upright))
 
 
 def _run_down(traces: np.ndarray, along_x: float, along_y: float) -> bool:
