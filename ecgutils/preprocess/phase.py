@@ -6,6 +6,7 @@ First it corrects the homography; what it says beyond that is bent paper, which 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -128,25 +129,29 @@ def measure_bend(
 
 def _sum_differences(wave: np.ndarray) -> np.ndarray:
     """Cycles (rows, cols), smooth, whose differences match the phase steps of `wave`: weighted least squares."""
-    rows, cols = wave.shape
-    along, down = (sparse.csr_array(np.diff(np.eye(n), axis=0)) for n in (cols, rows))
-    first = [sparse.kron(sparse.eye_array(rows), along), sparse.kron(down, sparse.eye_array(cols))]
-    second = [
-        sparse.kron(sparse.eye_array(rows), sparse.csr_array(np.diff(np.eye(cols), 2, axis=0))),
-        sparse.kron(sparse.csr_array(np.diff(np.eye(rows), 2, axis=0)), sparse.eye_array(cols)),
-        sparse.kron(down, along),
-    ]
+    design, curvature = _operators(*wave.shape)
     steps = [wave[:, 1:] * wave[:, :-1].conj(), wave[1:] * wave[:-1].conj()]
     value = np.concatenate([np.angle(step).ravel() for step in steps]) / (2 * np.pi)
     weight = np.concatenate([np.abs(step).ravel() for step in steps])
     weight = np.where(weight > 0.02, weight, 0)
-    design, bending = sparse.vstack(first, format="csc"), sparse.vstack(second, format="csc")
-    smooth = STIFF * weight.mean() * (bending.T @ bending) + 1e-6 * sparse.eye_array(rows * cols)
+    smooth = STIFF * weight.mean() * curvature + 1e-6 * sparse.eye_array(wave.size)
     robust = weight
     for _ in range(2):
         cycles = spsolve((design.T @ sparse.diags_array(robust) @ design + smooth).tocsc(), design.T @ (robust * value))
         robust = weight / (1 + ((design @ cycles - value) / 0.05) ** 2)
-    return cycles.reshape(rows, cols)
+    return cycles.reshape(wave.shape)
+
+
+@lru_cache(maxsize=8)
+def _operators(rows: int, cols: int) -> tuple[sparse.sparray, sparse.sparray]:
+    """Differences of neighbours on a grid, and the quadratic form of its second differences."""
+    along, down = (sparse.csr_array(np.diff(np.eye(n), axis=0)) for n in (cols, rows))
+    along2, down2 = (sparse.csr_array(np.diff(np.eye(n), 2, axis=0)) for n in (cols, rows))
+    each_row, each_col = sparse.eye_array(rows), sparse.eye_array(cols)
+    first = [sparse.kron(each_row, along), sparse.kron(down, each_col)]
+    second = [sparse.kron(each_row, along2), sparse.kron(down2, each_col), sparse.kron(down, along)]
+    bending = sparse.vstack(second, format="csc")
+    return sparse.vstack(first, format="csc"), bending.T @ bending
 
 
 def _agreement(wave: np.ndarray, window: np.ndarray) -> float:

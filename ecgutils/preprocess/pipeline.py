@@ -23,7 +23,7 @@ from ecgutils.preprocess.traces import Traces, find_traces
 from ecgutils.preprocess.upright import upright_input, upside_down
 
 VERSION = 2  # raise when the same settings would give other pixels: caches are then redone
-WORK_SIDE = 1500  # px of the longer side of the copy that is measured: 5 px/mm on a page that fills the frame
+WORK_SIDE = 1400  # px of the longer side of the copy that is measured: 4.7 px/mm on a page that fills the frame
 PLANE_PX_PER_MM = 4  # of the flattened page; the photo has 4.5 where it fills a 1280 px frame
 BLURRED = 0.4  # of `sharpness`: real photos have 1.1 or more, blurred by 0.6 mm (sigma) about 0.45, by 1 mm 0.25
 CUT_OFF = 2  # strokes that run into the photo's edge
@@ -396,7 +396,7 @@ def glare_share(rgb: np.ndarray, paper: np.ndarray, box: tuple[float, float, flo
 
 
 def _quality(grid: Grid | None, traces: Traces, contrast: float, sharp: float) -> float:
-    """Product of what was measured, each on a scale on which clean prints reach 1. Of 26 real photos the worst has 0.67."""
+    """Product of what was measured, on scales on which clean prints reach 1. Of 26 real photos the worst has 0.67."""
     parts = [
         0.7 if grid is None else 0.8 + 0.2 * min(1.0, grid.confidence / 0.6),
         min(1.0, traces.length_mm / 300) ** 0.3,
