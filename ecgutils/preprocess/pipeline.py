@@ -6,7 +6,7 @@ Every stage works on one reduced copy and hands on a homography; they are compos
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,15 @@ from ecgutils.files import settings_key
 from ecgutils.preprocess.appearance import darkness, even_light, ink, is_inverted, printed_lines
 from ecgutils.preprocess.decode import MAX_PIXELS, UnreadableImage, read_image
 from ecgutils.preprocess.grid import Grid, measure_grid
+from ecgutils.preprocess.judge import CUT_OFF, GLARE, glare_share, quality, sharpness, strokes, weigh
 from ecgutils.preprocess.page import Page, find_page, visible_box
 from ecgutils.preprocess.phase import Flattening, local_px_per_unit, transform
-from ecgutils.preprocess.traces import Traces, find_traces
+from ecgutils.preprocess.traces import find_traces
 from ecgutils.preprocess.upright import upright_input, upside_down
 
 VERSION = 2  # raise when the same settings would give other pixels: caches are then redone
 WORK_SIDE = 1400  # px of the longer side of the copy that is measured: 4.7 px/mm on a page that fills the frame
 PLANE_PX_PER_MM = 4  # of the flattened page; the photo has 4.5 where it fills a 1280 px frame
-BLURRED = 0.4  # of `sharpness`: real photos have 1.1 or more, blurred by 0.6 mm (sigma) about 0.45, by 1 mm 0.25
-CUT_OFF = 2  # strokes that run into the photo's edge
-GLARE = 0.02  # of the area of the traces
-RULED = 0.4  # of the ink, straight lines along and across: a table
-TOO_DARK = 45  # median grey value of the photo
 RIM_MM = 4  # from a paper edge: what runs along within is its shadow, not a trace
 MARGIN_MM = 8  # beyond the grid in which traces may still run
 ASSUMED_WIDTH_MM = 280.0  # of the visible page when no grid tells
@@ -113,8 +109,14 @@ class Preprocessor:
     def __init__(self, settings: PreprocessSettings | None = None) -> None:
         self.settings = settings or PreprocessSettings()
 
-    def __call__(self, source: str | Path | np.ndarray, steps: bool = False) -> FlatECG:
-        """Flatten a path or an array. A bad image does not raise: it comes back not readable, with reasons."""
+    def __call__(
+        self, source: str | Path | np.ndarray, steps: bool = False, quad_xy: np.ndarray | None = None
+    ) -> FlatECG:
+        """Flatten a path or an array. A bad image does not raise: it comes back not readable, with reasons.
+
+        quad_xy (4, 2), TL, TR, BR, BL in reading orientation: the page's outline when it is known, e.g. corrected by
+        hand; then only this part of the image is used, and it is taken to be upright.
+        """
         try:
             rgb = read_image(source, self.settings.max_pixels)
         except UnreadableImage as error:
@@ -122,6 +124,8 @@ class Preprocessor:
         if min(rgb.shape[:2]) < 64:
             return _unreadable(self.settings, ("too_small",))
         try:
+            if quad_xy is not None:
+                return _flatten_outline(rgb, self.settings, steps, np.asarray(quad_xy, np.float32))
             return _flatten(rgb, self.settings, steps)
         except (cv2.error, np.linalg.LinAlgError, ValueError, IndexError) as error:  # one image must not stop 18,000
             name = "an array" if isinstance(source, np.ndarray) else source
@@ -134,6 +138,22 @@ def _unreadable(settings: PreprocessSettings, reasons: tuple[str, ...], steps: d
     blank = np.full((height, width), 255, np.uint8)
     nowhere = np.full((height, width, 2), -1, np.float32)
     return FlatECG(blank, blank.copy(), None, None, 0, None, None, nowhere, False, 0.0, reasons, steps or {})
+
+
+def _flatten_outline(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool, quad: np.ndarray) -> FlatECG:
+    """Cut the outlined page out, upright, and flatten it as an image of its own."""
+    top, right, bottom, left = (np.linalg.norm(quad[i] - quad[(i + 1) % 4]) for i in range(4))
+    width, height = max(64, round(max(top, bottom))), max(64, round(max(left, right)))
+    corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float32)
+    input_from_cut = cv2.getPerspectiveTransform(corners, quad)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    cut = cv2.warpPerspective(rgb, input_from_cut, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    flat = _flatten(cut, replace(settings, find_page=False, upright=False), want_steps)
+    if not flat.readable:
+        return flat
+    back = transform(input_from_cut, flat.image_from_flat.reshape(-1, 2)).reshape(flat.image_from_flat.shape)
+    turn = round(np.degrees(np.arctan2(*(quad[1] - quad[0])[::-1])) / 90)  # how the outline's top edge runs
+    return replace(flat, quad_xy=quad, image_from_flat=back.astype(np.float32), rotation=-90 * turn % 360)
 
 
 def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) -> FlatECG:
@@ -166,11 +186,12 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
     steps = {}
     if want_steps:
         steps = {"photo": work, "flattened": flat_rgb, "even_light": even, "ink": _as_image(ink_map)}
-    sharp = sharpness(dark, traces.keep & (ink_map > 0.3), contrast)
-    reasons = _judge(work, grid, page, traces, sharp)
-    if traces.box is not None and _touching(traces.keep & (ink_map > 0.3) & ends) >= CUT_OFF:
+    inked = traces.keep & (ink_map > 0.3)
+    sharp = sharpness(dark, inked, contrast)
+    reasons = weigh(work, grid, page, traces, sharp)
+    if traces.box is not None and strokes(inked & ends, PLANE_PX_PER_MM) >= CUT_OFF:
         reasons += ("cut_off",)
-    if traces.box is not None and glare_share(flat_rgb, paper, traces.box) > GLARE:
+    if traces.box is not None and glare_share(flat_rgb, paper, traces.box, PLANE_PX_PER_MM) > GLARE:
         reasons += ("glare",)
     if "not_an_ecg" in reasons:
         return _unreadable(settings, reasons, steps)
@@ -220,7 +241,7 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
         flat_px_per_mm=reduction * PLANE_PX_PER_MM if grid else None,
         image_from_flat=image_from_flat,
         readable=True,
-        quality=_quality(grid, traces, contrast, sharp) * (0.8 if "glare" in reasons else 1.0),
+        quality=quality(grid, traces, contrast, sharp) * (0.8 if "glare" in reasons else 1.0),
         reasons=reasons,
         steps=steps,
     )
@@ -335,73 +356,3 @@ def _input_xy(work_xy: np.ndarray, shrink: float) -> np.ndarray:
 
 def _as_image(values: np.ndarray) -> np.ndarray:
     return np.rint(values * 255).astype(np.uint8)
-
-
-def sharpness(dark: np.ndarray, traces: np.ndarray, contrast: float) -> float:
-    """Steepest darkness changes of the traces per 0.5 mm, as a share of their contrast; see BLURRED."""
-    if not traces.any():
-        return 0.0
-    soft = dark.astype(np.float32)
-    change = np.maximum(np.abs(soft[2:, 1:-1] - soft[:-2, 1:-1]), np.abs(soft[1:-1, 2:] - soft[1:-1, :-2]))
-    return float(np.percentile(change[traces[1:-1, 1:-1]], 90)) / (255 * contrast)
-
-
-def _judge(work: np.ndarray, grid: Grid | None, page: Page | None, traces: Traces, sharp: float) -> tuple[str, ...]:
-    """Reasons against an image. Only "not_an_ecg" refuses it: a wrong refusal loses a patient.
-
-    Measured on 26 real ECGs with the grid hidden: traces 0.25 to 1.25 mm thick, 525 mm or more of them, 2 to 7 % of
-    the area inked (mm by ASSUMED_WIDTH_MM; one dark-grid copy reaches 15 %, but its grid is found). Noise, textures,
-    text and photos of things miss at least one. With a grid little is asked: it is rare on anything else.
-    """
-    reasons = []
-    length, thickness, inked = (200, 2.0, 0.12) if grid is None else (80, 2.5, 0.3)
-    lines = traces.length_mm >= length and traces.thickness_mm < thickness and traces.inked < inked
-    if traces.box is None or not lines or traces.ruled > RULED:
-        reasons.append("not_an_ecg")
-    if grid is None:
-        reasons.append("grid_not_found")
-        if page is None:
-            reasons.append("no_page")
-    if sharp < BLURRED and traces.box is not None:
-        reasons.append("blurred")
-    if np.median(work[::4, ::4]) < TOO_DARK:
-        reasons.append("too_dark")
-    return tuple(reasons)
-
-
-def _touching(ink: np.ndarray) -> int:
-    """Number of strokes in a bool (h, w) mask; specks of less than half a square millimetre do not count."""
-    _, _, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8))
-    return int((stats[1:, cv2.CC_STAT_AREA] > PLANE_PX_PER_MM**2 / 2).sum())
-
-
-def glare_share(rgb: np.ndarray, paper: np.ndarray, box: tuple[float, float, float, float]) -> float:
-    """Share of the traces' area where light has washed out all detail: brighter 5 mm blocks of little contrast.
-
-    rgb uint8 (h, w, 3) and paper bool (h, w) on the plane; box x0, y0, x1, y1 in px.
-    """
-    x0, y0, x1, y1 = (round(v) for v in box)
-    grey = cv2.min(cv2.min(rgb[..., 0], rgb[..., 1]), rgb[..., 2])[y0 : y1 + 1, x0 : x1 + 1]
-    side = 5 * PLANE_PX_PER_MM
-    rows, cols = (n // side for n in grey.shape)
-    if rows < 4 or cols < 4:
-        return 0.0
-    blocks = grey[: rows * side, : cols * side].reshape(rows, side, cols, side).swapaxes(1, 2).reshape(rows, cols, -1)
-    shown = paper[y0 : y1 + 1, x0 : x1 + 1][side // 2 : rows * side : side, side // 2 : cols * side : side]
-    low, high = np.percentile(blocks[..., ::2], (5, 75), axis=2)
-    bright = high > 1.02 * np.median(high[shown]) if shown.any() else shown
-    flat = high - low < 0.35 * np.median((high - low)[shown]) if shown.any() else shown
-    washed = cv2.medianBlur((bright & flat & shown).astype(np.uint8), 3)
-    return float(washed.sum() / max(shown.sum(), 1))
-
-
-def _quality(grid: Grid | None, traces: Traces, contrast: float, sharp: float) -> float:
-    """Product of what was measured, on scales on which clean prints reach 1. Of 26 real photos the worst has 0.67."""
-    parts = [
-        0.7 if grid is None else 0.8 + 0.2 * min(1.0, grid.confidence / 0.6),
-        min(1.0, traces.length_mm / 300) ** 0.3,
-        np.clip((traces.unbroken - 0.4) / 0.55, 0.1, 1),
-        np.clip(sharp / 1.2, 0.2, 1),
-        np.clip(contrast / 0.5, 0.2, 1) ** 0.5,
-    ]
-    return float(np.prod(parts))
