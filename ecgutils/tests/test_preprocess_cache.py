@@ -129,13 +129,13 @@ def test_missing_cache_says_what_to_do(tmp_path):
 def test_corrected_outline_is_remembered_and_only_its_row_made_again(table, tmp_path, monkeypatch):
     build_cache(table, tmp_path / "cache", SMALL)
     calls = counted(monkeypatch)
-    quad = [[0, 0], [699, 0], [699, 349], [0, 349]]  # without the last rows
+    quad = [[0, 0], [699, 0], [699, 379], [0, 379]]  # without the last rows
     correct_outline(tmp_path / "cache", table["path"][2], np.array(quad))
     for _ in range(2):  # remembered: the second time nothing is left to do
         cache = build_cache(table, tmp_path / "cache", SMALL)
         assert calls.count(table["path"][2]) == 1
         assert calls.count(table["path"][1]) == 0
     corners = cache.index.iloc[2][["tl_x", "tl_y", "br_x", "br_y"]].tolist()
-    assert corners == [0, 0, 699, 349]
+    assert corners == [0, 0, 699, 379]
     with pytest.raises(ValueError, match="four finite corners"):
         correct_outline(tmp_path / "cache", table["path"][2], np.zeros((3, 2)))
