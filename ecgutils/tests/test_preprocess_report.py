@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from ecgutils.__main__ import main
 from ecgutils.preprocess import PreprocessSettings, build_cache, write_report
 from ecgutils.preprocess.report import _mask
 from ecgutils.tests.test_preprocess_flatten import draw_page
@@ -34,3 +35,13 @@ def test_header_mask_follows_the_page():
     assert (upright[90:] == 0).all()
     np.testing.assert_array_equal(turned[:230], 0)
     assert (turned[245:] == 200).all()
+
+
+def test_command_writes_the_report_and_refuses_a_mask_without_one(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(draw_page(2.5)).save(tmp_path / "in" / "a.png")
+    command = ["preprocess", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--mask-header"]
+    assert main(command) == 2
+    assert "--report" in capsys.readouterr().err
+    assert main([*command, "--report", str(tmp_path / "review.html")]) == 0
+    assert "data:image/" in (tmp_path / "review.html").read_text()
