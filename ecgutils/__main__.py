@@ -57,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("images", type=Path)
     prepare.add_argument("--out", type=Path, required=True, help="folder for the flat images and their table")
     prepare.add_argument("--workers", type=int, default=1)
+    prepare.add_argument("--report", type=Path, help="also write a review, worst first, to this HTML file")
+    prepare.add_argument("--mask-header", action="store_true", help="grey out the top of each page in the report")
 
     generate = command("generate", _generate, "render ECG images and their manifest from simulated or PTB-XL signals")
     generate.add_argument("--out", type=Path, required=True)
@@ -158,8 +160,10 @@ def _preprocess(args: argparse.Namespace) -> int:
     import cv2
 
     from ecgutils.files import write_bytes
-    from ecgutils.preprocess import build_cache
+    from ecgutils.preprocess import build_cache, write_report
 
+    if args.mask_header and not args.report:
+        raise ValueError("--mask-header is about the report: give --report FILE.html, too.")
     table = _image_table(args.images)
     cache = build_cache(table, args.out, workers=args.workers)
     for image_id, image in zip(table["image_id"], cache.images(table["image_id"]), strict=True):
@@ -168,6 +172,9 @@ def _preprocess(args: argparse.Namespace) -> int:
     print(f"{len(table) - len(refused)} of {len(table)} images readable; flat images in {args.out / 'png'}")
     for _, row in refused.iterrows():
         print(f"  unreadable: {row['image_id']}: {row['reasons']}")
+    if args.report:
+        write_report(cache, table, args.report, args.mask_header)
+        print(f"review: {args.report}")
     return 0
 
 

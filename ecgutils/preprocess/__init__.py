@@ -1,14 +1,18 @@
 """From a photo of a printed ECG to a flat, upright, evenly lit image of fixed scale, with a judgement.
 
 decode.py      safe reading             grid.py    the printed grid: homography and px/mm
+phase.py       bent paper, by the grid's phase
 page.py        the sheet in the scene   appearance.py   light, grid suppression, ink
-traces.py      what is a trace          pipeline.py     the stages in order: Preprocessor
-cache.py       whole manifests on disk
+traces.py      what is a trace          judge.py        reasons and quality
+                                        upright.py      which way up
+pipeline.py    the stages in order: Preprocessor
+cache.py       whole manifests on disk  report.py       their review as one HTML page
 """
 
-from ecgutils.preprocess.cache import FlatCache, build_cache
+from ecgutils.preprocess.cache import FlatCache, build_cache, correct_outline
 from ecgutils.preprocess.decode import UnreadableImage, read_image
 from ecgutils.preprocess.pipeline import FlatECG, Preprocessor, PreprocessSettings
+from ecgutils.preprocess.report import write_report
 
 __all__ = [
     "FlatCache",
@@ -17,5 +21,7 @@ __all__ = [
     "Preprocessor",
     "UnreadableImage",
     "build_cache",
+    "correct_outline",
     "read_image",
+    "write_report",
 ]

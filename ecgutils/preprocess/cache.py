@@ -2,6 +2,7 @@
 
 A shard is written with its index part before the next one starts, and an image is known by the hash of its bytes, so a
 second run redoes only what changed. Nothing depends on the number of workers.
+In the index, `content_sha256` is followed by "+" and the corners where the outline was corrected by hand.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ def build_cache(
     """Flatten every image of a manifest frame (columns image_id and path, absolute) into `out_dir`.
 
     Rows are kept where the file's bytes and the settings are as before; others are made again. Files that cannot be
-    read get a row too, not readable, with the reason. An interrupted run goes on at its last finished shard.
+    read get a row too, not readable, with the reason. An interrupted run goes on at its last finished shard. Outlines
+    given with `correct_outline` are used instead of what is found.
     """
     settings = settings or PreprocessSettings()
     if table["image_id"].duplicated().any():
@@ -88,6 +90,9 @@ def build_cache(
     known = _known_rows(folder, settings)
     ids, paths = table["image_id"].astype(str).tolist(), table["path"].astype(str).tolist()
     hashes = joblib.Parallel(n_jobs=workers, prefer="threads")(joblib.delayed(_hash)(path) for path in paths)
+    outlines = _outlines(folder)
+    quads = [outlines.get(digest) for digest in hashes]
+    hashes = [digest if quad is None else f"{digest}+{quad}" for digest, quad in zip(hashes, quads, strict=True)]
     write_json(folder / "settings.json", {"settings": settings.to_dict(), "key": settings.key()})
 
     old = {shard: np.load(_shard(folder, shard), mmap_mode="r") for shard in {row["shard"] for row in known.values()}}
@@ -102,7 +107,11 @@ def build_cache(
             if part is None:
                 todo = [i for i in span if (ids[i], hashes[i]) not in known]
                 made = dict(
-                    zip(todo, parallel(joblib.delayed(_flat_row)(paths[i], settings) for i in todo), strict=True)
+                    zip(
+                        todo,
+                        parallel(joblib.delayed(_flat_row)(paths[i], settings, quads[i]) for i in todo),
+                        strict=True,
+                    )
                 )
                 images, records = [], []
                 for row, i in enumerate(span):
@@ -126,9 +135,30 @@ def build_cache(
     return FlatCache.open(folder)
 
 
-def _flat_row(path: str, settings: PreprocessSettings) -> tuple[np.ndarray, dict]:
+def correct_outline(folder: str | Path, path: str | Path, quad_xy: np.ndarray) -> None:
+    """Remember the page corners of an image for the cache in `folder`; the next `build_cache` there uses them.
+
+    quad_xy (4, 2): TL, TR, BR, BL in reading orientation, in EXIF-oriented px of the image at `path`. They belong to
+    the file's content: a copy under another name is corrected, too. Kept in `corrections.json`.
+    """
+    quad = np.asarray(quad_xy, float)
+    if quad.shape != (4, 2) or not np.isfinite(quad).all():
+        raise ValueError(f"quad_xy has shape {quad.shape}; give four finite corners (x, y): TL, TR, BR, BL.")
+    folder = Path(folder)
+    outlines = {**_outlines(folder), content_hash(path): " ".join(f"{v:.1f}" for v in quad.ravel())}
+    write_json(folder / "corrections.json", outlines)
+
+
+def _outlines(folder: Path) -> dict[str, str]:
+    """Corrected corners, as text, by content hash."""
+    path = folder / "corrections.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _flat_row(path: str, settings: PreprocessSettings, outline: str | None) -> tuple[np.ndarray, dict]:
     cv2.setNumThreads(1)
-    flat = Preprocessor(settings)(path)
+    quad_xy = None if outline is None else np.array(outline.split(), float).reshape(4, 2)
+    flat = Preprocessor(settings)(path, quad_xy=quad_xy)
     return flat.image, _record(flat)
 
 

@@ -13,30 +13,49 @@ from itertools import product
 
 import cv2
 import numpy as np
+from scipy.fft import rfft2
 from scipy.ndimage import maximum_filter, median_filter
 from scipy.optimize import least_squares
-from scipy.spatial import cKDTree
+
+from ecgutils.preprocess.phase import (
+    Flattening,
+    local_px_per_unit,
+    measure_bend,
+    profiles,
+    refine_by_phase,
+    square_blocks,
+    transform,
+)
 
 LONGEST_PERIOD = 40.0  # px; longer ones are lighting and layout
 SHORTEST_PERIOD = 2.4  # px; close to the sampling limit of 2
 PROMINENT = 3.4  # peak over the tile's median magnitude; noise exceeds this about once in 3,000 bins
 MIN_SUPPORT = 0.12  # share of the blocks around; lines of text reach 0.07
-STEP, BLOCK = 0.25, 40  # mm per sample, samples per block of the squared image
 USUAL_WIDTH_MM = 240.0  # ten seconds at 25 mm/s, or A4/Letter landscape; breaks the tie between 1, 5 and 25 mm lines
 
 
 @dataclass(frozen=True)
 class Grid:
-    """`mm_from_image` (3, 3) maps image px to mm (origin: image centre); `support_xy` (B, 2) are block centres in px,
-    `support` (B,) bool whether both line families are seen there, `confidence` 0..1 the share of blocks where they are;
-    `px_per_mm` in the middle of the supported part; `scale_confidence` 0..1 that 1 and 5 mm lines are told apart."""
+    """Where the grid is and what it tells.
 
-    mm_from_image: np.ndarray
+    flattening : image px <-> mm (origin: image centre); its homography is also `mm_from_image`.
+    support_xy, support : block centres (B, 2) in px, and whether (B,) both line families are seen there.
+    confidence : 0..1, the share of blocks where they are.
+    px_per_mm : in the middle of the supported part.
+    scale_confidence : 0..1, that 1 and 5 mm lines are told apart.
+    """
+
+    flattening: Flattening
     confidence: float
     px_per_mm: float
     scale_confidence: float
     support_xy: np.ndarray
     support: np.ndarray
+
+    @property
+    def mm_from_image(self) -> np.ndarray:
+        """The homography alone, (3, 3)."""
+        return self.flattening.mm_from_image
 
 
 def line_contrast(rgb: np.ndarray) -> np.ndarray:
@@ -50,8 +69,11 @@ def line_contrast(rgb: np.ndarray) -> np.ndarray:
     return np.clip(detail / spread, -1.6, 1.6)
 
 
-def measure_grid(rgb: np.ndarray) -> Grid | None:
-    """Find the grid of a uint8 (H, W, 3) image with its longer side at most about 1600 px; None when there is none."""
+def measure_grid(rgb: np.ndarray, unbend: bool = True) -> Grid | None:
+    """Find the grid of a uint8 (H, W, 3) image with its longer side at most about 1600 px; None when there is none.
+
+    `unbend` also follows bent paper, see `measure_bend`.
+    """
     contrast = line_contrast(rgb)
     height, width = contrast.shape
     tile = 128 if min(height, width) >= 360 else 64
@@ -77,37 +99,32 @@ def measure_grid(rgb: np.ndarray) -> Grid | None:
     per_px = scale / tile
     cycles_from_image = np.array([[a1 * per_px, a2 * per_px, 0], [b1 * per_px, b2 * per_px, 0], [c1, c2, 1]])
     cycles_from_image = cycles_from_image @ to_centred
+    # lines must be sharp over the whole page before their overtones can be told; blocks of four cycles here
+    per_cycle = np.diag([2.5, 2.5, 1.0])
+    cycles_from_image = np.linalg.inv(per_cycle) @ refine_by_phase(
+        contrast, per_cycle @ cycles_from_image, centres_xy[both], np.array([0.4, 0.4])
+    )
     pitch_mm, scale_confidence = _pitch_in_mm(contrast, cycles_from_image, centres_xy[both])
     mm_from_image = np.diag([*pitch_mm, 1.0]) @ cycles_from_image
     support_xy, support = _support(contrast, mm_from_image, centres_xy[both])
     for _ in range(2):  # the better it fits, the further out the grid is seen
         if support.sum() < 6:
             return None
-        mm_from_image = _refine_by_phase(contrast, mm_from_image, support_xy[support], 1 / pitch_mm)
+        mm_from_image = refine_by_phase(contrast, mm_from_image, support_xy[support], 1 / pitch_mm)
         support_xy, support = _support(contrast, mm_from_image, support_xy[support])
     if support.sum() < 6 or support.mean() < MIN_SUPPORT:
         return None
+    flattening = Flattening(mm_from_image)
+    if unbend:
+        flattening = measure_bend(contrast, mm_from_image, support_xy[support], 1 / pitch_mm)
     return Grid(
-        mm_from_image=mm_from_image,
+        flattening=flattening,
         confidence=float(support.mean()),
         px_per_mm=local_px_per_unit(mm_from_image, np.median(support_xy[support], axis=0)),
         scale_confidence=scale_confidence,
         support_xy=support_xy,
         support=support,
     )
-
-
-def transform(homography: np.ndarray, points_xy: np.ndarray) -> np.ndarray:
-    """Apply a (3, 3) homography to (N, 2) points; float64 (N, 2)."""
-    mapped = np.column_stack([points_xy, np.ones(len(points_xy))]) @ homography.T
-    return mapped[:, :2] / mapped[:, 2:]
-
-
-def local_px_per_unit(unit_from_image: np.ndarray, point_xy: np.ndarray) -> float:
-    """Image pixels per unit of the mapped plane near `point_xy`: square root of the ratio of areas."""
-    corners = transform(unit_from_image, point_xy + np.array([[0, 0], [1, 0], [0, 1]]))
-    (ax, ay), (bx, by) = corners[1] - corners[0], corners[2] - corners[0]
-    return float(1 / np.sqrt(max(abs(ax * by - ay * bx), 1e-12)))
 
 
 def _tile_spectra(contrast: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -120,7 +137,7 @@ def _tile_spectra(contrast: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarr
     ys = np.linspace(0, height - tile, max(2, round(1.25 * height / tile))).astype(int)
     window = np.outer(np.hanning(tile), np.hanning(tile)).astype(np.float32)
     tiles = np.stack([contrast[y : y + tile, x : x + tile] * window for y in ys for x in xs])
-    half = np.abs(np.fft.rfft2(tiles)).astype(np.float32)  # frequencies x >= 0; the rest is its point mirror
+    half = np.abs(rfft2(tiles))  # frequencies x >= 0; the rest is its point mirror
     middle = tile // 2
     full = np.empty(tiles.shape, np.float32)
     right = np.roll(half[:, :, :middle], middle, axis=1)
@@ -242,94 +259,21 @@ def _fit(start: np.ndarray, places: np.ndarray, found: np.ndarray, weight: np.nd
     return least_squares(residual, start, bounds=(-bound, bound), loss="soft_l1", f_scale=0.3, max_nfev=40).x
 
 
-def _square_blocks(
-    contrast: np.ndarray, mm_from_image: np.ndarray, seen_xy: np.ndarray, margin_mm: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The image around `seen_xy`, within `margin_mm`, with square millimetres, cut into 10 mm blocks.
-
-    Returns the samples (rows * BLOCK, cols * BLOCK), block centres in mm (rows, cols, 2) and in image px.
-    """
-    height, width = contrast.shape
-    frame = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
-    seen_mm, frame_mm = transform(mm_from_image, seen_xy), transform(mm_from_image, frame)
-    low = np.maximum(frame_mm.min(0), seen_mm.min(0) - margin_mm)
-    high = np.minimum(frame_mm.max(0), seen_mm.max(0) + margin_mm)
-    cols, rows = (int(n) for n in np.clip(np.ceil((high - low) / (STEP * BLOCK) - 0.3), 1, 60))  # 3 mm may be lost
-    image_from_sample = np.linalg.inv(mm_from_image) @ np.array([[STEP, 0, low[0]], [0, STEP, low[1]], [0, 0, 1]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    square = cv2.warpPerspective(contrast, image_from_sample, (cols * BLOCK, rows * BLOCK), flags=flags)
-    x, y = (low[i] + (np.arange(n) + 0.5) * BLOCK * STEP for i, n in ((0, cols), (1, rows)))
-    centres = np.stack(np.meshgrid(x, y), axis=-1)
-    centres_px = transform(np.linalg.inv(mm_from_image), centres.reshape(-1, 2)).reshape(centres.shape)
-    return square, centres, centres_px
-
-
-def _profiles(square: np.ndarray, rows: int, cols: int) -> tuple[np.ndarray, np.ndarray]:
-    """Means of each block down its columns and along its rows: two arrays (rows, cols, BLOCK)."""
-    down = cv2.resize(square, (cols * BLOCK, rows), interpolation=cv2.INTER_AREA).reshape(rows, cols, BLOCK)
-    along = cv2.resize(square, (cols, rows * BLOCK), interpolation=cv2.INTER_AREA).reshape(rows, BLOCK, cols)
-    return down, along.transpose(0, 2, 1)
-
-
 def _support(contrast: np.ndarray, mm_from_image: np.ndarray, seen_xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Centres (B, 2) in px of 10 mm blocks inside the image, and whether (B,) both line families are seen there.
 
-    In the spectrum of a 10 mm profile the overtones of 5 mm lines are the even bins; all else falls on both alike.
+    In the spectrum of a 10 mm profile the overtones of 5 mm lines are the even bins. Against the geometric mean of
+    their neighbours, which is as large or larger where a spectrum just falls off, as that of wood or cloth does.
     """
-    square, _, centres = _square_blocks(contrast, mm_from_image, seen_xy, 120.0)
+    square, _, centres = square_blocks(contrast, mm_from_image, seen_xy, 120.0)
     score = np.zeros(centres.shape[:2])
-    for profile in _profiles(square, *score.shape):
+    for profile in profiles(square, *score.shape):
         power = np.abs(np.fft.rfft(profile, axis=-1)) ** 2
-        score += np.log((power[..., 2:11:2].sum(-1) + 0.02) / (power[..., 3:12:2].sum(-1) + 0.02))
+        between = np.sqrt(power[..., 1:10:2] * power[..., 3:12:2])
+        score += np.log((power[..., 2:11:2].sum(-1) + 0.02) / (between.sum(-1) + 0.02))
     seen = cv2.medianBlur((score > 2.0).astype(np.uint8), 3) > 0
     inside = ((centres >= 0) & (centres <= np.array(contrast.shape[::-1]) - 1)).all(-1)
     return centres[inside], seen[inside]
-
-
-def _refine_by_phase(
-    contrast: np.ndarray, mm_from_image: np.ndarray, seen_xy: np.ndarray, frequency: np.ndarray
-) -> np.ndarray:
-    """Correct the homography by the phase of the grid, which drifts slowly where a line family is not quite straight.
-
-    Each block's phase against an ideal wave of `frequency` (2,) per mm is its displacement, up to whole cycles; so a
-    smooth polynomial is fitted to the differences between neighbouring blocks, and the homography to the blocks moved.
-    """
-    square, centres, centres_px = _square_blocks(contrast, mm_from_image, seen_xy, 10.0)
-    rows, cols = centres.shape[:2]
-    if rows < 3 or cols < 3:
-        return mm_from_image
-    x, y = (np.moveaxis(centres, -1, 0) - centres.mean((0, 1))[:, None, None]) / np.ptp(centres[..., 0])
-    terms = np.stack([x, y, x * x, x * y, y * y, x**3, x * x * y, x * y * y, y**3], axis=-1)
-    strength = cv2.resize(np.abs(square), (cols, rows), interpolation=cv2.INTER_AREA) + 0.05
-    moved = np.zeros_like(centres)
-    offsets = (np.arange(BLOCK) - (BLOCK - 1) / 2) * STEP
-    for axis, profile in enumerate(_profiles(square, rows, cols)):
-        angle = -2j * np.pi * frequency[axis] * (centres[..., axis, None] + offsets)
-        wave = (profile * np.exp(angle)).mean(-1) / strength
-        moved[..., axis] = terms @ _fit_differences(terms, wave) / frequency[axis]
-    away, _ = cKDTree(seen_xy).query(centres_px.reshape(-1, 2), p=np.inf)
-    seen = away < np.ptp(centres_px[..., 0]) / cols
-    if np.abs(moved).max() > 6 or seen.sum() < 8:
-        return mm_from_image  # further off than the tiles allow: the phase was lost
-    refined, _ = cv2.findHomography(centres_px.reshape(-1, 2)[seen], (centres + moved).reshape(-1, 2)[seen])
-    return mm_from_image if refined is None else refined
-
-
-def _fit_differences(terms: np.ndarray, wave: np.ndarray) -> np.ndarray:
-    """Coefficients of `terms` (rows, cols, K) whose differences match the phase steps, in cycles, of `wave`."""
-    steps = [wave[:, 1:] * wave[:, :-1].conj(), wave[1:] * wave[:-1].conj()]
-    changes = [terms[:, 1:] - terms[:, :-1], terms[1:] - terms[:-1]]
-    value = np.concatenate([np.angle(s).ravel() for s in steps]) / (2 * np.pi)
-    design = np.concatenate([c.reshape(-1, terms.shape[-1]) for c in changes])
-    weight = np.concatenate([np.abs(s).ravel() for s in steps])
-    weight = np.where(weight > 0.02, np.sqrt(weight), 0)
-    ridge = 1e-3 * np.eye(terms.shape[-1])
-    robust = weight
-    for _ in range(4):
-        a = design * robust[:, None]
-        solution = np.linalg.solve(a.T @ a + ridge, a.T @ (value * robust))
-        robust = weight / (1 + (np.abs(design @ solution - value) / 0.03) ** 2)
-    return solution
 
 
 def _pitch_in_mm(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: np.ndarray) -> tuple[np.ndarray, float]:

@@ -8,12 +8,13 @@ segmented by brightness and colour, and believed only when it is a convex quadri
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from ecgutils.preprocess.grid import Grid, transform
+from ecgutils.preprocess.grid import Grid
+from ecgutils.preprocess.phase import transform
 
 SMALL = 480  # px of the longer side for segmentation
 MIN_AREA = 0.12  # of the frame: smaller papers have too few pixels to be read
@@ -23,10 +24,12 @@ MIN_STEP = 9.0  # difference across an edge, in 8-bit Lab units; light on one pa
 @dataclass(frozen=True)
 class Page:
     """`quad_xy` float64 (4, 2): corners TL, TR, BR, BL as seen, in px, may lie outside the image;
-    `edges` (4,) bool: whether the top, right, bottom, left side is a paper edge (else the frame ends there)."""
+    `edges` (4,) bool: whether the top, right, bottom, left side is a paper edge (else the frame ends there);
+    `light` (4,) bool: whether it is lighter beyond, as where the grid ends and the sheet goes on."""
 
     quad_xy: np.ndarray
     edges: np.ndarray
+    light: np.ndarray
 
 
 def find_page(rgb: np.ndarray, grid: Grid | None = None) -> Page | None:
@@ -34,7 +37,7 @@ def find_page(rgb: np.ndarray, grid: Grid | None = None) -> Page | None:
     page = _edges_around_grid(rgb, grid) if grid is not None else _segment(rgb)
     if page is None or not page.edges.any():
         return None
-    return Page(refine_quad(rgb, page.quad_xy, page.edges), page.edges)
+    return replace(page, quad_xy=refine_quad(rgb, page.quad_xy, page.edges))
 
 
 def visible_box(shape: tuple[int, int], mm_from_image: np.ndarray, grid: Grid, margin_mm: float = 80.0) -> np.ndarray:
@@ -63,7 +66,7 @@ def _edges_around_grid(rgb: np.ndarray, grid: Grid) -> Page:
     all_blocks = (transform(grid.mm_from_image, grid.support_xy) - box[:2]) / step
     low, high = _extent(all_blocks[grid.support], 10 / step)
 
-    limits, edges = [0.0, 0.0, size[0] - 1.0, size[1] - 1.0], [False] * 4
+    limits, edges, light = [0.0, 0.0, size[0] - 1.0, size[1] - 1.0], [False] * 4, [False] * 4
     for axis in (0, 1):  # 0: left and right sides, 1: top and bottom
         layers = (lab, shown) if axis == 0 else (lab.transpose(1, 0, 2), shown.T)
         across = slice(max(0, int(low[1 - axis])), int(high[1 - axis]) + 1)
@@ -78,10 +81,13 @@ def _edges_around_grid(rgb: np.ndarray, grid: Grid) -> Page:
             beyond = (all_blocks[:, axis] - at) * (2 * side - 1) > 9 / step
             if not beyond.any() or grid.support[beyond].mean() < 0.5:  # no paper edge where the grid goes on
                 limits[axis + 2 * side], edges[axis + 2 * side] = at, True
+                stripe = layers[0][across, max(0, round(at) - inner) : round(at) + inner, 0].mean(0)
+                halves = stripe[:inner].mean(), stripe[-inner:].mean()
+                light[axis + 2 * side] = bool(halves[1 - side] < halves[side])
     x0, y0, x1, y1 = limits
     quad = transform(image_from_sample, np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))
-    left, top, right, bottom = edges
-    return Page(quad, np.array([top, right, bottom, left]))
+    order = [1, 2, 3, 0]  # from left, top, right, bottom
+    return Page(quad, np.array(edges)[order], np.array(light)[order])
 
 
 def _extent(seen: np.ndarray, block: float) -> tuple[np.ndarray, np.ndarray]:
@@ -150,7 +156,7 @@ def _segment(rgb: np.ndarray) -> Page | None:
             best, best_score = quad, score
     if best is None:
         return None
-    return Page((best + 0.5) / scale - 0.5, np.ones(4, bool))
+    return Page((best + 0.5) / scale - 0.5, np.ones(4, bool), np.zeros(4, bool))
 
 
 def _judge(mask: np.ndarray, lab: np.ndarray, middle: np.ndarray) -> tuple[np.ndarray | None, float]:

@@ -6,7 +6,7 @@ Every stage works on one reduced copy and hands on a homography; they are compos
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +16,30 @@ import numpy as np
 from ecgutils.files import settings_key
 from ecgutils.preprocess.appearance import darkness, even_light, ink, is_inverted, printed_lines
 from ecgutils.preprocess.decode import MAX_PIXELS, UnreadableImage, read_image
-from ecgutils.preprocess.grid import Grid, local_px_per_unit, measure_grid, transform
+from ecgutils.preprocess.grid import Grid, measure_grid
+from ecgutils.preprocess.judge import CUT_OFF, GLARE, glare_share, quality, sharpness, strokes, weigh
 from ecgutils.preprocess.page import Page, find_page, visible_box
-from ecgutils.preprocess.traces import Traces, find_traces
+from ecgutils.preprocess.phase import Flattening, local_px_per_unit, transform
+from ecgutils.preprocess.traces import find_traces
+from ecgutils.preprocess.upright import upright_input, upside_down
 
-VERSION = 1  # raise when the same settings would give other pixels: caches are then redone
-WORK_SIDE = 1500  # px of the longer side of the copy that is measured: 5 px/mm on a page that fills the frame
+VERSION = 2  # raise when the same settings would give other pixels: caches are then redone
+WORK_SIDE = 1400  # px of the longer side of the copy that is measured: 4.7 px/mm on a page that fills the frame
 PLANE_PX_PER_MM = 4  # of the flattened page; the photo has 4.5 where it fills a 1280 px frame
-BLURRED = 0.4  # of `sharpness`: real photos have 1.1 or more, blurred by 0.6 mm (sigma) about 0.45, by 1 mm 0.25
-TOO_DARK = 45  # median grey value of the photo
+RIM_MM = 4  # from a paper edge: what runs along within is its shadow, not a trace
+MARGIN_MM = 8  # beyond the grid in which traces may still run
 ASSUMED_WIDTH_MM = 280.0  # of the visible page when no grid tells
 
 
 @dataclass(frozen=True)
 class PreprocessSettings:
-    """Flat canvas `size` (W, H) px at `px_per_mm`; the five switches leave a stage out, for ablations."""
+    """Flat canvas `size` (W, H) px at `px_per_mm`; the six switches leave a stage out, for ablations."""
 
     size: tuple[int, int] = (384, 192)
     px_per_mm: float = 1.4
     find_page: bool = True
     rectify: bool = True
+    unbend: bool = True
     illumination: bool = True
     suppress_grid: bool = True
     upright: bool = True
@@ -77,7 +81,7 @@ class FlatECG:
     rectified : uint8 RGB (h, w, 3), the page (or visible area), upright; None when not readable.
     quad_xy : float32 (4, 2) TL, TR, BR, BL in reading orientation: the paper's corners, or where its outline is not
         seen, the corners of `rectified`, which may lie outside the image. None only when no ECG was found.
-    rotation : clockwise degrees applied to make it upright; 0 or 90 for now. A photo that is upside down stays so.
+    rotation : clockwise degrees applied to make it upright: 0, 90, 180 or 270.
     px_per_mm : of `rectified`; None without a grid.
     flat_px_per_mm : of `image`; smaller than asked where the ECG would not fit, None without a grid.
     image_from_flat : float32 (H, W, 2), where each flat pixel comes from; may lie outside.
@@ -105,8 +109,14 @@ class Preprocessor:
     def __init__(self, settings: PreprocessSettings | None = None) -> None:
         self.settings = settings or PreprocessSettings()
 
-    def __call__(self, source: str | Path | np.ndarray, steps: bool = False) -> FlatECG:
-        """Flatten a path or an array. A bad image does not raise: it comes back not readable, with reasons."""
+    def __call__(
+        self, source: str | Path | np.ndarray, steps: bool = False, quad_xy: np.ndarray | None = None
+    ) -> FlatECG:
+        """Flatten a path or an array. A bad image does not raise: it comes back not readable, with reasons.
+
+        quad_xy (4, 2), TL, TR, BR, BL in reading orientation: the page's outline when it is known, e.g. corrected by
+        hand; then only this part of the image is used, and it is taken to be upright.
+        """
         try:
             rgb = read_image(source, self.settings.max_pixels)
         except UnreadableImage as error:
@@ -114,6 +124,8 @@ class Preprocessor:
         if min(rgb.shape[:2]) < 64:
             return _unreadable(self.settings, ("too_small",))
         try:
+            if quad_xy is not None:
+                return _flatten_outline(rgb, self.settings, steps, np.asarray(quad_xy, np.float32))
             return _flatten(rgb, self.settings, steps)
         except (cv2.error, np.linalg.LinAlgError, ValueError, IndexError) as error:  # one image must not stop 18,000
             name = "an array" if isinstance(source, np.ndarray) else source
@@ -128,6 +140,22 @@ def _unreadable(settings: PreprocessSettings, reasons: tuple[str, ...], steps: d
     return FlatECG(blank, blank.copy(), None, None, 0, None, None, nowhere, False, 0.0, reasons, steps or {})
 
 
+def _flatten_outline(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool, quad: np.ndarray) -> FlatECG:
+    """Cut the outlined page out, upright, and flatten it as an image of its own."""
+    top, right, bottom, left = (np.linalg.norm(quad[i] - quad[(i + 1) % 4]) for i in range(4))
+    width, height = max(64, round(max(top, bottom))), max(64, round(max(left, right)))
+    corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float32)
+    input_from_cut = cv2.getPerspectiveTransform(corners, quad)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    cut = cv2.warpPerspective(rgb, input_from_cut, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    flat = _flatten(cut, replace(settings, find_page=False, upright=False), want_steps)
+    if not flat.readable:
+        return flat
+    back = transform(input_from_cut, flat.image_from_flat.reshape(-1, 2)).reshape(flat.image_from_flat.shape)
+    turn = round(np.degrees(np.arctan2(*(quad[1] - quad[0])[::-1])) / 90)  # how the outline's top edge runs
+    return replace(flat, quad_xy=quad, image_from_flat=back.astype(np.float32), rotation=-90 * turn % 360)
+
+
 def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) -> FlatECG:
     # 1. measure: grid and paper, on a reduced copy
     shrink = max(1.0, max(rgb.shape[:2]) / WORK_SIDE)
@@ -135,35 +163,45 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
     inverted = is_inverted(work)
     if inverted:
         work = 255 - work
-    grid = measure_grid(work)
+    grid = measure_grid(work, settings.rectify and settings.unbend)
     page = find_page(work, grid) if settings.find_page else None
 
     # 2. flatten: the one resampling of photo pixels, onto a plane of fixed px/mm
-    mm_from_work, box = plane(work.shape[:2], grid, page, settings.rectify)
+    flattening, box = plane(work.shape[:2], grid, page, settings.rectify)
     middle_xy = np.median(grid.support_xy[grid.support], axis=0) if grid else np.array(work.shape[1::-1]) / 2
-    work_px_per_mm = local_px_per_unit(mm_from_work, middle_xy)
-    work_from_plane = np.linalg.inv(mm_from_work) @ _affine(1 / PLANE_PX_PER_MM, box[:2])
+    minified = local_px_per_unit(flattening.mm_from_image, middle_xy) / PLANE_PX_PER_MM
     width, height = (int(n) for n in np.maximum(16, np.rint((box[2:] - box[:2]) * PLANE_PX_PER_MM)))
-    flat_rgb = _sample(work, work_from_plane, (width, height), work_px_per_mm / PLANE_PX_PER_MM)
-    paper = _paper_on_plane(page, work.shape[:2], work_from_plane, (width, height))
+    work_xy = _work_map(flattening, box[:2], (width, height))
+    soft = cv2.GaussianBlur(work, (0, 0), 0.4 * minified) if minified > 1.2 else work
+    method = cv2.INTER_CUBIC if minified < 1 else cv2.INTER_LINEAR
+    flat_rgb = cv2.remap(soft, work_xy, None, method, borderMode=cv2.BORDER_REPLICATE)
+    paper, rim, ends = _paper_on_plane(page, work.shape[:2], flattening, box[:2], work_xy)
 
     # 3. light, grid, ink
     even = even_light(flat_rgb, paper, settings.illumination)
     dark = darkness(even, colour_blind=not settings.suppress_grid)
     lines = printed_lines(dark, PLANE_PX_PER_MM) if grid is not None and settings.suppress_grid else None
     ink_map, contrast = ink(dark, PLANE_PX_PER_MM, lines, paper)
-    traces = find_traces(ink_map, PLANE_PX_PER_MM)
+    traces = find_traces(ink_map, PLANE_PX_PER_MM, rim)
     steps = {}
     if want_steps:
         steps = {"photo": work, "flattened": flat_rgb, "even_light": even, "ink": _as_image(ink_map)}
-    sharp = sharpness(dark, traces.keep & (ink_map > 0.3), contrast)
-    reasons = _judge(work, grid, page, traces, sharp)
+    inked = traces.keep & (ink_map > 0.3)
+    sharp = sharpness(dark, inked, contrast)
+    reasons = weigh(work, grid, page, traces, sharp)
+    if traces.box is not None and strokes(inked & ends, PLANE_PX_PER_MM) >= CUT_OFF:
+        reasons += ("cut_off",)
+    if traces.box is not None and glare_share(flat_rgb, paper, traces.box, PLANE_PX_PER_MM) > GLARE:
+        reasons += ("glare",)
     if "not_an_ecg" in reasons:
         return _unreadable(settings, reasons, steps)
 
-    # 4. upright: traces that run down the page need a quarter turn, clockwise. Which of the two ends is up is not
-    # decided: waves after and before each beat were compared, and told it right on 65 % of real photos only
-    turns = 1 if settings.upright and traces.sideways else 0
+    # 4. upright: traces that run down the page need a quarter turn, clockwise; then a half turn, or none
+    kept = np.where(traces.keep, ink_map, 0)
+    turns = 0
+    if settings.upright:
+        turns = 1 if traces.sideways else 0
+        turns += 2 if upside_down(upright_input(np.rot90(kept, -turns), PLANE_PX_PER_MM)) else 0
     upright_from_plane = _turn(turns, (width, height))
     x0, y0, x1, y1 = _turned_box(np.array(traces.box), upright_from_plane)
     shown = np.where(paper[..., None], flat_rgb, 255).astype(np.uint8)
@@ -175,7 +213,6 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
     reduction = min(settings.px_per_mm / PLANE_PX_PER_MM, fitting) if grid else fitting
     corner = np.array([x0 + x1, y0 + y1]) / 2 - (canvas - 1) / 2 / reduction
     plane_from_flat = np.linalg.inv(upright_from_plane) @ _affine(1 / reduction, corner)
-    kept = np.where(traces.keep, ink_map, 0)
     # a pen line 0.3 mm wide would fade when reduced: thicken it to about 0.5 mm, on every source alike
     bold = cv2.dilate(kept, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
     flat_ink = _sample(bold, plane_from_flat, settings.size, 1 / reduction)
@@ -185,15 +222,15 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
     flat_grid = _sample(grey, plane_from_flat, settings.size, 1 / reduction)
 
     # 6. the way back to the photo
-    to_work = work_from_plane @ plane_from_flat
     rows, cols = np.mgrid[: settings.size[1], : settings.size[0]]
-    points = transform(to_work, np.column_stack([cols.ravel(), rows.ravel()]).astype(float))
+    on_plane = transform(plane_from_flat, np.column_stack([cols.ravel(), rows.ravel()]).astype(float))
+    points = flattening.to_image(on_plane / PLANE_PX_PER_MM + box[:2])
     image_from_flat = _input_xy(points, shrink).reshape(*rows.shape, 2).astype(np.float32)
     if page is not None:
         quad = page.quad_xy
     else:
         corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
-        quad = transform(work_from_plane, corners)
+        quad = flattening.to_image(corners / PLANE_PX_PER_MM + box[:2])
     return FlatECG(
         image=255 - _as_image(flat_ink),
         image_grid=255 - _as_image(flat_grid),
@@ -204,7 +241,7 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
         flat_px_per_mm=reduction * PLANE_PX_PER_MM if grid else None,
         image_from_flat=image_from_flat,
         readable=True,
-        quality=_quality(grid, traces, contrast, reasons),
+        quality=quality(grid, traces, contrast, sharp) * (0.8 if "glare" in reasons else 1.0),
         reasons=reasons,
         steps=steps,
     )
@@ -212,16 +249,19 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
 
 def plane(
     shape: tuple[int, int], grid: Grid | None, page: Page | None, rectify: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
-    """The flattening homography, mm from image px, and the box x0, y0, x1, y1 in mm of the page or visible area.
+) -> tuple[Flattening, np.ndarray]:
+    """How the page is flattened, and the box x0, y0, x1, y1 in mm of the page or visible area.
 
     The grid decides where it is seen; else the page's corners, else the frame, at ASSUMED_WIDTH_MM.
     """
     height, width = shape
     frame = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
     quad = None if page is None else page.quad_xy
-    if grid is not None:
-        plane_from_image = grid.mm_from_image if rectify else np.diag([1 / grid.px_per_mm, 1 / grid.px_per_mm, 1])
+    flattening = None
+    if grid is not None and rectify:
+        flattening, plane_from_image = grid.flattening, grid.mm_from_image
+    elif grid is not None:
+        plane_from_image = np.diag([1 / grid.px_per_mm, 1 / grid.px_per_mm, 1])
     elif quad is not None and rectify:
         top, right, bottom, left = (np.linalg.norm(quad[i] - quad[(i + 1) % 4]) for i in range(4))
         w, h = ASSUMED_WIDTH_MM, ASSUMED_WIDTH_MM * (left + right) / (top + bottom)
@@ -231,28 +271,56 @@ def plane(
         plane_from_image = cv2.getPerspectiveTransform(quad.astype(np.float32), square).astype(float)
     else:
         plane_from_image = np.diag([ASSUMED_WIDTH_MM / max(shape)] * 2 + [1.0])
-    mapped = transform(plane_from_image, frame if quad is None else quad)
+    flattening = flattening or Flattening(plane_from_image)
+    mapped = flattening.to_mm(frame if quad is None else quad)
     box = np.concatenate([mapped.min(0), mapped.max(0)])
+    if page is not None:
+        top, right, bottom, left = MARGIN_MM * page.light
+        box += [-left, -top, right, bottom]
     if grid is not None:  # far corners of a steep view would blow the box up
         near = visible_box(shape, plane_from_image, grid)
         box = np.concatenate([np.maximum(box[:2], near[:2]), np.minimum(box[2:], near[2:])])
     limit = 450.0  # mm; more than any ECG paper
     middle, half = (box[:2] + box[2:]) / 2, np.minimum((box[2:] - box[:2]) / 2, limit / 2)
-    return plane_from_image, np.concatenate([middle - half, middle + half])
+    return flattening, np.concatenate([middle - half, middle + half])
+
+
+def _work_map(flattening: Flattening, corner_mm: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Where each px of the plane of `size` (W, H) is in the work image: float32 (H, W, 2)."""
+    step = 8  # px between nodes, 2 mm: perspective and bending are smoother than that
+    # cv2.resize puts node i at px (i + 0.5) * step - 0.5; one node more on either side, so that nothing is extrapolated
+    cols, rows = (np.arange(-1, -(-n // step) + 1) * step + (step - 1) / 2 for n in size)
+    nodes = np.stack(np.meshgrid(cols, rows), axis=-1) / PLANE_PX_PER_MM + corner_mm
+    xy = flattening.to_image(nodes.reshape(-1, 2)).reshape(nodes.shape).astype(np.float32)
+    full = cv2.resize(xy, (len(cols) * step, len(rows) * step), interpolation=cv2.INTER_LINEAR)
+    return full[step : step + size[1], step : step + size[0]]
 
 
 def _paper_on_plane(
-    page: Page | None, shape: tuple[int, int], work_from_plane: np.ndarray, size: tuple[int, int]
-) -> np.ndarray:
-    """Where the plane shows paper and not the scene around it or nothing, less a narrow rim; bool (h, w)."""
-    height, width = shape
-    mask = np.full((height, width), 255, np.uint8)
+    page: Page | None, shape: tuple[int, int], flattening: Flattening, corner_mm: np.ndarray, work_xy: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the plane shows paper and not the scene around it or nothing; the paper's edge; the photo's; bool (h, w).
+
+    A side that is lighter beyond may be the end of the grid only: there the paper goes on for MARGIN_MM.
+    """
+    height, width = work_xy.shape[:2]
+    seen = cv2.inRange(work_xy, (1, 1), (shape[1] - 2, shape[0] - 2)) > 0
+    paper, rim = np.full((height, width), 255, np.uint8), np.zeros((height, width), np.uint8)
     if page is not None:
-        mask[:] = 0
-        cv2.fillConvexPoly(mask, np.rint(page.quad_xy).astype(np.int32), 255)
-    mask = cv2.warpPerspective(mask, work_from_plane, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    rim = np.ones((3, 3), np.uint8) if page is None else np.ones((9, 9), np.uint8)
-    return cv2.erode(mask, rim, borderType=cv2.BORDER_REPLICATE) > 127
+        quad = np.rint((flattening.to_mm(page.quad_xy) - corner_mm) * PLANE_PX_PER_MM).astype(np.int32)
+        paper[:] = 0
+        cv2.fillConvexPoly(paper, quad, 255)
+        sides = list(zip(page.edges, page.light, quad.tolist(), np.roll(quad, -1, axis=0).tolist(), strict=True))
+        thickness = 2 * RIM_MM * PLANE_PX_PER_MM
+        for edge, light, start, stop in sides:
+            if edge and not light:
+                cv2.line(rim, start, stop, 255, thickness)
+        paper[cv2.erode(rim, np.ones((thickness - 3,) * 2, np.uint8)) > 0] = 0  # about 2 mm either side of the edge
+        for _, light, start, stop in sides:
+            if light:
+                cv2.line(paper, start, stop, 255, 2 * MARGIN_MM * PLANE_PX_PER_MM)
+    ends = cv2.dilate(np.pad((~seen).astype(np.uint8), 1, constant_values=1), np.ones((13, 13), np.uint8))  # 1.5 mm
+    return seen & (paper > 0), rim > 0, ends[1:-1, 1:-1] > 0
 
 
 def _sample(values: np.ndarray, source_from_target: np.ndarray, size: tuple[int, int], minified: float) -> np.ndarray:
@@ -288,44 +356,3 @@ def _input_xy(work_xy: np.ndarray, shrink: float) -> np.ndarray:
 
 def _as_image(values: np.ndarray) -> np.ndarray:
     return np.rint(values * 255).astype(np.uint8)
-
-
-def sharpness(dark: np.ndarray, traces: np.ndarray, contrast: float) -> float:
-    """Steepest darkness changes of the traces per 0.5 mm, as a share of their contrast; see BLURRED."""
-    if not traces.any():
-        return 0.0
-    soft = dark.astype(np.float32)
-    change = np.maximum(np.abs(soft[2:, 1:-1] - soft[:-2, 1:-1]), np.abs(soft[1:-1, 2:] - soft[1:-1, :-2]))
-    return float(np.percentile(change[traces[1:-1, 1:-1]], 90)) / (255 * contrast)
-
-
-def _judge(work: np.ndarray, grid: Grid | None, page: Page | None, traces: Traces, sharp: float) -> tuple[str, ...]:
-    """Reasons against an image. Only "not_an_ecg" refuses it: a wrong refusal loses a patient.
-
-    Measured on 26 real ECGs with the grid hidden: traces 0.25 to 1.25 mm thick, 525 mm or more of them, 2 to 7 % of
-    the area inked (mm by ASSUMED_WIDTH_MM; one dark-grid copy reaches 15 %, but its grid is found). Noise, textures,
-    text and photos of things miss at least one. With a grid little is asked: it is rare on anything else.
-    """
-    reasons = []
-    length, thickness, inked = (200, 2.0, 0.12) if grid is None else (40, 2.5, 0.3)
-    lines = traces.length_mm >= length and traces.thickness_mm < thickness and traces.inked < inked
-    if traces.box is None or not lines:
-        reasons.append("not_an_ecg")
-    if grid is None:
-        reasons.append("grid_not_found")
-        if page is None:
-            reasons.append("no_page")
-    if sharp < BLURRED and traces.box is not None:
-        reasons.append("blurred")
-    if np.median(work[::4, ::4]) < TOO_DARK:
-        reasons.append("too_dark")
-    return tuple(reasons)
-
-
-def _quality(grid: Grid | None, traces: Traces, contrast: float, reasons: tuple[str, ...]) -> float:
-    parts = [
-        0.5 if grid is None else 0.6 + 0.4 * min(1.0, grid.confidence / 0.5),
-        min(1.0, traces.length_mm / 300),
-        min(1.0, contrast / 0.35),
-    ]
-    return float(np.clip(np.prod(parts) ** (1 / 3) * 0.9 ** len(reasons), 0, 1))

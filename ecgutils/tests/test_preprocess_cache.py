@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ecgutils.preprocess import FlatCache, Preprocessor, PreprocessSettings, build_cache
+from ecgutils.preprocess import FlatCache, Preprocessor, PreprocessSettings, build_cache, correct_outline
 from ecgutils.preprocess import cache as cache_module
 from ecgutils.tests.test_preprocess_flatten import draw_page
 
@@ -29,7 +29,7 @@ def content(folder):
 def counted(monkeypatch):
     calls = []
     real = cache_module._flat_row
-    monkeypatch.setattr(cache_module, "_flat_row", lambda path, settings: (calls.append(path), real(path, settings))[1])
+    monkeypatch.setattr(cache_module, "_flat_row", lambda path, *rest: (calls.append(path), real(path, *rest))[1])
     return calls
 
 
@@ -65,11 +65,11 @@ def test_killed_run_goes_on_at_its_last_shard(table, tmp_path, monkeypatch):
     real = cache_module._flat_row
     made = []
 
-    def dies(path, settings):
+    def dies(path, *rest):
         made.append(path)
         if len(made) == 4:
             raise KeyboardInterrupt
-        return real(path, settings)
+        return real(path, *rest)
 
     monkeypatch.setattr(cache_module, "_flat_row", dies)
     with pytest.raises(KeyboardInterrupt):
@@ -124,3 +124,18 @@ def test_repeated_id_is_refused(table, tmp_path):
 def test_missing_cache_says_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match="build_cache"):
         FlatCache.open(tmp_path)
+
+
+def test_corrected_outline_is_remembered_and_only_its_row_made_again(table, tmp_path, monkeypatch):
+    build_cache(table, tmp_path / "cache", SMALL)
+    calls = counted(monkeypatch)
+    quad = [[0, 0], [699, 0], [699, 379], [0, 379]]  # without the last rows
+    correct_outline(tmp_path / "cache", table["path"][2], np.array(quad))
+    for _ in range(2):  # remembered: the second time nothing is left to do
+        cache = build_cache(table, tmp_path / "cache", SMALL)
+        assert calls.count(table["path"][2]) == 1
+        assert calls.count(table["path"][1]) == 0
+    corners = cache.index.iloc[2][["tl_x", "tl_y", "br_x", "br_y"]].tolist()
+    assert corners == [0, 0, 699, 379]
+    with pytest.raises(ValueError, match="four finite corners"):
+        correct_outline(tmp_path / "cache", table["path"][2], np.zeros((3, 2)))

@@ -92,7 +92,7 @@ def test_grid_is_gone_and_the_trace_is_not():
     assert (flat.image[dark] < 160).mean() > 0.95
     far = cv2.dilate(dark.astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
     assert (flat.image[far] > 230).mean() > 0.995
-    assert (flat.image_grid[far] > 230).mean() < 0.99  # with the grid kept, it shows
+    assert flat.image_grid[far].mean() < flat.image[far].mean() - 5  # with the grid kept, it shows
 
 
 @pytest.mark.parametrize("turns", [1, 3])
@@ -102,6 +102,56 @@ def test_sideways_photo_is_turned(turns):
     assert flat.rectified.shape[1] > flat.rectified.shape[0]
     columns = np.flatnonzero((flat.image < 128).any(0))
     assert columns[-1] - columns[0] > 300
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_page_is_turned_upright(turns):
+    flat = Preprocessor()(np.rot90(lettered_page(), turns))
+    assert flat.rotation == 90 * turns
+
+
+def lettered_page():
+    """`draw_page` with calibration pulses, and letters that no other way up reads the same."""
+    page = draw_page(4.0, label=False)
+    for row in range(4):
+        base = 25 + 37 * row
+        pulse = np.array([[5, base], [6, base], [6, base - 10], [11, base - 10], [11, base], [12, base]])
+        cv2.polylines(page, [np.rint(pulse * 4).astype(np.int32)], False, (20, 20, 20), 2)
+        for column, lead in enumerate(("V1", "aVR", "aVL", "V4")):
+            cv2.putText(page, lead, (4 * (20 + 62 * column), 4 * (base + 8)), 0, 0.5, (20, 20, 20), 1, cv2.LINE_AA)
+    return page
+
+
+def bent(page, rise_mm=0.8, px_per_mm=5.0):
+    """The page with its rows shifted up and down along a slow wave, as by a curled sheet."""
+    rows, cols = np.mgrid[: page.shape[0], : page.shape[1]].astype(np.float32)
+    return cv2.remap(
+        page, cols, rows + rise_mm * px_per_mm * np.sin(cols / 170), cv2.INTER_LINEAR, borderValue=(255,) * 3
+    )
+
+
+def test_bent_paper_is_straightened():
+    photo = bent(draw_page())
+    straight = Preprocessor(PreprocessSettings(upright=False))(photo)
+    curved = Preprocessor(PreprocessSettings(unbend=False, upright=False))(photo)
+
+    def off_mm(flat):  # where level flat lines really are on the page, against level
+        source = flat.image_from_flat[60:140:20, 80:300:10]
+        page_y = source[..., 1] + 4 * np.sin(source[..., 0] / 170)
+        return np.std(page_y, axis=1).max() / 5
+
+    assert off_mm(straight) < 0.25
+    assert off_mm(curved) > 3 * off_mm(straight)
+
+
+def test_tall_first_row_keeps_its_tips():
+    page = draw_page()
+    cv2.line(page, (700, 40), (700, 120), (20, 20, 20), 2)  # up from the first row, to 8 mm from the edge
+    flat = Preprocessor()(page)
+    dark = cv2.remap((page < 60).all(2).astype(np.uint8) * 255, flat.image_from_flat, None, cv2.INTER_LINEAR) > 100
+    assert dark[:, 150:240].any()
+    top_of_line = flat.image_from_flat[:, :, 1].min()
+    assert top_of_line < 40
 
 
 def test_quad_is_in_reading_order_after_a_turn():
@@ -142,7 +192,13 @@ def not_ecgs():
     paper = draw_page()
     grid_only = np.where((paper < 140).all(2, keepdims=True), 255, paper).astype(np.uint8)
     cv2.rectangle(grid_only, (0, 0), (0, 0), (255, 255, 255), -1)
+    table = np.full((700, 1000, 3), 255, np.uint8)
+    for at in (40, 75, 160, 210, 290, 400, 430, 520, 610, 660):
+        table[at : at + 2, 30:970] = 0
+    for at in (30, 150, 400, 450, 640, 800, 968):
+        table[40:662, at : at + 2] = 0
     return {
+        "table": table,
         "noise": noise,
         "soft noise": cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 4), None, 0, 255, cv2.NORM_MINMAX),
         "blank": np.full((500, 800, 3), 245, np.uint8),

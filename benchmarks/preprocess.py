@@ -1,0 +1,193 @@
+"""Measure pre-processing on fresh photo-like renders: python benchmarks/preprocess.py [--n 500] [--workers 2]
+
+Row i is simulated and rendered from default_rng([SEED, i]) with the renderer's own distribution of effects, at
+3460 x 1900; nothing else uses this seed. The same photos go through arms that leave stages out and through a plain
+OpenCV scanner (largest contour with four corners). Writes benchmarks/preprocess.json: the figures of every arm, a table
+by effect and severity, and the seconds of processor time after decoding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import cv2
+import joblib
+import numpy as np
+import pandas as pd
+
+from ecgutils.preprocess import FlatECG, Preprocessor, PreprocessSettings
+from ecgutils.signals import simulate
+from ecgutils.synth import Rendered, render_photo
+
+SEED = 500_500  # frozen
+SIZE = (3460, 1900)
+CANVAS = {"size": (320, 160), "px_per_mm": 1.17}
+ARMS = {
+    "full": PreprocessSettings(**CANVAS),
+    "homography only": PreprocessSettings(**CANVAS, unbend=False),
+    "crop only": PreprocessSettings(**CANVAS, rectify=False, unbend=False, upright=False),
+}
+OUT = Path(__file__).with_suffix(".json")
+
+
+def scan_document(rgb: np.ndarray) -> np.ndarray:
+    """The textbook scanner: Canny, the largest contour that four corners describe; the frame when there is none."""
+    height, width = rgb.shape[:2]
+    scale = 800 / max(height, width)
+    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    edges = cv2.Canny(cv2.GaussianBlur(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), (5, 5), 0), 50, 150)
+    edges = cv2.dilate(edges, np.ones((3, 3), np.uint8))
+    contours, _ = cv2.findContours(edges, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    for contour in sorted(contours, key=cv2.contourArea, reverse=True)[:5]:
+        corners = cv2.approxPolyDP(contour, 0.02 * cv2.arcLength(contour, True), True)[:, 0]
+        if len(corners) == 4 and cv2.contourArea(contour) > 0.1 * small.shape[0] * small.shape[1]:
+            corners = corners[np.argsort(np.arctan2(*(corners - corners.mean(0)).T[::-1]))]
+            return np.roll(corners, -int(corners.sum(1).argmin()), axis=0) / scale
+    return np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
+
+
+def overlap(found: np.ndarray, true: np.ndarray, shape: tuple[int, ...]) -> float:
+    """Intersection over union of two outlines (4, 2), of what the picture shows of them."""
+    scale = 600 / max(shape)
+    masks = []
+    for quad in (found, true):
+        mask = np.zeros([round(n * scale) for n in shape[:2]], np.uint8)
+        masks.append(cv2.fillPoly(mask, [np.rint(quad * scale).astype(np.int32)], 1))
+    return float((masks[0] & masks[1]).sum() / max((masks[0] | masks[1]).sum(), 1))
+
+
+def score_outline(quad: np.ndarray, rendered: Rendered) -> dict[str, float]:
+    """Corner error (% of the page's diagonal, whatever the starting corner) and IoU."""
+    true = rendered.quad_xy
+    errors = [np.linalg.norm(np.roll(quad, k, axis=0) - true, axis=1).mean() for k in range(4)]
+    return {
+        "corner_pct": 100 * min(errors) / float(np.linalg.norm(true[0] - true[2])),
+        "iou": overlap(quad, true, rendered.image.shape),
+    }
+
+
+def score_flat(flat: FlatECG, rendered: Rendered) -> dict[str, float]:
+    """Skew, scale, distortion and losses of a flat page against the truth; see `KEYS`."""
+    height, width = rendered.image.shape[:2]
+    rows, cols = (a.ravel() for a in np.mgrid[0 : flat.image.shape[0] : 6, 0 : flat.image.shape[1] : 6])
+    source = flat.image_from_flat[rows, cols].astype(float)
+    shown = ((source > 0) & (source < [width - 1, height - 1])).all(1)
+    page = np.full(source.shape, -1.0)
+    page[shown] = rendered.projection.to_page(source[shown])
+    shown &= ((page > 0) & (page < np.array(rendered.page_size))).all(1)
+    if shown.sum() < 10:
+        return {"lost": 1.0}
+    to_complex = np.array([1, 1j])
+    design = np.column_stack([page[shown] / rendered.px_per_mm @ to_complex, np.ones(shown.sum())])
+    target = np.column_stack([cols, rows])[shown] @ to_complex
+    fit, *_ = np.linalg.lstsq(design, target, rcond=None)  # similarity: page mm -> flat px
+    turn = np.degrees(np.angle(fit[0]))
+    ys, xs = np.nonzero(rendered.trace_mask[::3, ::3] > 128)
+    trace = rendered.projection.to_page(np.column_stack([xs, ys]) * 3.0) / rendered.px_per_mm
+    placed = np.column_stack([trace @ to_complex, np.ones(len(trace))]) @ fit
+    inside = (np.abs(placed.real * 2 - flat.image.shape[1] + 1) <= flat.image.shape[1]) & (
+        np.abs(placed.imag * 2 - flat.image.shape[0] + 1) <= flat.image.shape[0]
+    )
+    drawn = cv2.erode(flat.image, np.ones((5, 5), np.uint8)) < 150
+    at = np.clip(np.rint([placed.imag, placed.real]).astype(int), 0, np.array(flat.image.shape)[:, None] - 1)
+    scale = np.nan if flat.flat_px_per_mm is None else abs(abs(fit[0]) / flat.flat_px_per_mm - 1)
+    return {
+        "upright": float(abs(turn) < 45),
+        "skew_deg": abs((turn + 45) % 90 - 45),
+        "scale_error": float(scale),
+        "bent_mm": float(np.sqrt((np.abs(design @ fit - target) ** 2).mean()) / abs(fit[0])),
+        "lost": float(1 - inside.mean()),
+        "trace_kept": float((drawn[at[0], at[1]] & inside).mean()),
+    }
+
+
+def measure(i: int) -> list[dict]:
+    """Every arm on row i."""
+    cv2.setNumThreads(1)
+    rng = np.random.default_rng([SEED, i])
+    rendered = render_photo(simulate(rng), rng, size=SIZE)
+    true = rendered.quad_xy
+    height, width = rendered.image.shape[:2]
+    facts = {
+        "row": i,
+        "corners_in_view": bool(((true > -2) & (true < [width + 2, height + 2])).all()),
+        "close_up": bool(rendered.style["close_up"]),
+        **{f"severity_{name}": value for name, value in rendered.style["severity"].items()},
+    }
+    frame = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
+    rows = [
+        {"arm": "identity", **facts, **score_outline(frame, rendered)},
+        {"arm": "OpenCV scanner", **facts, **score_outline(scan_document(rendered.image), rendered)},
+    ]
+    for arm, settings in ARMS.items():
+        start = time.process_time()
+        flat = Preprocessor(settings)(rendered.image)
+        row = {"arm": arm, **facts, "seconds": time.process_time() - start, "readable": float(flat.readable)}
+        row |= {"quality": flat.quality, "reasons": ";".join(flat.reasons)}
+        if flat.readable:
+            row |= score_outline(flat.quad_xy, rendered) | score_flat(flat, rendered)
+        rows.append(row)
+    return rows
+
+
+def summarise(table: pd.DataFrame) -> dict[str, float]:
+    """The figures that the targets are about."""
+    seen = table[table["corners_in_view"]]
+    figures = {
+        "photos": len(table),
+        "corner_pct_median_in_view": seen["corner_pct"].median(),
+        "iou_median": table["iou"].median(),
+        "iou_above_0.90": (table["iou"] > 0.9).mean(),
+    }
+    if table["seconds"].notna().any():
+        figures |= {
+            "readable": table["readable"].mean(),
+            "skew_deg_median": table["skew_deg"].median(),
+            "bent_mm_median": table["bent_mm"].median(),
+            "bent_mm_p95": table["bent_mm"].quantile(0.95),
+            "scale_within_2pct": (table["scale_error"] < 0.02).mean(),
+            "upright": table["upright"].mean(),
+            "lost_mean": table["lost"].mean(),
+            "close_ups_with_loss": (table.loc[table["close_up"], "lost"] > 0.001).mean(),
+            "trace_kept_mean": table["trace_kept"].mean(),
+            "cpu_s_median": table["seconds"].median(),
+        }
+    return {name: round(float(value), 4) for name, value in figures.items()}
+
+
+def by_effect(table: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
+    """The full pipeline's figures in thirds of each effect's severity."""
+    result: dict[str, dict[str, dict[str, float]]] = {}
+    for column in [c for c in table if c.startswith("severity_") and table[c].nunique() > 3]:
+        part = pd.cut(table[column], [-0.01, 1 / 3, 2 / 3, 1], labels=["low", "middle", "high"])
+        result[column.removeprefix("severity_")] = {
+            str(level): summarise(group) for level, group in table.groupby(part, observed=True)
+        }
+    return result
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--n", type=int, default=500)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=OUT)
+    args = parser.parse_args()
+    rows = joblib.Parallel(n_jobs=args.workers)(joblib.delayed(measure)(i) for i in range(args.n))
+    table = pd.DataFrame([row for each in rows for row in each])
+    arms = {str(arm): summarise(group) for arm, group in table.groupby("arm", sort=False)}
+    full = table[table["arm"] == "full"]
+    print(pd.DataFrame(arms).to_string())
+    reasons = full["reasons"].str.split(";").explode().replace("", None).value_counts().to_dict()
+    report = {"seed": SEED, "size": SIZE, "arms": arms, "reasons": reasons, "by_effect": by_effect(full)}
+    report["worst"] = (
+        full.sort_values("iou")[["row", "iou", "corner_pct", "reasons"]].head(10).round(3).to_dict("records")
+    )
+    args.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

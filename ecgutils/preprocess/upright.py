@@ -1,0 +1,62 @@
+"""Which way up: a very small network adds up what letters, calibration pulses and beats say all over the page.
+
+A page of level rows is the right way up or upside down. Every patch of about 1 cm votes, and the votes are summed, so
+the layout, the number of leads and what is cut off do not matter. Four convolutions run in numpy; the weights and a
+note of what they were trained on are in ecgutils/weights/upright (made by benchmarks/upright_weights.py).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import as_file, files
+
+import cv2
+import numpy as np
+from safetensors.numpy import load_file
+
+PX_PER_MM = 3  # of the network's input: the smallest letters are 5 px high
+STRIDES = (2, 2, 2, 1, 1)  # of the layers; all but the last are followed by a ReLU
+CLEAR = 4.0  # log odds from which the page is not turned for a second opinion
+
+
+def upright_input(ink: np.ndarray, px_per_mm: float) -> np.ndarray:
+    """A float32 (h, w) ink map in 0..1 as the network takes it: float32 at PX_PER_MM."""
+    scale = PX_PER_MM / px_per_mm
+    return cv2.resize(ink, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def upside_down(page: np.ndarray) -> bool:
+    """Whether a page with level rows, from `upright_input`, is upside down."""
+    odds = log_odds(page)
+    if abs(odds) < CLEAR:  # ask the other way round, too
+        odds -= log_odds(np.ascontiguousarray(page[::-1, ::-1]))
+    return odds < 0
+
+
+def log_odds(page: np.ndarray) -> float:
+    """Log odds that a float32 (h, w) page is the right way up against upside down."""
+    values = page[..., None]
+    layers = _layers()
+    for i, ((weight, bias), stride) in enumerate(zip(layers, STRIDES, strict=True)):
+        values = _convolve(values, weight, stride) + bias
+        if i < len(layers) - 1:
+            np.maximum(values, 0, out=values)
+    return float(values.sum())
+
+
+def _convolve(values: np.ndarray, weight: np.ndarray, stride: int) -> np.ndarray:
+    """Correlate float32 (h, w, c) with (k, k, c, d), padded with zeros by k // 2."""
+    size = weight.shape[0]
+    half = size // 2
+    padded = np.pad(values, ((half, half), (half, half), (0, 0)))
+    patches = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(0, 1))[::stride, ::stride]
+    rows, cols = patches.shape[:2]
+    flat = np.ascontiguousarray(patches).reshape(rows * cols, -1)  # (c, k, k) in a row
+    return (flat @ weight.transpose(2, 0, 1, 3).reshape(-1, weight.shape[3])).reshape(rows, cols, -1)
+
+
+@cache
+def _layers() -> list[tuple[np.ndarray, np.ndarray]]:
+    with as_file(files("ecgutils") / "weights" / "upright" / "upright.safetensors") as path:
+        tensors = load_file(path)
+    return [(tensors[f"{i}.weight"], tensors[f"{i}.bias"]) for i in range(len(STRIDES))]

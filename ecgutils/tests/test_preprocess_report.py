@@ -1,0 +1,47 @@
+import re
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from ecgutils.__main__ import main
+from ecgutils.preprocess import PreprocessSettings, build_cache, write_report
+from ecgutils.preprocess.report import _mask
+from ecgutils.tests.test_preprocess_flatten import draw_page
+
+
+def test_report_is_one_escaped_page_with_a_picture_pair_per_image(tmp_path):
+    name = "a<b>&c.png"
+    Image.fromarray(draw_page(2.5)).save(tmp_path / name)
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    table = pd.DataFrame({"image_id": ["a<b>&c", "bad"], "path": [str(tmp_path / name), str(tmp_path / "bad.png")]})
+    cache = build_cache(table, tmp_path / "cache", PreprocessSettings(size=(128, 64), px_per_mm=0.45))
+    write_report(cache, table, tmp_path / "report.html", mask_header=True)
+    page = (tmp_path / "report.html").read_text()
+    assert "a&lt;b&gt;&amp;c.png" in page
+    assert "<b>&c" not in page
+    assert page.count("data:image/") == 3  # one photo, two flat pages
+    assert not re.search(r"https?://|src=\"(?!data:)", page)
+    assert page.index("<b>bad</b>") < page.index("<b>a&lt;b")  # the worst first
+    assert "cannot_decode" in page
+
+
+def test_header_mask_follows_the_page():
+    upright, turned = np.zeros((300, 400, 3), np.uint8), np.zeros((300, 400, 3), np.uint8)
+    quad = np.array([[50, 60], [350, 60], [350, 260], [50, 260]], float)
+    _mask(upright, quad)
+    _mask(turned, np.roll(quad, 2, axis=0))
+    assert (upright[:80] == 200).all()
+    assert (upright[90:] == 0).all()
+    np.testing.assert_array_equal(turned[:230], 0)
+    assert (turned[245:] == 200).all()
+
+
+def test_command_writes_the_report_and_refuses_a_mask_without_one(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(draw_page(2.5)).save(tmp_path / "in" / "a.png")
+    command = ["preprocess", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--mask-header"]
+    assert main(command) == 2
+    assert "--report" in capsys.readouterr().err
+    assert main([*command, "--report", str(tmp_path / "review.html")]) == 0
+    assert "data:image/" in (tmp_path / "review.html").read_text()
