@@ -41,10 +41,10 @@ class Profile:
     backbone: str = "convnext_atto_ols"
     pretrained: str = ""  # "" = from scratch, "hub" = timm's hub, else a local file
     batch_size: int = 16
-    stage1_views: int = 9000  # images shown, with repetition
-    stage2_views: int = 3000
+    stage1_views: int = 14_000  # images shown, with repetition
+    stage2_views: int = 2000
     stage1_lr: float = 1e-3
-    stage2_lr: float = 4e-4
+    stage2_lr: float = 2e-4
     layer_decay: float = 0.9  # stage 2: each block nearer the input learns slower by this factor
     target_weight: float = 1.0  # of drawing each lead's average beat, beside the labels
     geometry: float = 0.3  # augmentation by slightly wrong registration; 0 = off
