@@ -2,12 +2,13 @@
 
 import os
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from ecgutils import FINDINGS, LEADS
-from ecgutils.signals import criteria_met, measure, read_ptbxl, simulate, simulate_cohort
+from ecgutils.signals import beat_targets, criteria_met, measure, read_ptbxl, simulate, simulate_cohort
 from ecgutils.signals.criteria import lvh_ratio
 from ecgutils.signals.measure import LEAD
 
@@ -148,3 +149,17 @@ def test_real_records_of_a_criterion_show_it():
     assert np.median([m.qrs_ms for m in intervals["CLBBB"]]) > 125
     assert np.median([m.axis for m in intervals["LAFB"]]) < -30
     assert np.median([m.r2[LEAD["V1"]] for m in intervals["CRBBB"]]) > 0.4
+
+
+def test_beat_targets_are_the_average_beat_by_record():
+    records = [simulate(np.random.default_rng([5, i])) for i in range(3)]
+    silent = replace(records[0], signal_mv=np.zeros((12, 5000), np.float32), record_id="silent")
+    named = [replace(r, record_id=f"r{i}") for i, r in enumerate(records)]
+    table = beat_targets([*named, silent]).set_index("record_id")
+    assert list(table.columns[:2]) == ["rr_mean", "rr_sd"]
+    assert table.shape == (4, 2 + 12 * 35)
+    assert table.loc["silent"].isna().all()
+    m = measure(records[1].signal_mv, 500)
+    assert table.loc["r1", "rr_mean"] == pytest.approx(60 / m.rate_bpm)
+    v2 = [f"V2_{ms}" for ms in range(-240, 441, 20)]
+    np.testing.assert_allclose(table.loc["r1", v2].to_numpy(float), m.beat[LEAD["V2"], 40:390:10], atol=1e-6)
