@@ -1,7 +1,7 @@
 """Train the network that tells an upright page from one upside down: python benchmarks/upright_weights.py
 
 Learns from flat pages of simulated records in the styles of every source, with words in many typefaces added; writes
-ecgutils/weights/upright/upright.safetensors, whose metadata says the same. About 4 minutes on two cores.
+ecgutils/weights/upright/upright.safetensors, whose metadata says the same. About 8 minutes on two cores.
 """
 
 from __future__ import annotations
