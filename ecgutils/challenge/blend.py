@@ -10,33 +10,9 @@ from scipy.special import expit, logit
 from scipy.stats import rankdata
 
 from ecgutils.findings import FINDINGS
+from ecgutils.learn.predictions import prediction_table
 
 _EPSILON = 1e-7  # keeps the logit of a probability of exactly 0 or 1 finite
-
-
-def prediction_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Check a predictions table and return it with text IDs and float probabilities; NaN = no answer.
-
-    Raises
-    ------
-    ValueError : missing column, repeated ID, value that is no number or lies outside [0, 1]; names the ID.
-    """
-    missing = [column for column in ("ID", *FINDINGS) if column not in table.columns]
-    if missing:
-        raise ValueError(f"{name}: missing column(s) {', '.join(missing)}; predictions need ID and {FINDINGS}.")
-    table = table.reset_index(drop=True)
-    table["ID"] = table["ID"].astype(str)
-    repeated = table["ID"].duplicated()
-    if repeated.any():
-        raise ValueError(f"{name}: ID {table.loc[repeated, 'ID'].iloc[0]} occurs more than once; keep one row per ID.")
-    for finding in FINDINGS:
-        values = pd.to_numeric(table[finding], errors="coerce").astype(float)
-        bad = (values.isna() & table[finding].notna()) | (values < 0) | (values > 1)
-        if bad.any():
-            row = table.loc[bad].iloc[0]
-            raise ValueError(f"{name}: {finding} of ID {row['ID']} is {row[finding]}, not a probability in [0, 1].")
-        table[finding] = values
-    return table
 
 
 def _mean(members: np.ndarray) -> np.ndarray:

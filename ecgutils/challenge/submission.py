@@ -13,10 +13,10 @@ from typing import Any
 import pandas as pd
 
 from ecgutils.challenge.bhf import first_few, id_order, plain_id, read_text_csv
-from ecgutils.challenge.blend import prediction_table
 from ecgutils.challenge.validate import validate_submission
 from ecgutils.files import atomic_path, write_bytes, write_json
 from ecgutils.findings import FINDINGS
+from ecgutils.learn.predictions import prediction_table
 from ecgutils.profiles import runs_root
 
 COLUMNS = ("ID", *FINDINGS)
