@@ -6,61 +6,69 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import minimize
 from scipy.special import expit, logit
 from scipy.stats import rankdata
 
 from ecgutils.findings import FINDINGS
-from ecgutils.learn.predictions import prediction_table
+from ecgutils.learn.predictions import Scored, grouped_folds, join_truth, prediction_table
 
 _EPSILON = 1e-7  # keeps the logit of a probability of exactly 0 or 1 finite
 
 
-def _mean(members: np.ndarray) -> np.ndarray:
-    """Mean over axis 0 of the members that answered; sorted first, so that their order cannot change a bit of it."""
-    answered = np.isfinite(members).sum(axis=0)
-    total = np.nansum(np.sort(members, axis=0), axis=0)
-    return np.divide(total, answered, out=np.full(total.shape, np.nan), where=answered > 0)
+def _mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted mean over axis 0 of the members that answered; sorted first, so that their order cannot change a bit."""
+    weights = np.where(np.isfinite(members), weights[:, None, None], 0.0)
+    total = np.sort(np.where(weights > 0, members, 0.0) * weights, axis=0).sum(axis=0)
+    said = np.sort(weights, axis=0).sum(axis=0)
+    return np.divide(total, said, out=np.full(total.shape, np.nan), where=said > 0)
 
 
-def _logit_mean(members: np.ndarray) -> np.ndarray:
-    return expit(_mean(logit(np.clip(members, _EPSILON, 1 - _EPSILON))))
+def _logit_mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return expit(_mean(logit(np.clip(members, _EPSILON, 1 - _EPSILON)), weights))
 
 
-def _rank_mean(members: np.ndarray) -> np.ndarray:
+def _rank_mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean of (rank - 0.5) / n within each member and finding: keeps order only, it is not a probability."""
     answered = np.isfinite(members).sum(axis=1, keepdims=True)
     ranks = rankdata(members, axis=1, nan_policy="omit")
-    return _mean((ranks - 0.5) / np.maximum(answered, 1))
+    return _mean((ranks - 0.5) / np.maximum(answered, 1), weights)
 
 
-BLENDS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+BLENDS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "mean": _mean,
     "logit_mean": _logit_mean,
     "rank_mean": _rank_mean,
 }
 
 
-def blend(frames: Sequence[pd.DataFrame], how: str = "mean") -> pd.DataFrame:
+def blend(frames: Sequence[pd.DataFrame], how: str = "mean", weights: Sequence[float] | None = None) -> pd.DataFrame:
     """Blend prediction tables of the same images.
 
     Parameters
     ----------
     frames : tables with ID and the five probabilities in [0, 1]; NaN = this member has no answer.
     how : "mean", "logit_mean" (mean of log-odds), or "rank_mean" (mean rank in 0..1: for AUROC only).
+    weights : one per table, none negative, as `fit_weights` finds them; None = all alike.
 
     Returns
     -------
     The first table, in its row order, with the probabilities replaced: a member's NaN is left out of the mean, and
-    the result is NaN only where every member's is. Other columns (quality, readable, reasons) are the first table's.
+    the result is NaN only where that of every member with a weight is. Other columns (quality, readable, reasons) are
+    the first table's, but for `calibrated_on`: a blend of calibrated probabilities is not calibrated.
 
     Raises
     ------
-    ValueError : no table, unknown `how`, bad table, or tables with different IDs (the first few are named).
+    ValueError : no table, unknown `how`, weights that don't fit, bad table, or tables with different IDs (the first
+        few are named).
     """
     if how not in BLENDS:
         raise ValueError(f"blend: unknown how={how!r}; use one of {', '.join(BLENDS)}.")
     if not len(frames):
         raise ValueError("blend: no prediction table given; pass at least one.")
+    w = np.ones(len(frames)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if w.shape != (len(frames),) or not (np.isfinite(w) & (w >= 0)).all() or not w.any():
+        raise ValueError(f"blend: weights are {weights}; give {len(frames)}, none negative and not all 0.")
     tables = [prediction_table(frame, f"blend: table {i}") for i, frame in enumerate(frames)]
     ids = tables[0]["ID"]
     for i, table in enumerate(tables[1:], 1):
@@ -72,6 +80,58 @@ def blend(frames: Sequence[pd.DataFrame], how: str = "mean") -> pd.DataFrame:
                     f"{', '.join(lost[:5])}; predict the same images with every model."
                 )
     members = np.stack([t.set_index("ID").loc[ids, list(FINDINGS)].to_numpy() for t in tables])  # (M, N, 5)
-    blended = tables[0].copy()
-    blended[list(FINDINGS)] = BLENDS[how](members)
+    blended = tables[0].drop(columns="calibrated_on", errors="ignore")
+    blended[list(FINDINGS)] = BLENDS[how](members, w)
     return blended
+
+
+def fit_weights(frames: Sequence[pd.DataFrame], truth: pd.DataFrame, how: str = "mean") -> np.ndarray:
+    """Weights (M,), none negative, of sum 1, with the least cross-entropy of the blend; equal members share.
+
+    Parameters
+    ----------
+    frames : predictions for images that no member was trained on: validation or out-of-fold, never the test set.
+    truth : manifest with their labels, joined by ID. Images that a member did not answer take no part.
+    how : "mean" or "logit_mean"; a mean of ranks is no probability, so it has no cross-entropy.
+    """
+    return _fit([join_truth(frame, truth) for frame in frames], how)
+
+
+def cross_blend(
+    frames: Sequence[pd.DataFrame], truth: pd.DataFrame, how: str = "mean", folds: int = 5, seed: int = 0
+) -> pd.DataFrame:
+    """Blend every patient with weights fitted on the other folds' patients: what fitted weights really bring.
+
+    Arguments as `fit_weights`; returns the table that `blend` would, sorted by ID. ValueError when there are fewer
+    patients than folds.
+    """
+    scored = [join_truth(frame, truth) for frame in frames]
+    fold = grouped_folds(scored[0].y, scored[0].clusters, np.full(folds, 1 / folds), seed)
+    if len(np.unique(fold)) < folds:
+        raise ValueError(f"cross_blend: {len(set(scored[0].clusters))} patients do not fill {folds} folds.")
+    blended = blend(frames, how).sort_values("ID", ignore_index=True)
+    out = np.empty_like(scored[0].p)
+    for k in range(folds):
+        weights = _fit([member.subset(fold != k) for member in scored], how)
+        out[fold == k] = BLENDS[how](np.stack([member.p[fold == k] for member in scored]), weights)
+    blended[list(FINDINGS)] = out
+    return blended
+
+
+def _fit(scored: list[Scored], how: str) -> np.ndarray:
+    if how not in ("mean", "logit_mean"):
+        raise ValueError(f'Weights are fitted for "mean" or "logit_mean", not for {how!r}.')
+    y, members = scored[0].y, np.stack([member.p for member in scored])
+    known = ~np.isnan(y) & ~np.isnan(members).any(axis=0)
+    if not known.any():
+        raise ValueError("No image has a label and an answer of every member: nothing to fit weights on.")
+
+    def loss(weights: np.ndarray) -> float:
+        p = np.clip(BLENDS[how](members, np.clip(weights, 0, None)), _EPSILON, 1 - _EPSILON)[known]
+        return -float(np.mean(np.where(y[known] > 0, np.log(p), np.log1p(-p))))
+
+    m = len(scored)
+    whole = {"type": "eq", "fun": lambda w: w.sum() - 1}
+    found = minimize(loss, np.full(m, 1 / m), method="SLSQP", bounds=[(0, 1)] * m, constraints=[whole])
+    weights = np.clip(found.x, 0, None)
+    return weights / weights.sum()

@@ -134,8 +134,7 @@ def cross_calibrate(
     out = np.empty_like(scored.p)
     for k in range(folds):
         inside = fold == k
-        others = Scored(*(getattr(scored, name)[~inside] for name in ("ids", "p", "y", "clusters")))
-        out[inside] = _fit(others, domain, method).transform(scored.p[inside])
+        out[inside] = _fit(scored.subset(~inside), domain, method).transform(scored.p[inside])
     table[list(FINDINGS)] = out
     where = f"{domain} (cross-fitted, {len(table)} images, {intervals_by(scored.clusters)})"
     return table.assign(calibrated_on=where)

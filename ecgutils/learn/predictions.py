@@ -51,6 +51,10 @@ class Scored:
     y: np.ndarray
     clusters: np.ndarray
 
+    def subset(self, rows: np.ndarray) -> Scored:
+        """Those of a bool mask."""
+        return Scored(self.ids[rows], self.p[rows], self.y[rows], self.clusters[rows])
+
 
 def join_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> Scored:
     """Join a predictions table with a manifest by ID, whatever the order of their rows.
