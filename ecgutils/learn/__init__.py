@@ -10,6 +10,7 @@ from ecgutils.learn.calibration import (
 )
 from ecgutils.learn.checkpoint import load_model, save_model, take_weights
 from ecgutils.learn.dataset import FlatSet
+from ecgutils.learn.explain import heat_by_lead, heat_maps, heat_on_photo
 from ecgutils.learn.inference import PREDICTION_COLUMNS, predict, predict_logits, predict_set
 from ecgutils.learn.metrics import (
     auroc_by_finding,
@@ -49,6 +50,9 @@ __all__ = [
     "fit",
     "fit_calibration",
     "grouped_folds",
+    "heat_by_lead",
+    "heat_maps",
+    "heat_on_photo",
     "join_truth",
     "load_model",
     "load_sets",

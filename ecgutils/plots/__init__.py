@@ -1,6 +1,12 @@
 """Figures for notebooks, reports and the command line. Functions return a Figure; only `show` writes a file."""
 
-from ecgutils.plots.evaluation import plot_abstention, plot_reliability
+from ecgutils.plots.evaluation import (
+    plot_abstention,
+    plot_heat,
+    plot_lead_heat,
+    plot_reliability,
+    plot_robustness,
+)
 from ecgutils.plots.images import plot_contact_sheet, plot_outlines, plot_reading, plot_steps
 from ecgutils.plots.results import plot_auroc, plot_class_balance, plot_difference, plot_history
 from ecgutils.plots.show import show
@@ -12,11 +18,14 @@ __all__ = [
     "plot_class_balance",
     "plot_contact_sheet",
     "plot_difference",
+    "plot_heat",
     "plot_history",
+    "plot_lead_heat",
     "plot_outlines",
     "plot_reading",
     "plot_record",
     "plot_reliability",
+    "plot_robustness",
     "plot_steps",
     "show",
 ]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from ecgutils import FINDINGS
+from ecgutils import FINDINGS, LEADS
 from ecgutils.learn import reliability
 from ecgutils.plots import (
     plot_abstention,
@@ -15,11 +15,14 @@ from ecgutils.plots import (
     plot_class_balance,
     plot_contact_sheet,
     plot_difference,
+    plot_heat,
     plot_history,
+    plot_lead_heat,
     plot_outlines,
     plot_reading,
     plot_record,
     plot_reliability,
+    plot_robustness,
     plot_steps,
     show,
 )
@@ -100,6 +103,20 @@ def test_abstention_is_drawn_with_its_interval():
     figure = plot_abstention(curve)
     assert "ungrouped" in figure.axes[0].get_title()
     assert len(figure.axes[0].collections) == 1
+
+
+def test_robustness_has_a_marker_for_every_effect_and_severity():
+    rows = table(["clean", "blur", "blur", "noise", "noise"]).rename(columns={"finding": "effect"})
+    ax = plot_robustness(rows.assign(severity=[0, 0.5, 1, 0.5, 1]), "made up").axes[0]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["blur", "noise"]
+    assert len(ax.containers) == 2
+
+
+def test_heat_is_drawn_over_each_photo_and_beside_each_lead(scan):
+    heat = np.zeros(scan.image.shape[:2], np.float32)
+    assert [len(ax.images) for ax in plot_heat([scan.image] * 2, [heat, heat + 1], ["a", "b"]).axes] == [2, 2]
+    leads = pd.DataFrame({"lead": LEADS, "heat": 1 / 12, "area": 1 / 12})
+    assert len(plot_lead_heat(leads, "even").axes[0].patches) == 12
 
 
 def test_a_reading_of_a_missing_file_says_so(tmp_path):
