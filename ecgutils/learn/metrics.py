@@ -174,10 +174,10 @@ def auroc_by_group(
 
 
 def quality_band(quality: np.ndarray) -> np.ndarray:
-    """Text (N,): which third of the images' quality, unreadable (0 or NaN) apart: "low", "middle", "high"."""
+    """Third of the quality each image lies in, text (N,): "low", "middle", "high" (equals upwards), or "unreadable"."""
     q = np.nan_to_num(np.asarray(quality, dtype=float))
     cuts = np.quantile(q[q > 0], [1 / 3, 2 / 3]) if (q > 0).any() else np.zeros(2)
-    return np.where(q > 0, np.array(["low", "middle", "high"])[np.searchsorted(cuts, q)], "unreadable")
+    return np.where(q > 0, np.array(["low", "middle", "high"])[np.searchsorted(cuts, q, side="right")], "unreadable")
 
 
 def resamples(clusters: np.ndarray, rounds: int, seed: int) -> Iterator[tuple[slice, np.ndarray]]:

@@ -58,10 +58,10 @@ def rates_at(
     """Sensitivity and specificity of `p >= threshold`, with 95 % intervals from drawing whole patients.
 
     Returns columns finding, rate ("sensitivity" or "specificity"), threshold, value, low, high, n (positives, or
-    negatives), intervals. A rate without images to count is NaN.
+    negatives), intervals. A rate without images to count, or without a threshold (NaN), is NaN.
     """
     limits = np.array([thresholds[finding] for finding in FINDINGS])
-    known = ~np.isnan(y) & ~np.isnan(p)
+    known = ~np.isnan(y) & ~np.isnan(p) & ~np.isnan(limits)
     flagged = p >= limits  # NaN: not flagged, not counted
     counted = np.concatenate([known & (y == 1), known & (y == 0)], axis=1).astype(np.float64)  # (N, 10)
     right = counted * np.concatenate([flagged, ~flagged], axis=1)

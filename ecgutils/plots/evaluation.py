@@ -17,7 +17,7 @@ from ecgutils.plots.results import COLORS
 def plot_reliability(tables: Mapping[str, pd.DataFrame], domain: str) -> Figure:
     """Said against observed, one panel per finding, one line per named table of `ecgutils.learn.reliability`.
 
-    On the diagonal probabilities mean what they say; `domain` says for which images.
+    On the diagonal probabilities mean what they say; `domain` is what they were calibrated on.
     """
     figure = Figure(figsize=(13, 3.2), layout="constrained")
     axes = figure.subplots(1, len(FINDINGS))
@@ -31,8 +31,9 @@ def plot_reliability(tables: Mapping[str, pd.DataFrame], domain: str) -> Figure:
         ax.set(xlim=(0, 1.08 * top), ylim=(-0.03 * top, 1.08 * top), title=finding, xlabel="said")
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("observed")
-    axes[0].legend(frameon=False, fontsize=8)
-    figure.suptitle(fill(f"Reliability on {domain}; about {table['n'].median():.0f} images a point", 130), fontsize=10)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", frameon=False, ncols=len(tables))
+    title = f"Calibrated on {domain}; about {table['n'].median():.0f} images a point"
+    figure.suptitle(fill(title, 130), fontsize=10)
     return figure
 
 

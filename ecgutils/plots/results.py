@@ -69,7 +69,7 @@ def plot_auroc(tables: Mapping[str, pd.DataFrame]) -> Figure:
     ax.set(ylabel="AUROC (95 % interval)", ylim=(min(0.4, lowest - 0.03), 1.02))
     ax.set_title(_intervals(*tables.values()), fontsize=10)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, fontsize=8, loc="lower right", ncols=len(tables))
+    figure.legend(loc="outside lower center", frameon=False, fontsize=8, ncols=len(tables))
     return figure
 
 

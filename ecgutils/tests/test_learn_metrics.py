@@ -178,6 +178,7 @@ def test_quality_bands_are_thirds_of_what_is_readable():
     bands = quality_band(np.array([0.0, np.nan, *np.linspace(0.1, 0.9, 9)]))
     assert bands.tolist() == ["unreadable"] * 2 + ["low"] * 3 + ["middle"] * 3 + ["high"] * 3
     assert quality_band(np.zeros(2)).tolist() == ["unreadable"] * 2
+    assert quality_band(np.ones(2)).tolist() == ["high"] * 2
 
 
 def test_paired_difference_of_a_score_with_itself_is_zero(rng):

@@ -53,6 +53,8 @@ def test_without_positives_there_is_no_threshold_and_no_rate():
     y[:, 4] = 0
     table = choose_thresholds(y, p, clusters, rounds=10)
     assert np.isnan(table.threshold[4])
+    nowhere = rates_at(table.set_index("finding").threshold, 1 - y, p, clusters, rounds=10)
+    assert nowhere[nowhere.finding == "AF"].value.isna().all()
     rates = rates_at(dict.fromkeys(FINDINGS, 0.5), y, p, clusters, rounds=10).set_index(["finding", "rate"])
     assert np.isnan(rates.value["AF", "sensitivity"])
     assert rates.value["AF", "specificity"] == pytest.approx(np.mean(p[:, 4] < 0.5))
