@@ -164,7 +164,8 @@ def _platt(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
         error = (expit(z) - target) / len(x)
         return float(np.mean(np.logaddexp(0, z) - target * z)), np.array([error @ x, error.sum()])
 
-    found = minimize(loss, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=[(_LEAST_SLOPE, None), (None, None)])
+    bounds, exact = [(_LEAST_SLOPE, None), (None, None)], {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 1000}
+    found = minimize(loss, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=bounds, options=exact)
     return {"slope": float(found.x[0]), "intercept": float(found.x[1])}
 
 

@@ -35,14 +35,15 @@ def heat_maps(
         raise ValueError(f"Unknown finding {finding!r}; choose from {', '.join(FINDINGS)}.")
     if images.ndim != 3 or images.shape[1:] != model.input_size:
         raise ValueError(f"heat_maps: images must be (N, {model.input_size}), got {images.shape}.")
-    method = {"hirescam": LayerGradientXActivation, "gradcam": LayerGradCam}[how](model, model.head)
+    method = {"hirescam": LayerGradientXActivation, "gradcam": LayerGradCam}[how](model.head, model.head)
     was_training = model.training
     model.eval()
+    with torch.no_grad():  # only the head's gradient is needed, so the backbone keeps nothing for it
+        features = model.features(to_ink(images, model.mean.device))
     target = FINDINGS.index(finding)
-    ink = to_ink(images, model.mean.device)
-    maps = method.attribute(ink, target=target, attribute_to_layer_input=True).detach().sum(1)  # (N, h, w)
+    maps = method.attribute(features.requires_grad_(), target=target, attribute_to_layer_input=True).detach()
     model.train(was_training)
-    maps = torch.relu(maps).cpu().numpy()
+    maps = torch.relu(maps.sum(1)).cpu().numpy()  # (N, h, w)
     height, width = model.input_size
     return np.stack([cv2.resize(m, (width, height), interpolation=cv2.INTER_LINEAR) for m in maps])
 
