@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 from ecgutils.findings import FINDINGS
 from ecgutils.learn.predictions import Scored, grouped_folds, join_truth, prediction_table
 
+_RIDGE = 1e-4  # lets equal members share, and keeps weights finite on separable data
 _EPSILON = 1e-7  # keeps the logit of a probability of exactly 0 or 1 finite
 
 
@@ -85,16 +86,18 @@ def blend(frames: Sequence[pd.DataFrame], how: str = "mean", weights: Sequence[f
     return blended
 
 
-def fit_weights(frames: Sequence[pd.DataFrame], truth: pd.DataFrame, how: str = "mean") -> np.ndarray:
-    """Weights (M,), none negative, of sum 1, with the least cross-entropy of the blend; equal members share.
+def fit_weights(frames: Sequence[pd.DataFrame], truth: pd.DataFrame) -> np.ndarray:
+    """Weights (M,), none negative, of sum 1, by logistic regression on the members' log-odds (stacking).
+
+    Each finding has an intercept of its own and the weights' sum is free while they are fitted, so that they tell which
+    member knows more, not which one is better calibrated. Equal members share; if none knows anything, all are alike.
 
     Parameters
     ----------
     frames : predictions for images that no member was trained on: validation or out-of-fold, never the test set.
     truth : manifest with their labels, joined by ID. Images that a member did not answer take no part.
-    how : "mean" or "logit_mean"; a mean of ranks is no probability, so it has no cross-entropy.
     """
-    return _fit([join_truth(frame, truth) for frame in frames], how)
+    return _fit([join_truth(frame, truth) for frame in frames])
 
 
 def cross_blend(
@@ -102,8 +105,8 @@ def cross_blend(
 ) -> pd.DataFrame:
     """Blend every patient with weights fitted on the other folds' patients: what fitted weights really bring.
 
-    Arguments as `fit_weights`; returns the table that `blend` would, sorted by ID. ValueError when there are fewer
-    patients than folds.
+    Arguments as `fit_weights` and `blend`; returns the table that `blend` would, sorted by ID. ValueError when there
+    are fewer patients than folds.
     """
     scored = [join_truth(frame, truth) for frame in frames]
     fold = grouped_folds(scored[0].y, scored[0].clusters, np.full(folds, 1 / folds), seed)
@@ -112,26 +115,29 @@ def cross_blend(
     blended = blend(frames, how).sort_values("ID", ignore_index=True)
     out = np.empty_like(scored[0].p)
     for k in range(folds):
-        weights = _fit([member.subset(fold != k) for member in scored], how)
+        weights = _fit([member.subset(fold != k) for member in scored])
         out[fold == k] = BLENDS[how](np.stack([member.p[fold == k] for member in scored]), weights)
     blended[list(FINDINGS)] = out
     return blended
 
 
-def _fit(scored: list[Scored], how: str) -> np.ndarray:
-    if how not in ("mean", "logit_mean"):
-        raise ValueError(f'Weights are fitted for "mean" or "logit_mean", not for {how!r}.')
-    y, members = scored[0].y, np.stack([member.p for member in scored])
-    known = ~np.isnan(y) & ~np.isnan(members).any(axis=0)
+def _fit(scored: list[Scored]) -> np.ndarray:
+    members = np.stack([member.p for member in scored])
+    known = ~np.isnan(scored[0].y) & ~np.isnan(members).any(axis=0)
     if not known.any():
         raise ValueError("No image has a label and an answer of every member: nothing to fit weights on.")
+    y, m = scored[0].y[known], len(scored)
+    x = logit(np.clip(members[:, known], _EPSILON, 1 - _EPSILON))  # (M, n), findings side by side
+    finding = np.eye(len(FINDINGS))[np.nonzero(known)[1]]  # (n, 5)
 
-    def loss(weights: np.ndarray) -> float:
-        p = np.clip(BLENDS[how](members, np.clip(weights, 0, None)), _EPSILON, 1 - _EPSILON)[known]
-        return -float(np.mean(np.where(y[known] > 0, np.log(p), np.log1p(-p))))
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        weights, intercepts = parameters[:m], parameters[m:]
+        z = weights @ x + finding @ intercepts
+        error = (expit(z) - y) / len(y)
+        value = np.mean(np.logaddexp(0, z) - y * z) + _RIDGE * (parameters @ parameters)
+        return float(value), np.r_[x @ error, error @ finding] + 2 * _RIDGE * parameters
 
-    m = len(scored)
-    whole = {"type": "eq", "fun": lambda w: w.sum() - 1}
-    found = minimize(loss, np.full(m, 1 / m), method="SLSQP", bounds=[(0, 1)] * m, constraints=[whole])
-    weights = np.clip(found.x, 0, None)
-    return weights / weights.sum()
+    start = np.r_[np.full(m, 1 / m), np.zeros(len(FINDINGS))]
+    bounds, exact = [(0, None)] * m + [(None, None)] * len(FINDINGS), {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 1000}
+    weights = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=exact).x[:m]
+    return weights / weights.sum() if weights.any() else np.full(m, 1 / m)

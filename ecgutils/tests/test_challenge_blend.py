@@ -138,15 +138,28 @@ def test_a_blend_of_calibrated_tables_no_longer_claims_to_be_calibrated():
     assert list(blend([a, a])) == ["ID", *COLUMNS, "quality"]
 
 
-@pytest.mark.parametrize("how", ["mean", "logit_mean"])
-def test_fitted_weights_favour_the_better_member(how):
+def test_fitted_weights_favour_the_better_member():
     members, truth = members_of_known_worth()
-    weights = fit_weights(members, truth, how)
+    weights = fit_weights(members, truth)
     assert weights.sum() == pytest.approx(1)
     assert (weights >= 0).all()
     assert weights[0] > 0.8
     assert weights[2] < 0.05
-    assert fit_weights([members[0]] * 3, truth, how) == pytest.approx([1 / 3] * 3)
+    assert fit_weights([members[0]] * 3, truth) == pytest.approx([1 / 3] * 3)
+
+
+def test_weights_tell_knowledge_from_calibration():
+    (good, _, useless), truth = members_of_known_worth()
+    good[COLUMNS] = 1 / (1 + np.exp(-(np.log(good[COLUMNS] / (1 - good[COLUMNS])) + 3)))  # far too high, order kept
+    assert fit_weights([good, useless], truth)[0] > 0.9
+
+
+def test_members_that_know_nothing_or_the_opposite_get_no_weight_or_equal_ones():
+    (good, _, _), truth = members_of_known_worth()
+    wrong = good.copy()
+    wrong[COLUMNS] = 1 - good[COLUMNS]
+    assert fit_weights([good, wrong], truth)[1] == 0
+    assert fit_weights([wrong, wrong], truth).tolist() == [0.5, 0.5]
 
 
 def test_cross_fitted_weights_bring_no_more_than_the_best_member_truly_has():
@@ -176,10 +189,8 @@ def test_the_order_of_rows_changes_no_weight():
     pd.testing.assert_frame_equal(cross_blend(*mixed), cross_blend(members, truth), check_exact=True)
 
 
-def test_weights_need_a_probability_labels_and_patients():
+def test_weights_need_labels_and_enough_patients():
     members, truth = members_of_known_worth(8)
-    with pytest.raises(ValueError, match="not for 'rank_mean'"):
-        fit_weights(members, truth, "rank_mean")
     with pytest.raises(ValueError, match="4 patients do not fill 5 folds"):
         cross_blend(members, truth)
     with pytest.raises(ValueError, match="nothing to fit"):
