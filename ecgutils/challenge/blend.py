@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 from scipy.stats import rankdata
 
 from ecgutils.findings import FINDINGS
-from ecgutils.learn.predictions import Scored, grouped_folds, join_truth, prediction_table
+from ecgutils.learn.predictions import Scored, join_truth, prediction_table
 
 _RIDGE = 1e-4  # lets equal members share, and keeps weights finite on separable data
 _EPSILON = 1e-7  # keeps the logit of a probability of exactly 0 or 1 finite
@@ -106,17 +106,14 @@ def cross_blend(
     """Blend every patient with weights fitted on the other folds' patients: what fitted weights really bring.
 
     Arguments as `fit_weights` and `blend`; returns the table that `blend` would, sorted by ID. ValueError when there
-    are fewer patients than folds.
+    are fewer than two patients.
     """
     scored = [join_truth(frame, truth) for frame in frames]
-    fold = grouped_folds(scored[0].y, scored[0].clusters, np.full(folds, 1 / folds), seed)
-    if len(np.unique(fold)) < folds:
-        raise ValueError(f"cross_blend: {len(set(scored[0].clusters))} patients do not fill {folds} folds.")
     blended = blend(frames, how).sort_values("ID", ignore_index=True)
     out = np.empty_like(scored[0].p)
-    for k in range(folds):
-        weights = _fit([member.subset(fold != k) for member in scored])
-        out[fold == k] = BLENDS[how](np.stack([member.p[fold == k] for member in scored]), weights)
+    for left_out in scored[0].folds(folds, seed):
+        weights = _fit([member.subset(~left_out) for member in scored])
+        out[left_out] = BLENDS[how](np.stack([member.p[left_out] for member in scored]), weights)
     blended[list(FINDINGS)] = out
     return blended
 

@@ -21,10 +21,9 @@ from sklearn.isotonic import IsotonicRegression
 from ecgutils.files import write_json
 from ecgutils.findings import FINDINGS
 from ecgutils.learn.metrics import intervals_by
-from ecgutils.learn.predictions import Scored, grouped_folds, join_truth, prediction_table
+from ecgutils.learn.predictions import Scored, join_truth, prediction_table
 
 Method = Literal["platt", "isotonic"]
-CALIBRATION_NAME = "calibration.json"  # beside the weights it belongs to
 STAGE_PERFECT = 52
 _EPSILON = 1e-7  # keeps the logit of a probability of exactly 0 or 1 finite
 _LEAST_SLOPE = 0.01  # above 0, so that Platt's curve never changes an order
@@ -124,17 +123,13 @@ def cross_calibrate(
     """Out-of-fold calibrated probabilities: every patient's by curves fitted on the other folds' patients.
 
     To measure calibration without a set of its own; arguments as `fit_calibration`. Sorted by ID; for the same rows in
-    any order the result is the same. Raises ValueError when there are fewer patients than folds.
+    any order the result is the same. Raises ValueError when there are fewer than two patients.
     """
     scored = join_truth(predictions, truth)
     table = prediction_table(predictions, "calibration").sort_values("ID", ignore_index=True)
-    fold = grouped_folds(scored.y, scored.clusters, np.full(folds, 1 / folds), seed)
-    if len(np.unique(fold)) < folds:
-        raise ValueError(f"cross_calibrate: {len(set(scored.clusters))} patients do not fill {folds} folds.")
     out = np.empty_like(scored.p)
-    for k in range(folds):
-        inside = fold == k
-        out[inside] = _fit(scored.subset(~inside), domain, method).transform(scored.p[inside])
+    for left_out in scored.folds(folds, seed):
+        out[left_out] = _fit(scored.subset(~left_out), domain, method).transform(scored.p[left_out])
     table[list(FINDINGS)] = out
     where = f"{domain} (cross-fitted, {len(table)} images, {intervals_by(scored.clusters)})"
     return table.assign(calibrated_on=where)

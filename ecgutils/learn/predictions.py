@@ -55,6 +55,17 @@ class Scored:
         """Those of a bool mask."""
         return Scored(self.ids[rows], self.p[rows], self.y[rows], self.clusters[rows])
 
+    def folds(self, folds: int, seed: int) -> list[np.ndarray]:
+        """Bool masks (N,) of the patients left out in turn; of fewer patients than `folds`, one each.
+
+        Raises ValueError when there are fewer than two.
+        """
+        folds = min(folds, len(set(self.clusters)))
+        if folds < 2:
+            raise ValueError(f"Cross-fitting needs images of two patients or more and two folds, got {folds}.")
+        fold = grouped_folds(self.y, self.clusters, np.full(folds, 1 / folds), seed)
+        return [fold == k for k in range(folds)]
+
 
 def join_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> Scored:
     """Join a predictions table with a manifest by ID, whatever the order of their rows.

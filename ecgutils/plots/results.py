@@ -81,7 +81,7 @@ def plot_difference(table: pd.DataFrame, title: str) -> Figure:
     ax.errorbar(table["value"], table["finding"], xerr=errors, fmt="o", capsize=3, color=COLORS[0])
     ax.axvline(0, color="grey", linewidth=0.8)
     ax.invert_yaxis()
-    ax.set(xlabel=f"difference in AUROC (95 % interval, {_intervals(table)})", title=title)
+    ax.set(xlabel=f"difference in AUROC (95 % {_intervals(table)})", title=title)
     ax.spines[["top", "right"]].set_visible(False)
     return figure
 

@@ -73,7 +73,7 @@ def test_out_of_fold_means_that_a_patient_never_shapes_his_own_curve(monkeypatch
     predictions, truth, _ = made_up(120)
     fixed = {f"p{k}": k % 4 for k in range(60)}
     monkeypatch.setattr(
-        "ecgutils.learn.calibration.grouped_folds", lambda y, names, shares, seed: np.array([fixed[n] for n in names])
+        "ecgutils.learn.predictions.grouped_folds", lambda y, names, shares, seed: np.array([fixed[n] for n in names])
     )
     own = truth["patient_id"] == "p7"
     changed = truth.copy()
@@ -83,10 +83,14 @@ def test_out_of_fold_means_that_a_patient_never_shapes_his_own_curve(monkeypatch
     assert set(a.index[same]) == {f"i{k}" for k in range(120) if k // 2 % 4 == 3}  # his fold, and no other
 
 
-def test_folds_keep_patients_together_and_need_enough_of_them():
+def test_folds_keep_patients_together_and_need_two_of_them():
     predictions, truth, _ = made_up(6)
-    with pytest.raises(ValueError, match="3 patients do not fill 5 folds"):
-        cross_calibrate(predictions, truth, "made up")
+    scored = join_truth(predictions, truth)
+    masks = scored.folds(5, seed=0)
+    assert np.sum(masks, axis=0).tolist() == [1] * 6
+    assert sorted(tuple(scored.clusters[mask]) for mask in masks) == [(f"p{k}", f"p{k}") for k in range(3)]
+    with pytest.raises(ValueError, match="two patients or more"):
+        cross_calibrate(predictions[:2], truth[:2], "made up")
 
 
 def test_few_or_no_positives_still_give_a_sober_probability():
