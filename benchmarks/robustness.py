@@ -64,7 +64,7 @@ def grid_colour(style: dict) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="default", help="checkpoint folder")
-    parser.add_argument("--records", type=int, default=80)
+    parser.add_argument("--records", type=int, default=60)
     parser.add_argument("--severities", type=float, nargs="+", default=[0.5, 1.0])
     parser.add_argument("--seed", type=int, default=1234, help="of records and photos; none of the profiles uses it")
     parser.add_argument("--rounds", type=int, default=1000)

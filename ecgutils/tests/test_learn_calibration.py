@@ -101,6 +101,14 @@ def test_few_or_no_positives_still_give_a_sober_probability():
     assert calibration.apply(predictions)["AF"].between(0.01, 0.1).all()
 
 
+def test_a_handful_of_images_cannot_make_a_steep_curve():
+    predictions, truth, _ = made_up(6, slope=1, shift=0)
+    for finding in FINDINGS:  # separable: the highest is the one positive
+        truth[finding] = (predictions[finding] == predictions[finding].max()).astype(float)
+    curves = fit_calibration(predictions, truth, "made up").curves
+    assert all(0.5 < curve["slope"] < 3 for curve in curves.values())
+
+
 def test_the_domain_and_what_it_rests_on_travel_with_the_probabilities(tmp_path):
     predictions, truth, _ = made_up(80, patients=False)
     calibration = fit_calibration(predictions, truth, "photos of simulated hearts")
