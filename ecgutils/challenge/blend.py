@@ -6,85 +6,70 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import minimize
 from scipy.special import expit, logit
 from scipy.stats import rankdata
 
 from ecgutils.findings import FINDINGS
+from ecgutils.learn.predictions import Scored, join_truth, prediction_table
 
+_RIDGE = 1e-4  # lets equal members share, and keeps weights finite on separable data
 _EPSILON = 1e-7  # keeps the logit of a probability of exactly 0 or 1 finite
 
 
-def prediction_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Check a predictions table and return it with text IDs and float probabilities; NaN = no answer.
-
-    Raises
-    ------
-    ValueError : missing column, repeated ID, value that is no number or lies outside [0, 1]; names the ID.
-    """
-    missing = [column for column in ("ID", *FINDINGS) if column not in table.columns]
-    if missing:
-        raise ValueError(f"{name}: missing column(s) {', '.join(missing)}; predictions need ID and {FINDINGS}.")
-    table = table.reset_index(drop=True)
-    table["ID"] = table["ID"].astype(str)
-    repeated = table["ID"].duplicated()
-    if repeated.any():
-        raise ValueError(f"{name}: ID {table.loc[repeated, 'ID'].iloc[0]} occurs more than once; keep one row per ID.")
-    for finding in FINDINGS:
-        values = pd.to_numeric(table[finding], errors="coerce").astype(float)
-        bad = (values.isna() & table[finding].notna()) | (values < 0) | (values > 1)
-        if bad.any():
-            row = table.loc[bad].iloc[0]
-            raise ValueError(f"{name}: {finding} of ID {row['ID']} is {row[finding]}, not a probability in [0, 1].")
-        table[finding] = values
-    return table
+def _mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted mean over axis 0 of the members that answered; sorted first, so that their order cannot change a bit."""
+    weights = np.where(np.isfinite(members), weights[:, None, None], 0.0)
+    total = np.sort(np.where(weights > 0, members, 0.0) * weights, axis=0).sum(axis=0)
+    said = np.sort(weights, axis=0).sum(axis=0)
+    return np.divide(total, said, out=np.full(total.shape, np.nan), where=said > 0)
 
 
-def _mean(members: np.ndarray) -> np.ndarray:
-    """Mean over axis 0 of the members that answered; sorted first, so that their order cannot change a bit of it."""
-    answered = np.isfinite(members).sum(axis=0)
-    total = np.nansum(np.sort(members, axis=0), axis=0)
-    return np.divide(total, answered, out=np.full(total.shape, np.nan), where=answered > 0)
+def _logit_mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return expit(_mean(logit(np.clip(members, _EPSILON, 1 - _EPSILON)), weights))
 
 
-def _logit_mean(members: np.ndarray) -> np.ndarray:
-    return expit(_mean(logit(np.clip(members, _EPSILON, 1 - _EPSILON))))
-
-
-def _rank_mean(members: np.ndarray) -> np.ndarray:
+def _rank_mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean of (rank - 0.5) / n within each member and finding: keeps order only, it is not a probability."""
     answered = np.isfinite(members).sum(axis=1, keepdims=True)
     ranks = rankdata(members, axis=1, nan_policy="omit")
-    return _mean((ranks - 0.5) / np.maximum(answered, 1))
+    return _mean((ranks - 0.5) / np.maximum(answered, 1), weights)
 
 
-BLENDS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+BLENDS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "mean": _mean,
     "logit_mean": _logit_mean,
     "rank_mean": _rank_mean,
 }
 
 
-def blend(frames: Sequence[pd.DataFrame], how: str = "mean") -> pd.DataFrame:
+def blend(frames: Sequence[pd.DataFrame], how: str = "mean", weights: Sequence[float] | None = None) -> pd.DataFrame:
     """Blend prediction tables of the same images.
 
     Parameters
     ----------
     frames : tables with ID and the five probabilities in [0, 1]; NaN = this member has no answer.
     how : "mean", "logit_mean" (mean of log-odds), or "rank_mean" (mean rank in 0..1: for AUROC only).
+    weights : one per table, none negative, as `fit_weights` finds them; None = all alike.
 
     Returns
     -------
     The first table, in its row order, with the probabilities replaced: a member's NaN is left out of the mean, and
-    the result is NaN only where every member's is. Other columns (quality, readable, reasons) are the first table's.
+    the result is NaN only where that of every member with a weight is. Other columns (quality, readable, reasons) are
+    the first table's, but for `calibrated_on`: a blend of calibrated probabilities is not calibrated.
 
     Raises
     ------
-    ValueError : no table, unknown `how`, bad table, or tables with different IDs (the first few are named).
+    ValueError : no table, unknown `how`, weights that don't fit, bad table, or tables with different IDs (the first
+        few are named).
     """
     if how not in BLENDS:
         raise ValueError(f"blend: unknown how={how!r}; use one of {', '.join(BLENDS)}.")
     if not len(frames):
         raise ValueError("blend: no prediction table given; pass at least one.")
+    w = np.ones(len(frames)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if w.shape != (len(frames),) or not (np.isfinite(w) & (w >= 0)).all() or not w.any():
+        raise ValueError(f"blend: weights are {weights}; give {len(frames)}, none negative and not all 0.")
     tables = [prediction_table(frame, f"blend: table {i}") for i, frame in enumerate(frames)]
     ids = tables[0]["ID"]
     for i, table in enumerate(tables[1:], 1):
@@ -96,6 +81,60 @@ def blend(frames: Sequence[pd.DataFrame], how: str = "mean") -> pd.DataFrame:
                     f"{', '.join(lost[:5])}; predict the same images with every model."
                 )
     members = np.stack([t.set_index("ID").loc[ids, list(FINDINGS)].to_numpy() for t in tables])  # (M, N, 5)
-    blended = tables[0].copy()
-    blended[list(FINDINGS)] = BLENDS[how](members)
+    blended = tables[0].drop(columns="calibrated_on", errors="ignore")
+    blended[list(FINDINGS)] = BLENDS[how](members, w)
     return blended
+
+
+def fit_weights(frames: Sequence[pd.DataFrame], truth: pd.DataFrame) -> np.ndarray:
+    """Weights (M,), none negative, of sum 1, by logistic regression on the members' log-odds (stacking).
+
+    Each finding has an intercept of its own and the weights' sum is free while they are fitted, so that they tell which
+    member knows more, not which one is better calibrated. Equal members share; if none knows anything, all are alike.
+
+    Parameters
+    ----------
+    frames : predictions for images that no member was trained on: validation or out-of-fold, never the test set.
+    truth : manifest with their labels, joined by ID. Images that a member did not answer take no part.
+    """
+    return _fit([join_truth(frame, truth) for frame in frames])
+
+
+def cross_blend(
+    frames: Sequence[pd.DataFrame], truth: pd.DataFrame, how: str = "mean", folds: int = 5, seed: int = 0
+) -> pd.DataFrame:
+    """Blend every patient with weights fitted on the other folds' patients: what fitted weights really bring.
+
+    Arguments as `fit_weights` and `blend`; returns the table that `blend` would, sorted by ID. ValueError when there
+    are fewer than two patients.
+    """
+    scored = [join_truth(frame, truth) for frame in frames]
+    blended = blend(frames, how).sort_values("ID", ignore_index=True)
+    out = np.empty_like(scored[0].p)
+    for left_out in scored[0].folds(folds, seed):
+        weights = _fit([member.subset(~left_out) for member in scored])
+        out[left_out] = BLENDS[how](np.stack([member.p[left_out] for member in scored]), weights)
+    blended[list(FINDINGS)] = out
+    return blended
+
+
+def _fit(scored: list[Scored]) -> np.ndarray:
+    members = np.stack([member.p for member in scored])
+    known = ~np.isnan(scored[0].y) & ~np.isnan(members).any(axis=0)
+    if not known.any():
+        raise ValueError("No image has a label and an answer of every member: nothing to fit weights on.")
+    y, m = scored[0].y[known], len(scored)
+    x = logit(np.clip(members[:, known], _EPSILON, 1 - _EPSILON))  # (M, n), findings side by side
+    finding = np.eye(len(FINDINGS))[np.nonzero(known)[1]]  # (n, 5)
+
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        weights, intercepts = parameters[:m], parameters[m:]
+        z = weights @ x + finding @ intercepts
+        error = (expit(z) - y) / len(y)
+        value = np.mean(np.logaddexp(0, z) - y * z) + _RIDGE * (parameters @ parameters)
+        return float(value), np.r_[x @ error, error @ finding] + 2 * _RIDGE * parameters
+
+    start = np.r_[np.full(m, 1 / m), np.zeros(len(FINDINGS))]
+    bounds, exact = [(0, None)] * m + [(None, None)] * len(FINDINGS), {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 1000}
+    weights = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=exact).x[:m]
+    return weights / weights.sum() if weights.any() else np.full(m, 1 / m)

@@ -13,10 +13,11 @@ from typing import Any
 import pandas as pd
 
 from ecgutils.challenge.bhf import first_few, id_order, plain_id, read_text_csv
-from ecgutils.challenge.blend import prediction_table
 from ecgutils.challenge.validate import validate_submission
 from ecgutils.files import atomic_path, write_bytes, write_json
 from ecgutils.findings import FINDINGS
+from ecgutils.learn.params import git_describe, versions
+from ecgutils.learn.predictions import prediction_table
 from ecgutils.profiles import runs_root
 
 COLUMNS = ("ID", *FINDINGS)
@@ -40,7 +41,8 @@ def write_submission(
     sample : sample submission (path or frame): its column order, IDs and row order are followed exactly. A list is
         taken as `ids`.
     ids : the IDs to be written, in order, where there is no sample. Neither: those of `predictions`, sorted.
-    provenance : what made the predictions (profile, models, seed, ...; JSON-able), kept in the JSON.
+    provenance : what made the predictions (profile, models, seed, ...; JSON-able), kept in the JSON beside what the
+        file holds, what its probabilities were calibrated on, versions and commit.
 
     IDs are matched by `plain_id`, so predictions for "5" fill a sample row "test_000005.png". A predicted ID that
     is not asked for is left out with a warning. Where /kaggle/working exists, submission.csv is written there too.
@@ -87,6 +89,9 @@ def write_submission(
         "filled_with_training_prevalence": filled,
         "training_prevalence": fill,
         "left_out": left_out,
+        "calibrated_on": sorted(set(predictions.get("calibrated_on", []))) or None,
+        "versions": versions(),
+        "git": git_describe(),
         "provenance": dict(provenance or {}),
     }
     with atomic_path(out_path) as temporary:

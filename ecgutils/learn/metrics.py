@@ -1,15 +1,19 @@
-"""AUROC with patient-clustered bootstrap intervals.
+"""AUROC and AUPRC with patient-clustered bootstrap intervals.
 
 A row counts for a finding when its label there is known and its prediction is not NaN; the column `n` says how
 many did. So an unreadable image (NaN prediction) is left out, which flatters: to have it count, fill it first,
-as the submission writer does. A finding without both classes has no AUROC: it is NaN, and the macro average is
+as the submission writer does. A finding without both classes has neither: it is NaN, and the macro average is
 over the findings that have one (NaN when none has).
+
+Every table has a column `intervals`: "by patient", or "ungrouped" where a cluster is an image or a record because its
+patient is unknown (`ecgutils.manifest.clusters`); then patients may be shared and intervals are too narrow.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -18,10 +22,11 @@ from ecgutils.findings import FINDINGS
 
 STAGE_BOOTSTRAP = 51
 _CHUNK = 32  # resamples at a time: keeps the working set in cache
+Metric = Literal["auroc", "auprc"]
 
 
 class _Ranked:
-    """One finding's usable rows sorted by prediction; gives the AUROC for any integer weights of the rows."""
+    """One finding's usable rows sorted by prediction; gives AUROC and AUPRC for any integer weights of the rows."""
 
     def __init__(self, y: np.ndarray, p: np.ndarray, usable: np.ndarray) -> None:
         rows = np.flatnonzero(usable)
@@ -35,16 +40,32 @@ class _Ranked:
 
     def auroc(self, weights: np.ndarray) -> np.ndarray:
         """AUROC (R,) for weights (R, n) of the rows in `order`; half a point for a tie; NaN without both classes."""
+        positive, negative = self._split(weights)
+        below = np.cumsum(negative, axis=1)
+        n_positive, n_negative = positive.sum(axis=1), below[:, -1]
+        wins = np.einsum("rn,rn->r", positive, below) - 0.5 * np.einsum("rn,rn->r", positive, negative)
+        return _divide(wins, n_positive * n_negative)
+
+    def auprc(self, weights: np.ndarray) -> np.ndarray:
+        """AUPRC (R,) as average precision, tied rows counted together; NaN without both classes."""
+        positive, negative = (part[:, ::-1] for part in self._split(weights))  # from the highest score down
+        found, wrong = np.cumsum(positive, axis=1), np.cumsum(negative, axis=1)
+        precision = found / np.maximum(found + wrong, 1)  # 0 / 1 where nothing is drawn yet
+        value = _divide(np.einsum("rn,rn->r", positive, precision), found[:, -1])
+        return np.where(wrong[:, -1] > 0, value, np.nan)
+
+    def _split(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Weights of positives and of negatives at each distinct score, the lowest first."""
         positive = weights * self.positive
         negative = weights - positive
         if self.tied:
             positive = np.add.reduceat(positive, self.ties, axis=1)
             negative = np.add.reduceat(negative, self.ties, axis=1)
-        below = np.cumsum(negative, axis=1)
-        n_positive, n_negative = positive.sum(axis=1), below[:, -1]
-        wins = np.einsum("rn,rn->r", positive, below) - 0.5 * np.einsum("rn,rn->r", positive, negative)
-        pairs = n_positive * n_negative
-        return np.divide(wins, pairs, out=np.full(len(wins), np.nan), where=pairs > 0)
+        return positive, negative
+
+
+def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.divide(a, b, out=np.full(len(a), np.nan), where=b > 0)
 
 
 def _checked(y: np.ndarray, *predictions: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -71,21 +92,21 @@ def _macro(values: np.ndarray, defined: np.ndarray) -> np.ndarray:
     return values[..., defined].mean(axis=-1) if defined.any() else np.full(values.shape[:-1], np.nan)
 
 
-def auroc_by_finding(y: np.ndarray, p: np.ndarray) -> pd.Series:
-    """AUROC of each finding, indexed by its name; NaN where it has not both classes. y, p : (N, 5)."""
+def auroc_by_finding(y: np.ndarray, p: np.ndarray, metric: Metric = "auroc") -> pd.Series:
+    """AUROC (or AUPRC) of each finding, indexed by its name; NaN where it has not both classes. y, p : (N, 5)."""
     y, p = _checked(y, p)
     (ranked,) = _ranked(y, [p])
-    return pd.Series([float(r.auroc(np.ones((1, r.n)))[0]) if r.defined else np.nan for r in ranked], index=FINDINGS)
+    return pd.Series([_value([r], metric) if r.defined else np.nan for r in ranked], index=FINDINGS)
 
 
-def macro_auroc(y: np.ndarray, p: np.ndarray) -> float:
-    """Mean AUROC over the findings that have both classes; NaN when none has. y, p : (N, 5), NaN as above."""
-    values = auroc_by_finding(y, p).to_numpy()
+def macro_auroc(y: np.ndarray, p: np.ndarray, metric: Metric = "auroc") -> float:
+    """Mean AUROC (or AUPRC) over the findings that have both classes; NaN when none has. y, p : (N, 5)."""
+    values = auroc_by_finding(y, p, metric).to_numpy()
     return float(_macro(values, ~np.isnan(values)))
 
 
 def bootstrap_auroc(
-    y: np.ndarray, p: np.ndarray, clusters: np.ndarray, rounds: int = 2000, seed: int = 0
+    y: np.ndarray, p: np.ndarray, clusters: np.ndarray, rounds: int = 2000, seed: int = 0, metric: Metric = "auroc"
 ) -> pd.DataFrame:
     """AUROC with 95 % percentile intervals; whole clusters (patients) are drawn with replacement.
 
@@ -93,64 +114,134 @@ def bootstrap_auroc(
     ----------
     y, p : (N, 5) labels 0, 1, NaN and predictions (any monotone score), NaN allowed.
     clusters : (N,) patient of each row; images of one patient are not independent.
+    metric : "auprc" gives the area under the precision-recall curve instead (`sklearn`'s average precision); chance
+        is then the share of positives, not .5.
 
     Returns
     -------
-    Frame with columns finding ("macro" first), value, low, high, n, positives. Resamples in which a finding
-    lost a class are left out of its interval; a warning says so when they are more than 5 %.
+    Frame with columns finding ("macro" first), value, low, high, n, positives, intervals. Resamples in which a
+    finding lost a class are left out of its interval; a warning says so when they are more than 5 %.
     """
     y, p = _checked(y, p)
-    return _bootstrap(y, [p], clusters, rounds, seed)
+    return _bootstrap(y, [p], clusters, rounds, seed, metric)
 
 
 def paired_difference(
-    y: np.ndarray, p_a: np.ndarray, p_b: np.ndarray, clusters: np.ndarray, rounds: int = 2000, seed: int = 0
+    y: np.ndarray,
+    p_a: np.ndarray,
+    p_b: np.ndarray,
+    clusters: np.ndarray,
+    rounds: int = 2000,
+    seed: int = 0,
+    metric: Metric = "auroc",
 ) -> pd.DataFrame:
-    """AUROC of `p_a` minus that of `p_b` on the same rows and the same resamples; frame as `bootstrap_auroc`.
+    """AUROC (or AUPRC) of `p_a` minus that of `p_b` on the same rows and resamples; frame as `bootstrap_auroc`.
 
     A row counts for a finding when both predictions are there.
     """
     y, p_a, p_b = _checked(y, p_a, p_b)
-    return _bootstrap(y, [p_a, p_b], clusters, rounds, seed)
+    return _bootstrap(y, [p_a, p_b], clusters, rounds, seed, metric)
 
 
-def _bootstrap(
-    y: np.ndarray, predictions: list[np.ndarray], clusters: np.ndarray, rounds: int, seed: int
+def auroc_by_group(
+    y: np.ndarray,
+    p: np.ndarray,
+    clusters: np.ndarray,
+    groups: pd.DataFrame,
+    rounds: int = 2000,
+    seed: int = 0,
+    metric: Metric = "auroc",
 ) -> pd.DataFrame:
-    """Intervals of the AUROC of the first prediction, minus that of the second where there are two."""
-    if len(clusters) != len(y):
-        raise ValueError(f"clusters has {len(clusters)} entries for {len(y)} rows.")
+    """Macro-AUROC (or AUPRC) within each value of each column of `groups`, one row each; "all" comes first.
+
+    groups : (N rows) e.g. layout, image source, `quality_band`; a row counts nowhere for a column it has no value in.
+
+    Returns columns by, group, images, findings (how many have both classes), then those of `bootstrap_auroc` but for
+    finding. Small groups have wide intervals, or none.
+    """
+    rows = []
+    parts = [("all", "all", np.ones(len(y), bool))]
+    for by in groups:
+        names = groups[by].where(groups[by].notna(), "").astype(str).to_numpy()
+        parts += [(by, name, names == name) for name in sorted(set(names) - {""})]
+    for by, name, inside in parts:
+        with warnings.catch_warnings():  # too few patients show in the interval
+            warnings.simplefilter("ignore", UserWarning)
+            table = bootstrap_auroc(y[inside], p[inside], clusters[inside], rounds, seed, metric)
+        findings = int(table["value"][1:].notna().sum())
+        rows.append({"by": by, "group": name, "images": int(inside.sum()), "findings": findings, **table.iloc[0, 1:]})
+    return pd.DataFrame(rows)
+
+
+def quality_band(quality: np.ndarray) -> np.ndarray:
+    """Third of the quality each image lies in, text (N,): "low", "middle", "high" (equals upwards), or "unreadable"."""
+    q = np.nan_to_num(np.asarray(quality, dtype=float))
+    cuts = np.quantile(q[q > 0], [1 / 3, 2 / 3]) if (q > 0).any() else np.zeros(2)
+    return np.where(q > 0, np.array(["low", "middle", "high"])[np.searchsorted(cuts, q, side="right")], "unreadable")
+
+
+def resamples(clusters: np.ndarray, rounds: int, seed: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """How often each row is drawn when whole clusters are, with replacement: (rounds of this part, counts (R, N))."""
     if rounds < 1:
         raise ValueError(f"rounds must be at least 1, got {rounds}.")
     names, member = np.unique(np.asarray(clusters).astype(str), return_inverse=True)
-    ranked = _ranked(y, predictions)
-    defined = np.array([r.defined for r in ranked[0]])
-    value = np.full(len(FINDINGS), np.nan)
-    draws = np.full((rounds, len(FINDINGS)), np.nan)
     rng = np.random.default_rng([seed, STAGE_BOOTSTRAP])
-    for k in np.flatnonzero(defined):
-        value[k] = _minus([arm[k].auroc(np.ones((1, arm[k].n)))[0] for arm in ranked])
     for start in range(0, rounds, _CHUNK):
         size = min(_CHUNK, rounds - start)
         picks = rng.integers(0, len(names), (size, len(names))) + len(names) * np.arange(size)[:, None]
         counts = np.bincount(picks.ravel(), minlength=size * len(names)).reshape(size, -1).astype(np.float64)
+        yield slice(start, start + size), counts[:, member]
+
+
+def intervals_by(clusters: np.ndarray) -> str:
+    """Say "by patient", or "ungrouped" when one of the clusters is an image or a record of an unknown patient."""
+    unknown = any(name.startswith(("image:", "record:")) for name in np.asarray(clusters).astype(str).tolist())
+    return "ungrouped" if unknown else "by patient"
+
+
+def _value(arms: list[_Ranked], metric: Metric, rows: np.ndarray | None = None) -> np.ndarray | float:
+    """Metric of the first arm, minus that of the second where there are two; of all rows, or drawn counts (R, N)."""
+    weights = [np.ones((1, arm.n)) if rows is None else rows[:, arm.order] for arm in arms]
+    first, *second = (getattr(arm, metric)(w) for arm, w in zip(arms, weights, strict=True))
+    value = first - second[0] if second else first
+    return float(value[0]) if rows is None else value
+
+
+def _bootstrap(
+    y: np.ndarray, predictions: list[np.ndarray], clusters: np.ndarray, rounds: int, seed: int, metric: Metric
+) -> pd.DataFrame:
+    """Intervals of the metric of the first prediction, minus that of the second where there are two."""
+    if len(clusters) != len(y):
+        raise ValueError(f"clusters has {len(clusters)} entries for {len(y)} rows.")
+    if metric not in ("auroc", "auprc"):
+        raise ValueError(f'metric must be "auroc" or "auprc", got {metric!r}.')
+    arms = list(zip(*_ranked(y, predictions), strict=True))  # per finding
+    defined = np.array([first.defined for first, *_ in arms])
+    value = np.array([_value(pair, metric) if pair[0].defined else np.nan for pair in arms])
+    draws = np.full((rounds, len(FINDINGS)), np.nan)
+    for part, counts in resamples(clusters, rounds, seed):
         for k in np.flatnonzero(defined):
-            draws[start : start + size, k] = _minus([arm[k].auroc(counts[:, member[arm[k].order]]) for arm in ranked])
-    values = np.r_[_macro(value, defined), value]
-    samples = np.column_stack([_macro(draws, defined), draws])
+            draws[part, k] = _value(arms[k], metric, counts)
     lost = np.isnan(draws[:, defined]).mean(axis=0)
     if (lost > 0.05).any():
         few = ", ".join(np.array(FINDINGS)[defined][lost > 0.05])
         warnings.warn(f"More than 5 % of the resamples lack a class of {few}: too few patients.", stacklevel=3)
-    low, high = np.full((2, len(values)), np.nan)
-    for j, column in enumerate(samples.T):
-        if not np.isnan(column).all():
-            low[j], high[j] = np.nanquantile(column, [0.025, 0.975])
-    n = [len(np.unique(np.concatenate([r.order for r in ranked[0]]))), *(r.n for r in ranked[0])]
-    positives = [sum(r.positives for r in ranked[0]), *(r.positives for r in ranked[0])]
-    columns = {"value": values, "low": low, "high": high, "n": n, "positives": positives}
+    low, high = percentiles(np.column_stack([_macro(draws, defined), draws]))
+    first = [pair[0] for pair in arms]
+    columns = {
+        "value": np.r_[_macro(value, defined), value],
+        "low": low,
+        "high": high,
+        "n": [len(np.unique(np.concatenate([r.order for r in first]))), *(r.n for r in first)],
+        "positives": [sum(r.positives for r in first), *(r.positives for r in first)],
+        "intervals": intervals_by(clusters),
+    }
     return pd.DataFrame({"finding": ["macro", *FINDINGS], **columns})
 
 
-def _minus(values: list) -> np.ndarray | float:
-    return values[0] if len(values) == 1 else values[0] - values[1]
+def percentiles(draws: np.ndarray) -> np.ndarray:
+    """2.5th and 97.5th percentile (2, K) of draws (R, K) without their NaN; NaN where a column has nothing else."""
+    bounds = np.full((2, draws.shape[1]), np.nan)
+    some = ~np.isnan(draws).all(axis=0)
+    bounds[:, some] = np.nanquantile(draws[:, some], [0.025, 0.975], axis=0)
+    return bounds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -56,7 +57,8 @@ def plot_steps(flat: FlatECG) -> Figure:
 def plot_reading(photo: str | Path | np.ndarray, flat: FlatECG, row: Mapping[str, Any]) -> Figure:
     """Photo with its outline, the flat page the model sees, and its five probabilities (or why there are none).
 
-    `row` is a row of `predict`'s table: the five findings, `readable`, `quality`, `reasons`.
+    `row` is a row of `predict`'s table: the five findings, `readable`, `quality`, `reasons`, and `calibrated_on` where
+    the probabilities are calibrated, which is then said beside them.
     """
     from ecgutils.preprocess import UnreadableImage, read_image
 
@@ -80,7 +82,9 @@ def plot_reading(photo: str | Path | np.ndarray, flat: FlatECG, row: Mapping[str
         right.barh([FINDING_NAMES[finding] for finding in FINDINGS], values, color="#4477aa")
         for position, value in enumerate(values):
             right.text(min(value, 0.85) + 0.02, position, f"{value:.2f}", va="center")
+        origin = "calibrated on " + str(row["calibrated_on"]) if "calibrated_on" in row else "not calibrated"
         right.set(xlim=(0, 1), title="probability")
+        right.set_xlabel(fill(origin, 42), fontsize=8)
         right.invert_yaxis()
         right.spines[["top", "right"]].set_visible(False)
     else:

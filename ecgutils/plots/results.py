@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ecgutils.findings import FINDINGS
 
-_COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
+COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
 
 
 def plot_class_balance(tables: Mapping[str, pd.DataFrame]) -> Figure:
@@ -20,7 +20,7 @@ def plot_class_balance(tables: Mapping[str, pd.DataFrame]) -> Figure:
     width = 0.8 / max(1, len(tables))
     for position, (name, table) in enumerate(tables.items()):
         share = table[list(FINDINGS)].mean()
-        color = _COLORS[position % len(_COLORS)]
+        color = COLORS[position % len(COLORS)]
         bars = ax.bar(np.arange(5) + position * width, share, width, label=f"{name} (n={len(table)})", color=color)
         ax.bar_label(bars, fmt="%.2f", fontsize=7)
     ax.set_xticks(np.arange(5) + 0.4 - width / 2, FINDINGS)
@@ -37,7 +37,7 @@ def plot_history(histories: Mapping[str, pd.DataFrame]) -> Figure:
     """
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     loss_ax, auroc_ax = figure.subplots(1, 2)
-    for (name, history), color in zip(histories.items(), _COLORS, strict=False):
+    for (name, history), color in zip(histories.items(), COLORS, strict=False):
         loss_ax.plot(history["views"], history["loss"], marker=".", color=color, label=name)
         auroc_ax.plot(history["views"], history["val_macro_auroc"], marker=".", color=color, label=name)
     loss_ax.set(xlabel="images seen", ylabel="training loss")
@@ -52,12 +52,12 @@ def plot_history(histories: Mapping[str, pd.DataFrame]) -> Figure:
 def plot_auroc(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """AUROC with its 95 % interval, macro and per finding, one colour per model.
 
-    Each table has the columns `finding`, `value`, `low`, `high` (as `bootstrap_auroc` returns).
+    Each table has the columns `finding`, `value`, `low`, `high`, `intervals` (as `bootstrap_auroc` returns).
     """
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     ax = figure.subplots()
     names = ["macro", *FINDINGS]
-    for position, ((model, table), color) in enumerate(zip(tables.items(), _COLORS, strict=False)):
+    for position, ((model, table), color) in enumerate(zip(tables.items(), COLORS, strict=False)):
         rows = table.set_index("finding").reindex(names)
         x = np.arange(len(names)) + (position - (len(tables) - 1) / 2) * 0.14
         errors = np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy())
@@ -67,19 +67,25 @@ def plot_auroc(tables: Mapping[str, pd.DataFrame]) -> Figure:
     ax.set_xticks(np.arange(len(names)), names)
     lowest = min(table["low"].min() for table in tables.values())
     ax.set(ylabel="AUROC (95 % interval)", ylim=(min(0.4, lowest - 0.03), 1.02))
+    ax.set_title(_intervals(*tables.values()), fontsize=10)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, fontsize=8, loc="lower right", ncols=len(tables))
+    figure.legend(loc="outside lower center", frameon=False, fontsize=8, ncols=len(tables))
     return figure
 
 
 def plot_difference(table: pd.DataFrame, title: str) -> Figure:
-    """Paired AUROC differences with intervals; columns `finding`, `value`, `low`, `high`. Right of zero is better."""
+    """Paired AUROC differences with intervals; a table of `paired_difference`. Right of zero is better."""
     figure = Figure(figsize=(7, 2.8), layout="constrained")
     ax = figure.subplots()
     errors = np.abs(table[["low", "high"]].to_numpy().T - table["value"].to_numpy())
-    ax.errorbar(table["value"], table["finding"], xerr=errors, fmt="o", capsize=3, color=_COLORS[0])
+    ax.errorbar(table["value"], table["finding"], xerr=errors, fmt="o", capsize=3, color=COLORS[0])
     ax.axvline(0, color="grey", linewidth=0.8)
     ax.invert_yaxis()
-    ax.set(xlabel="difference in AUROC (95 % interval)", title=title)
+    ax.set(xlabel=f"difference in AUROC (95 % {_intervals(table)})", title=title)
     ax.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _intervals(*tables: pd.DataFrame) -> str:
+    """How the intervals came about, as the tables say it."""
+    return ", ".join(sorted({f"intervals {said}" for table in tables for said in table["intervals"]}))

@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ecgutils.challenge import BLENDS, blend
+from ecgutils.challenge import BLENDS, blend, cross_blend, fit_weights
 from ecgutils.findings import FINDINGS
+from ecgutils.learn import join_truth, macro_auroc
+from ecgutils.tests.test_learn_calibration import made_up, shuffled
 
 COLUMNS = list(FINDINGS)
 
@@ -103,3 +105,91 @@ def test_blending_a_model_with_itself_keeps_its_order(how):
     values = np.random.default_rng(0).random((20, 5))
     result = blend([table(values)] * 3, how)[COLUMNS].to_numpy()
     assert np.array_equal(result.argsort(axis=0), values.argsort(axis=0))
+
+
+def members_of_known_worth(n=400, seed=0):
+    """A good, a fair and a useless member, and their truth."""
+    good, truth, _ = made_up(n, seed, slope=1, shift=0)
+    rng = np.random.default_rng([seed, 1])
+    fair = good.copy()
+    fair[COLUMNS] = np.clip(good[COLUMNS] + 0.25 * rng.standard_normal((n, 5)), 0.01, 0.99)
+    useless = good.copy()
+    useless[COLUMNS] = rng.random((n, 5))
+    return [good, fair, useless], truth
+
+
+def test_weights_count_as_many_copies():
+    a, b = table([0.1, 0.9]), table([0.4, 0.3])
+    for how in ("mean", "logit_mean"):
+        np.testing.assert_allclose(blend([a, b], how, [2, 1])[COLUMNS], blend([a, a, b], how)[COLUMNS], atol=1e-12)
+    assert blend([a, b], "rank_mean", [0, 1])[COLUMNS].equals(blend([b], "rank_mean")[COLUMNS])
+
+
+@pytest.mark.parametrize("weights", [[1], [1, -0.1], [0, 0], [1, np.nan]])
+def test_weights_that_do_not_fit_are_refused(weights):
+    with pytest.raises(ValueError, match="weights are"):
+        blend([table([0.1]), table([0.2])], "mean", weights)
+
+
+def test_a_blend_of_calibrated_tables_no_longer_claims_to_be_calibrated():
+    a = table([0.1]).assign(calibrated_on="hearts", quality=0.5)
+    assert list(blend([a, a])) == ["ID", *COLUMNS, "quality"]
+
+
+def test_fitted_weights_favour_the_better_member():
+    members, truth = members_of_known_worth()
+    weights = fit_weights(members, truth)
+    assert weights.sum() == pytest.approx(1)
+    assert (weights >= 0).all()
+    assert weights[0] > 0.8
+    assert weights[2] < 0.05
+    assert fit_weights([members[0]] * 3, truth) == pytest.approx([1 / 3] * 3)
+
+
+def test_weights_tell_knowledge_from_calibration():
+    (good, _, useless), truth = members_of_known_worth()
+    good[COLUMNS] = 1 / (1 + np.exp(-(np.log(good[COLUMNS] / (1 - good[COLUMNS])) + 3)))  # far too high, order kept
+    assert fit_weights([good, useless], truth)[0] > 0.9
+
+
+def test_members_that_know_nothing_or_the_opposite_get_no_weight_or_equal_ones():
+    (good, _, _), truth = members_of_known_worth()
+    wrong = good.copy()
+    wrong[COLUMNS] = 1 - good[COLUMNS]
+    assert fit_weights([good, wrong], truth)[1] == 0
+    assert fit_weights([wrong, wrong], truth).tolist() == [0.5, 0.5]
+
+
+def test_cross_fitted_weights_bring_no_more_than_the_best_member_truly_has():
+    members, truth = members_of_known_worth()
+    scored = [join_truth(m, truth) for m in (*members, cross_blend(members, truth))]
+    best, _, worst, crossed = (macro_auroc(s.y, s.p) for s in scored)
+    assert worst < crossed
+    assert crossed > best - 0.005
+
+
+def test_weights_of_a_patient_come_from_the_others(monkeypatch):
+    members, truth = members_of_known_worth(80)
+    dealt = lambda y, names, shares, seed: np.array([int(n[1:]) % 4 for n in names])  # noqa: E731
+    monkeypatch.setattr("ecgutils.learn.predictions.grouped_folds", dealt)
+    own = truth["patient_id"] == "p7"
+    changed = truth.copy()
+    changed.loc[own, COLUMNS] = 1 - truth.loc[own, COLUMNS]
+    a, b = (cross_blend(members[1:], t, folds=4).set_index("ID")[COLUMNS] for t in (truth, changed))
+    same = (a == b).all(axis=1)
+    assert set(a.index[same]) == {f"i{k}" for k in range(80) if k // 2 % 4 == 3}
+
+
+def test_the_order_of_rows_changes_no_weight():
+    members, truth = members_of_known_worth(120)
+    mixed = [shuffled(m, i) for i, m in enumerate(members)], shuffled(truth, 9)
+    assert fit_weights(*mixed).tolist() == fit_weights(members, truth).tolist()
+    pd.testing.assert_frame_equal(cross_blend(*mixed), cross_blend(members, truth), check_exact=True)
+
+
+def test_weights_need_labels_and_enough_patients():
+    members, truth = members_of_known_worth(2)
+    with pytest.raises(ValueError, match="two patients or more"):
+        cross_blend(members, truth)
+    with pytest.raises(ValueError, match="nothing to fit"):
+        fit_weights(members, truth.assign(**dict.fromkeys(COLUMNS, np.nan)))

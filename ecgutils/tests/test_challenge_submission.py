@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ecgutils.challenge import (
+    blend,
     fill_unreadable,
+    fit_weights,
     submission,
     submission_name,
     submissions_dir,
@@ -19,6 +21,9 @@ from ecgutils.challenge import (
     write_submission,
 )
 from ecgutils.findings import FINDINGS
+from ecgutils.learn import fit_calibration
+from ecgutils.manifest import read_manifest, write_manifest
+from ecgutils.tests.test_challenge_blend import members_of_known_worth
 
 PREVALENCE = {"STTC": 0.242, "HYP": 0.123, "MI": 0.254, "CD": 0.209, "AF": 0.069}
 
@@ -57,6 +62,68 @@ def test_the_note_says_what_made_the_file(tmp_path):
     assert note["sha256"] == hashlib.sha256((tmp_path / "s.csv").read_bytes()).hexdigest()
     assert note["rows"] == 3
     assert note["training_prevalence"] == PREVALENCE
+
+
+def test_the_note_says_what_the_probabilities_were_calibrated_on(tmp_path):
+    write_submission(predictions(3), tmp_path / "raw.csv", PREVALENCE)
+    write_submission(predictions(3).assign(calibrated_on="simulated hearts"), tmp_path / "cal.csv", PREVALENCE)
+    raw, calibrated = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("raw", "cal"))
+    assert (raw["calibrated_on"], calibrated["calibrated_on"]) == (None, ["simulated hearts"])
+    assert raw["versions"]["ecgutils"]
+
+
+@pytest.mark.parametrize("spell", [int, float, "{:06d}".format, "test_{:06d}.png".format, "{}.png".format])
+def test_predicted_ids_are_recognised_in_every_spelling(tmp_path, spell):
+    table = predictions(12)
+    table["ID"] = [spell(int(i)) for i in table["ID"]]
+    sample = pd.DataFrame({"ID": [f"{i:05d}" for i in range(1, 13)]} | dict.fromkeys(FINDINGS, 0.5))
+    write_submission(table, tmp_path / "s.csv", PREVALENCE, sample=sample)
+    back = pd.read_csv(tmp_path / "s.csv", dtype={"ID": str})
+    assert back["ID"].tolist() == sample["ID"].tolist()
+    np.testing.assert_allclose(back[list(FINDINGS)], predictions(12)[list(FINDINGS)], rtol=1e-8)
+
+
+def road(folder, seed):
+    """Members, truth and sample through CSVs, each with its rows in another order for each seed, to a submission."""
+
+    def through_csv(frame, name):
+        mixed = frame.sample(frac=1, random_state=seed) if seed else frame
+        mixed.to_csv(folder / f"{name}.csv", index=False)
+        return folder / f"{name}.csv"
+
+    folder.mkdir()
+    members, truth = members_of_known_worth(200)
+    members = [through_csv(member, f"member{i}") for i, member in enumerate(members)]
+    members = [pd.read_csv(path, dtype={"ID": str}) for path in members]
+    write_manifest(truth, folder / "truth0.csv")
+    truth = read_manifest(through_csv(pd.read_csv(folder / "truth0.csv"), "truth"))
+    blended = blend(members, weights=fit_weights(members, truth))
+    blended = pd.read_csv(through_csv(blended, "blended"), dtype={"ID": str})
+    table = fit_calibration(blended, truth, "made up").apply(blended)
+    table = pd.read_csv(through_csv(table, "calibrated"), dtype={"ID": str})
+    out = folder / submission_name("demo", ["a", "b"], table)
+    write_submission(table, out, PREVALENCE)
+    return out
+
+
+def test_shuffled_rows_of_every_file_on_the_way_change_nothing(tmp_path):
+    plain, mixed = road(tmp_path / "plain", 0), road(tmp_path / "mixed", 5)
+    assert (tmp_path / "plain/blended.csv").read_bytes() != (tmp_path / "mixed/blended.csv").read_bytes()
+    assert plain.name == mixed.name
+    assert plain.read_bytes() == mixed.read_bytes()
+    assert plain.with_suffix(".json").read_bytes() == mixed.with_suffix(".json").read_bytes()
+
+
+def test_a_dry_run_of_the_real_size(tmp_path):
+    ids = [f"test_{i:06d}.png" for i in range(12000, 15200)]
+    sample = pd.DataFrame({"ID": ids} | dict.fromkeys(FINDINGS, 0.5)).sample(frac=1, random_state=1)
+    sample.to_csv(tmp_path / "sample_submission.csv", index=False)
+    table = predictions(3200, unreadable=[8, 1500]).assign(ID=[str(i) for i in range(12000, 15200)])
+    out = tmp_path / submission_name("full", ["a", "b", "c", "d"], table)
+    filled = write_submission(table, out, PREVALENCE, sample=tmp_path / "sample_submission.csv")
+    assert sorted(filled) == ["test_012008.png", "test_013500.png"]
+    assert validate_submission(out, sample["ID"]) == []
+    assert len(pd.read_csv(out)) == 3200
 
 
 def test_the_sample_gives_columns_ids_and_order(tmp_path):

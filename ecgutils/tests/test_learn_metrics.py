@@ -1,12 +1,15 @@
+import time
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ecgutils.findings import FINDINGS
 from ecgutils.learn import auroc_by_finding, bootstrap_auroc, macro_auroc, paired_difference
-from ecgutils.learn.metrics import _Ranked
+from ecgutils.learn.metrics import _Ranked, auroc_by_group, intervals_by, quality_band
 
 
 @pytest.fixture
@@ -35,18 +38,27 @@ def test_agrees_with_scikit_learn_with_and_without_ties(seed, n, levels):
     y[:2] = [[0] * 5, [1] * 5]
     p = rng.standard_normal((n, 5))
     p[:, ::2] = rng.integers(0, levels, (n, 3))
-    expected = [roc_auc_score(y[:, k], p[:, k]) for k in range(5)]
-    np.testing.assert_allclose(auroc_by_finding(y, p), expected, rtol=0, atol=1e-12)
-    assert macro_auroc(y, p) == pytest.approx(np.mean(expected), abs=1e-12)
+    for metric, reference in (("auroc", roc_auc_score), ("auprc", average_precision_score)):
+        expected = [reference(y[:, k], p[:, k]) for k in range(5)]
+        np.testing.assert_allclose(auroc_by_finding(y, p, metric), expected, rtol=0, atol=1e-12)
+        assert macro_auroc(y, p, metric) == pytest.approx(np.mean(expected), abs=1e-12)
 
 
-def test_weighted_auroc_is_that_of_repeated_rows(rng):
+@pytest.mark.parametrize(("metric", "reference"), [("auroc", roc_auc_score), ("auprc", average_precision_score)])
+def test_weights_are_repeated_rows(rng, metric, reference):
     y, p = rng.integers(0, 2, 60), rng.integers(0, 9, 60).astype(float)
     ranked = _Ranked(y, p, np.ones(60, bool))
     weights = rng.integers(0, 4, (5, 60)).astype(float)
-    for drawn, value in zip(weights, ranked.auroc(weights[:, ranked.order]), strict=True):
+    for drawn, value in zip(weights, getattr(ranked, metric)(weights[:, ranked.order]), strict=True):
         rows = np.repeat(np.arange(60), drawn.astype(int))
-        assert value == pytest.approx(roc_auc_score(y[rows], p[rows]), abs=1e-12)
+        assert value == pytest.approx(reference(y[rows], p[rows]), abs=1e-12)
+
+
+def test_a_resample_without_both_classes_has_no_value():
+    ranked = _Ranked(np.array([0, 1, 1]), np.array([0.2, 0.4, 0.6]), np.ones(3, bool))
+    weights = np.array([[2.0, 0, 0], [0, 1, 2], [1, 1, 1]])
+    for metric in ("auroc", "auprc"):
+        np.testing.assert_array_equal(getattr(ranked, metric)(weights), [np.nan, np.nan, 1])
 
 
 def test_unknown_labels_and_missing_predictions_do_not_count(rng):
@@ -72,7 +84,7 @@ def test_a_finding_without_both_classes_is_nan_and_not_in_the_macro(rng):
 def test_bootstrap_table_is_tidy_and_seeded(rng):
     y, p = made_up(rng, 120)
     table = bootstrap_auroc(y, p, np.arange(120) // 3, rounds=100, seed=1)
-    assert list(table) == ["finding", "value", "low", "high", "n", "positives"]
+    assert list(table) == ["finding", "value", "low", "high", "n", "positives", "intervals"]
     assert list(table.finding) == ["macro", *FINDINGS]
     assert table.value[0] == pytest.approx(macro_auroc(y, p))
     assert (table.low < table.value).all()
@@ -96,21 +108,77 @@ def test_the_order_of_rows_does_not_matter(rng):
     clusters, shuffled = np.arange(80) // 2, rng.permutation(80)
     table = bootstrap_auroc(y, p, clusters, rounds=50)
     again = bootstrap_auroc(y[shuffled], p[shuffled], clusters[shuffled], rounds=50)
-    np.testing.assert_allclose(table.iloc[:, 1:].astype(float), again.iloc[:, 1:].astype(float), atol=1e-12)
+    np.testing.assert_allclose(table.iloc[:, 1:6].astype(float), again.iloc[:, 1:6].astype(float), atol=1e-12)
+
+
+TRUTH = 0.7602499389  # AUROC of two unit normals one apart: Phi(1 / sqrt(2))
+
+
+def coverage(studies, naive=False):
+    """Share of intervals that hold the truth; five independent findings a study, three images a patient."""
+    hits = []
+    for seed in range(studies):
+        rng = np.random.default_rng([31, seed])
+        shared = rng.standard_normal((120, 5))  # images of a patient share label and most of what is random
+        y = np.repeat((rng.random((120, 5)) < 0.4).astype(float), 3, axis=0)
+        noise = 0.8 * np.repeat(shared, 3, axis=0) + 0.6 * rng.standard_normal((360, 5))
+        rows = np.arange(360) if naive else np.arange(360) // 3
+        table = bootstrap_auroc(y, y + noise, rows, rounds=300, seed=seed)[1:]
+        hits.append((table.low <= TRUTH) & (table.high >= TRUTH))
+    return np.mean(hits)
+
+
+def test_clustered_intervals_cover_and_naive_ones_do_not():
+    assert 0.90 <= coverage(40) <= 0.99  # 200 intervals: one SD is .015
+    assert coverage(40, naive=True) < 0.85
 
 
 @pytest.mark.slow
-def test_intervals_cover_the_truth_about_95_times_in_100():
-    truth = 0.7602  # AUROC of two unit normals one apart: Phi(1 / sqrt(2))
-    hits = 0
-    for seed in range(300):
-        rng = np.random.default_rng(seed)
-        patient = rng.standard_normal((150, 5))  # two images of a patient share most of what is random
-        y = np.repeat((rng.random((150, 5)) < 0.4).astype(float), 2, axis=0)
-        noise = 0.8 * np.repeat(patient, 2, axis=0) + 0.6 * rng.standard_normal((300, 5))
-        row = bootstrap_auroc(y, y + noise, np.arange(300) // 2, rounds=400, seed=seed).iloc[1]
-        hits += row.low <= truth <= row.high
-    assert 0.91 <= hits / 300 <= 0.98
+def test_intervals_cover_the_truth_93_to_97_times_in_100():
+    assert 0.93 <= coverage(600) <= 0.97  # 3,000 intervals: one SD is .004
+
+
+def test_two_thousand_rounds_on_fifteen_thousand_images_take_seconds(rng):
+    y, p = made_up(rng, 15000)
+    for metric in ("auroc", "auprc"):
+        start = time.process_time()
+        bootstrap_auroc(y, p, np.arange(15000) // 2, rounds=200, metric=metric)
+        assert time.process_time() - start < 1.0  # a tenth of the rounds, a tenth of ten seconds
+
+
+def test_numbers_of_unknown_patients_are_called_ungrouped(rng):
+    y, p = made_up(rng, 60)
+    patients = np.array([f"p{i}" for i in range(60)], dtype=object)
+    assert set(bootstrap_auroc(y, p, patients, rounds=5).intervals) == {"by patient"}
+    patients[7] = "image:x"
+    assert set(bootstrap_auroc(y, p, patients, rounds=5).intervals) == {"ungrouped"}
+    assert set(paired_difference(y, p, p, patients, rounds=5).intervals) == {"ungrouped"}
+    assert intervals_by(np.array(["record:bhf-train-7"])) == "ungrouped"
+
+
+def test_groups_are_scored_each_on_its_own_images(rng):
+    y, p = made_up(rng, 200)
+    groups = pd.DataFrame({"layout": ["3x4", "6x2"] * 99 + ["", ""], "style": ["a"] * 200})
+    table = auroc_by_group(y, p, np.arange(200), groups, rounds=20).set_index(["by", "group"])
+    assert list(table.index) == [("all", "all"), ("layout", "3x4"), ("layout", "6x2"), ("style", "a")]
+    assert table.images.tolist() == [200, 99, 99, 200]
+    assert table.value["layout", "6x2"] == pytest.approx(macro_auroc(y[1:198:2], p[1:198:2]))
+    assert (table.low < table.value).all()
+
+
+def test_a_group_without_both_classes_is_listed_without_a_number(rng):
+    y, p = made_up(rng, 40)
+    y[:3] = 0
+    table = auroc_by_group(y, p, np.arange(40), pd.DataFrame({"source": ["x"] * 3 + ["y"] * 37}), rounds=20)
+    assert table.loc[1, ["group", "images", "findings"]].tolist() == ["x", 3, 0]
+    assert table.loc[1, ["value", "low", "high"]].isna().all()
+
+
+def test_quality_bands_are_thirds_of_what_is_readable():
+    bands = quality_band(np.array([0.0, np.nan, *np.linspace(0.1, 0.9, 9)]))
+    assert bands.tolist() == ["unreadable"] * 2 + ["low"] * 3 + ["middle"] * 3 + ["high"] * 3
+    assert quality_band(np.zeros(2)).tolist() == ["unreadable"] * 2
+    assert quality_band(np.ones(2)).tolist() == ["high"] * 2
 
 
 def test_paired_difference_of_a_score_with_itself_is_zero(rng):
@@ -158,3 +226,8 @@ def test_too_few_patients_are_named(rng):
 def test_wrong_shapes_and_labels_are_refused(y, p, clusters, message):
     with pytest.raises(ValueError, match=message):
         bootstrap_auroc(y, p, clusters, rounds=5)
+
+
+def test_an_unknown_metric_is_refused(rng):
+    with pytest.raises(ValueError, match="auprc"):
+        bootstrap_auroc(*made_up(rng, 9), np.arange(9), metric="f1")

@@ -7,16 +7,22 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from ecgutils import FINDINGS
+from ecgutils import FINDINGS, LEADS
+from ecgutils.learn import reliability
 from ecgutils.plots import (
+    plot_abstention,
     plot_auroc,
     plot_class_balance,
     plot_contact_sheet,
     plot_difference,
+    plot_heat,
     plot_history,
+    plot_lead_heat,
     plot_outlines,
     plot_reading,
     plot_record,
+    plot_reliability,
+    plot_robustness,
     plot_steps,
     show,
 )
@@ -36,7 +42,7 @@ def scan(record):
 
 
 def table(names):
-    return pd.DataFrame({"finding": names, "value": 0.7, "low": 0.6, "high": 0.8})
+    return pd.DataFrame({"finding": names, "value": 0.7, "low": 0.6, "high": 0.8, "intervals": "ungrouped"})
 
 
 def test_a_record_is_drawn_with_twelve_leads_and_a_strip(record):
@@ -75,6 +81,44 @@ def test_a_reading_shows_bars_only_when_there_is_something_to_show(scan, readabl
     assert len(figure.axes[2].patches) == (5 if readable else 0)
 
 
+def test_a_reading_says_what_its_probabilities_were_calibrated_on(scan):
+    row = {**dict.fromkeys(FINDINGS, 0.4), "readable": True, "reasons": ""}
+    flat = Preprocessor()(scan.image)
+    assert plot_reading(scan.image, flat, row).axes[2].get_xlabel() == "not calibrated"
+    assert "hearts" in plot_reading(scan.image, flat, {**row, "calibrated_on": "hearts"}).axes[2].get_xlabel()
+
+
+def test_reliability_has_a_panel_per_finding_and_names_its_domain():
+    p = np.random.default_rng(0).random((60, 5))
+    tables = {"raw": reliability((p > 0.5) * 1.0, p, bins=4), "calibrated": reliability((p > 0.5) * 1.0, p**2, bins=4)}
+    figure = plot_reliability(tables, "simulated hearts")
+    assert [len(ax.lines) for ax in figure.axes] == [3] * 5
+    assert "simulated hearts" in figure.get_suptitle()
+
+
+def test_abstention_is_drawn_with_its_interval():
+    curve = pd.DataFrame(
+        {"coverage": [1, 0.5], "value": 0.7, "low": 0.6, "high": 0.8, "n": 9, "intervals": "ungrouped"}
+    )
+    figure = plot_abstention(curve)
+    assert "ungrouped" in figure.axes[0].get_title()
+    assert len(figure.axes[0].collections) == 1
+
+
+def test_robustness_has_a_marker_for_every_effect_and_severity():
+    rows = table(["clean", "blur", "blur", "noise", "noise"]).rename(columns={"finding": "effect"})
+    ax = plot_robustness(rows.assign(severity=[0, 0.5, 1, 0.5, 1]), "made up").axes[0]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["blur", "noise"]
+    assert len(ax.containers) == 2
+
+
+def test_heat_is_drawn_over_each_photo_and_beside_each_lead(scan):
+    heat = np.zeros(scan.image.shape[:2], np.float32)
+    assert [len(ax.images) for ax in plot_heat([scan.image] * 2, [heat, heat + 1], ["a", "b"]).axes] == [2, 2]
+    leads = pd.DataFrame({"lead": LEADS, "heat": 1 / 12, "area": 1 / 12})
+    assert len(plot_lead_heat(leads, "even").axes[0].patches) == 12
+
+
 def test_a_reading_of_a_missing_file_says_so(tmp_path):
     path = tmp_path / "missing.jpg"
     row = {**dict.fromkeys(FINDINGS, np.nan), "readable": False, "reasons": "missing"}
@@ -86,6 +130,7 @@ def test_results_are_drawn_for_every_model_and_finding():
     tables = {"a": table(["macro", *FINDINGS]), "b": table(["macro", *FINDINGS])}
     assert len(plot_auroc(tables).axes[0].containers) == 2
     assert isinstance(plot_difference(tables["a"], "a minus b"), Figure)
+    assert "ungrouped" in plot_auroc(tables).axes[0].get_title()
 
 
 def test_balance_and_history_have_a_line_or_bars_per_name():

@@ -1,0 +1,59 @@
+"""Test-time augmentation: the same page seen slightly differently, as preprocessing might have handed it over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from ecgutils.challenge.blend import blend
+from ecgutils.learn import FlatSet, predict_set
+from ecgutils.learn.inference import Models
+
+_AT_ONCE = 1024  # images that are moved at a time: keeps memory small for thousands of them
+
+
+@dataclass(frozen=True)
+class View:
+    """A small change of a flat page. There is no mirror and no turn: either would be another ECG.
+
+    shift : (x, y) in hundredths of the width; scale : about the centre; keystone : how much longer the right side is
+    than the left, as a rectification that is a little off leaves it; ink : factor of darkness.
+    """
+
+    shift: tuple[float, float] = (0.0, 0.0)
+    scale: float = 1.0
+    keystone: float = 0.0
+    ink: float = 1.0
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Flat images uint8 (N, H, W), seen so; what comes in from outside is white."""
+        h, w = images.shape[1:]
+        centre = np.array([(w - 1) / 2, (h - 1) / 2])
+        corners = np.array([(0, 0), (w - 1, 0), (w - 1, h - 1), (0, h - 1)], np.float32)
+        sides = self.scale * (1 + self.keystone / 2 * np.array([[-1], [1], [1], [-1]]) * [[0, 1]])
+        moved = centre + (corners - centre) * sides + np.array(self.shift) * w / 100
+        matrix = cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
+        tone = np.clip(255 - (255 - np.arange(256)) * self.ink, 0, 255).round().astype(np.uint8)
+        seen = [cv2.warpPerspective(image, matrix, (w, h), borderValue=255) for image in images]
+        return np.stack([cv2.LUT(image, tone) for image in seen]) if seen else images
+
+
+VIEWS = (
+    View(),
+    View(shift=(0.8, 0.4), ink=0.85),
+    View(shift=(-0.8, -0.4), ink=1.2),
+    View(scale=1.02, keystone=0.02),
+    View(scale=0.98, keystone=-0.02),
+)
+
+
+def predict_views(models: Models, flat: FlatSet, how: str = "mean") -> pd.DataFrame:
+    """As `predict_set`, blended over VIEWS (the first is the page as it is) by `how` of `blend`."""
+    parts = []
+    for start in range(0, len(flat), _AT_ONCE):
+        part = flat.subset(np.arange(start, min(start + _AT_ONCE, len(flat))))
+        parts.append([predict_set(models, replace(part, images=view(part.images))) for view in VIEWS])
+    return blend([pd.concat(tables, ignore_index=True) for tables in zip(*parts, strict=True)], how)

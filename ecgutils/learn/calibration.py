@@ -1,0 +1,223 @@
+"""Probabilities that mean what they say: curves fitted per finding, on patients that no model learned from.
+
+Calibrated means: of images *of the domain it was fitted on* that get .3, about 30 % have the finding. Calibrated on
+simulated hearts says nothing about a hospital: the domain is stored with the curves, and goes with the probabilities
+in a column `calibrated_on`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+from sklearn.isotonic import IsotonicRegression
+
+from ecgutils.files import write_json
+from ecgutils.findings import FINDINGS
+from ecgutils.learn.metrics import intervals_by
+from ecgutils.learn.predictions import Scored, join_truth, prediction_table
+
+Method = Literal["platt", "isotonic"]
+STAGE_PERFECT = 52
+_EPSILON = 1e-7  # keeps the logit of a probability of exactly 0 or 1 finite
+_LEAST_SLOPE = 0.01  # above 0, so that Platt's curve never changes an order
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """One curve per finding from raw to calibrated probability; made by `fit_calibration`.
+
+    Attributes
+    ----------
+    method : "platt", curves are {"slope", "intercept"} on the logit; "isotonic", {"raw", "calibrated"}: corner points,
+        straight lines between them, constant beyond.
+    domain : what the images were, in words.
+    patients : "by patient", or "ungrouped" where patients are unknown and may have been trained on too.
+    images, positives : how many images, and of them positives per finding, the curves rest on.
+    """
+
+    method: Method
+    domain: str
+    patients: str
+    images: int
+    positives: dict[str, int]
+    curves: dict[str, dict[str, float | list[float]]]
+
+    def apply(self, predictions: pd.DataFrame) -> pd.DataFrame:
+        """The table with calibrated probabilities (NaN stays) and the column `calibrated_on`.
+
+        Raises ValueError for a bad table, or one that is calibrated already.
+        """
+        if "calibrated_on" in predictions:
+            raise ValueError("These probabilities are calibrated already; apply the calibration to raw ones.")
+        table = prediction_table(predictions, "calibration")
+        table[list(FINDINGS)] = self.transform(table[list(FINDINGS)].to_numpy())
+        return table.assign(calibrated_on=self.describe())
+
+    def transform(self, p: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities (N, 5) of raw ones (N, 5)."""
+        out = np.empty_like(p, dtype=np.float64)
+        for k, finding in enumerate(FINDINGS):
+            curve = self.curves[finding]
+            if self.method == "platt":
+                out[:, k] = expit(curve["slope"] * _logit(p[:, k]) + curve["intercept"])
+            else:
+                out[:, k] = np.interp(p[:, k], curve["raw"], curve["calibrated"])
+        return out
+
+    def describe(self) -> str:
+        """What to print beside a probability."""
+        return f"{self.domain} ({self.images} images, {self.patients})"
+
+    def save(self, path: str | Path) -> None:
+        """Write as JSON, atomically."""
+        write_json(path, {"findings": FINDINGS, **asdict(self)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Calibration:
+        """Read what `save` wrote; FileNotFoundError, or ValueError when it is no calibration of these findings."""
+        try:
+            content = json.loads(Path(path).read_text())
+            findings = tuple(content.pop("findings"))
+            calibration = cls(**content)
+            calibration.transform(np.full((1, len(FINDINGS)), 0.5))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is not a calibration ({error!r}): fit it anew.") from error
+        if findings != FINDINGS or calibration.method not in ("platt", "isotonic"):
+            raise ValueError(f"{path} is a {calibration.method} calibration of {findings}, not of {FINDINGS}.")
+        return calibration
+
+
+def fit_calibration(
+    predictions: pd.DataFrame, truth: pd.DataFrame, domain: str, method: Method = "platt"
+) -> Calibration:
+    """Fit the curves on predictions for images that the models have *not* been trained on.
+
+    Parameters
+    ----------
+    predictions : table with ID and five raw probabilities; rows without an answer take no part.
+    truth : manifest with the labels of the same images, joined by ID.
+    domain : what these images are, e.g. "photo-like renders of simulated signals".
+    method : "platt", two numbers per finding, fitted with Platt's smoothed targets (so it stands few, even no,
+        positives) and never changing an order; "isotonic", any rising curve: for thousands of images.
+    """
+    if method not in ("platt", "isotonic"):
+        raise ValueError(f'method must be "platt" or "isotonic", got {method!r}.')
+    return _fit(join_truth(predictions, truth), domain, method)
+
+
+def cross_calibrate(
+    predictions: pd.DataFrame,
+    truth: pd.DataFrame,
+    domain: str,
+    method: Method = "platt",
+    folds: int = 5,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Out-of-fold calibrated probabilities: every patient's by curves fitted on the other folds' patients.
+
+    To measure calibration without a set of its own; arguments as `fit_calibration`. Sorted by ID; for the same rows in
+    any order the result is the same. Raises ValueError when there are fewer than two patients.
+    """
+    scored = join_truth(predictions, truth)
+    table = prediction_table(predictions, "calibration").sort_values("ID", ignore_index=True)
+    out = np.empty_like(scored.p)
+    for left_out in scored.folds(folds, seed):
+        out[left_out] = _fit(scored.subset(~left_out), domain, method).transform(scored.p[left_out])
+    table[list(FINDINGS)] = out
+    where = f"{domain} (cross-fitted, {len(table)} images, {intervals_by(scored.clusters)})"
+    return table.assign(calibrated_on=where)
+
+
+def _fit(scored: Scored, domain: str, method: Method) -> Calibration:
+    curves, positives = {}, {}
+    for k, finding in enumerate(FINDINGS):
+        known = ~np.isnan(scored.p[:, k]) & ~np.isnan(scored.y[:, k])
+        if not known.any():
+            raise ValueError(f"Calibration: no image has both a prediction and a label for {finding}.")
+        p, y = scored.p[known, k], scored.y[known, k]
+        curves[finding] = _platt(p, y) if method == "platt" else _isotonic(p, y)
+        positives[finding] = int(y.sum())
+    answered = int((~np.isnan(scored.p)).any(axis=1).sum())
+    return Calibration(method, domain, intervals_by(scored.clusters), answered, positives, curves)
+
+
+def _platt(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """Logistic curve on the logit with targets (n1 + 1) / (n1 + 2) and 1 / (n0 + 2): Platt 1999.
+
+    A standard normal prior of ours holds the slope near 1, so that a handful of images can't make it 10.
+    """
+    x = _logit(p)
+    n1 = y.sum()
+    target = np.where(y > 0, (n1 + 1) / (n1 + 2), 1 / (len(y) - n1 + 2))
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        z, away = weights[0] * x + weights[1], weights[0] - 1
+        error = expit(z) - target
+        value = (np.logaddexp(0, z) - target * z).sum() + away**2 / 2
+        return float(value), np.array([error @ x + away, error.sum()])
+
+    bounds, exact = [(_LEAST_SLOPE, None), (None, None)], {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 1000}
+    found = minimize(loss, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=bounds, options=exact)
+    return {"slope": float(found.x[0]), "intercept": float(found.x[1])}
+
+
+def _isotonic(p: np.ndarray, y: np.ndarray) -> dict[str, list[float]]:
+    curve = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(p, y)
+    return {"raw": curve.X_thresholds_.tolist(), "calibrated": curve.y_thresholds_.tolist()}
+
+
+def _logit(p: np.ndarray) -> np.ndarray:
+    return logit(np.clip(p, _EPSILON, 1 - _EPSILON))
+
+
+def reliability(y: np.ndarray, p: np.ndarray, bins: int = 10) -> pd.DataFrame:
+    """What was said and what came: finding, said (mean probability), observed (share of positives), n; a row per bin.
+
+    y, p : (N, 5), NaN allowed. Bins hold about equally many images; equal probabilities are never parted.
+    """
+    tables = []
+    for k, finding in enumerate(FINDINGS):
+        said, came, inside = _binned(y[:, k], p[:, k], bins)
+        n = inside.sum(axis=1)
+        table = {"finding": finding, "said": inside @ said / n, "observed": inside @ came / n, "n": n.astype(int)}
+        tables.append(pd.DataFrame(table))
+    return pd.concat(tables, ignore_index=True)
+
+
+def calibration_error(y: np.ndarray, p: np.ndarray, bins: int = 10, rounds: int = 200, seed: int = 0) -> pd.DataFrame:
+    """Brier score and expected calibration error (ECE) per finding, "macro" (their mean) first; y, p : (N, 5).
+
+    Columns finding, brier, ece, ece_if_perfect, n, positives. ECE is the mean distance of said from observed over the
+    bins of `reliability`, weighted by their images. Even perfect probabilities show an ECE in so many images:
+    `ece_if_perfect` is its mean over `rounds` sets of labels drawn from `p`. An ECE near it can't be told from none.
+    """
+    rng = np.random.default_rng([seed, STAGE_PERFECT])
+    rows = []
+    for k, finding in enumerate(FINDINGS):
+        said, came, inside = _binned(y[:, k], p[:, k], bins)
+        n = len(said)
+        labels = np.vstack([came, rng.random((rounds, n)) < said])
+        ece, *chance = np.abs((labels - said) @ inside.T).sum(axis=1) / n if n else [np.nan] * 2
+        brier = np.mean((said - came) ** 2) if n else np.nan
+        rows.append({"finding": finding, "brier": brier, "ece": ece, "ece_if_perfect": np.mean(chance), "n": n,
+                     "positives": int(came.sum())})  # fmt: skip
+    table = pd.DataFrame(rows)
+    macro = {**table.mean(numeric_only=True), "finding": "macro", "n": table["n"].max()}
+    macro["positives"] = table["positives"].sum()
+    return pd.concat([pd.DataFrame([macro])[list(table)], table], ignore_index=True)
+
+
+def _binned(y: np.ndarray, p: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where both are known: sorted probabilities (n,), their labels (n,), and what each bin holds, float (bins, n)."""
+    known = np.flatnonzero(~np.isnan(y) & ~np.isnan(p))
+    known = known[np.lexsort([y[known], p[known]])]  # sums then come out the same for rows in any order
+    said = p[known]
+    place = np.searchsorted(np.quantile(said, np.arange(1, bins) / bins), said, side="right") if len(said) else known
+    return said, y[known], (place == np.unique(place)[:, None]).astype(np.float64)

@@ -1,0 +1,96 @@
+"""What on the page made the model say so: class activation maps, carried back onto the photo and summed per lead.
+
+A map shows where the score came from, not that the model reads the ECG as a cardiologist does. Its grid is that of the
+model's last feature map, one cell for 32 x 32 px of the flat page: good for "which lead", not for "which wave".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+
+from ecgutils.findings import FINDINGS, LEADS
+from ecgutils.learn.model import ECGModel, to_ink
+
+
+def heat_maps(
+    model: ECGModel, images: np.ndarray, finding: str, how: Literal["hirescam", "gradcam"] = "hirescam"
+) -> np.ndarray:
+    """How much each place raised the logit of `finding`: float32 (N, H, W), 0 and up, of flat images uint8 (N, H, W).
+
+    how : "gradcam" weights each channel by its mean gradient over the page (Selvaraju et al. 2017, arXiv 1610.02391).
+        The default leaves gradients where they are (HiResCAM, Draelos and Carin 2020, arXiv 2011.08891), because a head
+        that keeps places weighs V1 otherwise than aVF, which a mean over the page would mix.
+
+    Raises ValueError for an unknown finding or images of another size than the model's.
+    """
+    from captum.attr import LayerGradCam, LayerGradientXActivation  # slow to import; nothing else needs it
+
+    if finding not in FINDINGS:
+        raise ValueError(f"Unknown finding {finding!r}; choose from {', '.join(FINDINGS)}.")
+    if images.ndim != 3 or images.shape[1:] != model.input_size:
+        raise ValueError(f"heat_maps: images must be (N, {model.input_size}), got {images.shape}.")
+    method = {"hirescam": LayerGradientXActivation, "gradcam": LayerGradCam}[how](model.head, model.head)
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():  # only the head's gradient is needed, so the backbone keeps nothing for it
+        features = model.features(to_ink(images, model.mean.device))
+    target = FINDINGS.index(finding)
+    maps = method.attribute(features.requires_grad_(), target=target, attribute_to_layer_input=True).detach()
+    model.train(was_training)
+    maps = torch.relu(maps.sum(1)).cpu().numpy()  # (N, h, w)
+    height, width = model.input_size
+    return np.stack([cv2.resize(m, (width, height), interpolation=cv2.INTER_LINEAR) for m in maps])
+
+
+def heat_on_photo(heat: np.ndarray, image_from_flat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Carry a flat page's heat (H, W) back onto its photo of `size` (W, H); float32, 0 where the page doesn't reach.
+
+    image_from_flat : (H, W, 2), as in `FlatECG`: where each flat pixel lies in the photo. It may be any smooth map.
+    """
+    width, height = size
+    reduce = max(1.0, max(size) / max(heat.shape))  # on this copy flat pixels lie about 1 px apart
+    small = (int(np.ceil(height / reduce)), int(np.ceil(width / reduce)))
+    x, y = np.rint(image_from_flat.reshape(-1, 2).T / reduce).astype(int)
+    inside = (x >= 0) & (y >= 0) & (x < small[1]) & (y < small[0])
+    total, count = np.zeros(small, np.float32), np.zeros(small, np.float32)
+    np.add.at(total, (y[inside], x[inside]), heat.ravel()[inside])
+    np.add.at(count, (y[inside], x[inside]), 1)
+    total, count = (cv2.GaussianBlur(a, (0, 0), 2) for a in (total, count))  # fills the gaps between flat pixels
+    spread = np.divide(total, count, out=np.zeros(small, np.float32), where=count > 0.05)
+    return cv2.resize(spread, size, interpolation=cv2.INTER_LINEAR)
+
+
+def heat_by_lead(heat: np.ndarray, page_xy: np.ndarray, lead_boxes: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Share of the heat that lies in each lead's box, beside the share that even heat would have there.
+
+    Parameters
+    ----------
+    heat : (H, W) of the flat page.
+    page_xy : (H, W, 2), where each flat pixel lies on the printed page; of a rendered image
+        `rendered.projection.to_page(flat.image_from_flat)`.
+    lead_boxes : x0, y0, x1, y1 of each lead on the page, as in `Rendered`; a rhythm strip counts as its lead. Where
+        boxes overlap, heat and area are divided.
+
+    Returns
+    -------
+    Frame with a row per lead: lead, heat, area, each of sum 1 over the leads, and ratio = heat / area (1 = no more than
+    by chance). NaN where there is no heat at all.
+    """
+    x, y = page_xy[..., 0], page_xy[..., 1]
+    inside = {lead: np.zeros(heat.shape, bool) for lead in LEADS}
+    for name, (x0, y0, x1, y1) in lead_boxes.items():
+        inside[name.split("_")[0]] |= (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
+    shared = np.maximum(sum(mask.astype(np.float32) for mask in inside.values()), 1)
+    table = pd.DataFrame({"lead": LEADS})
+    table["heat"] = [float((heat / shared)[inside[lead]].sum()) for lead in LEADS]
+    table["area"] = [float((1 / shared)[inside[lead]].sum()) for lead in LEADS]
+    for column in ("heat", "area"):
+        total = table[column].sum()
+        table[column] = table[column] / total if total > 0 else np.nan
+    return table.assign(ratio=table["heat"] / table["area"].replace(0, np.nan))

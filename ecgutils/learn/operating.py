@@ -1,0 +1,106 @@
+"""Operating points: thresholds for a wanted sensitivity, what they give on other patients, and refusing poor photos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ecgutils.findings import FINDINGS
+from ecgutils.learn.metrics import bootstrap_auroc, intervals_by, percentiles, resamples
+
+
+def choose_thresholds(
+    y: np.ndarray, p: np.ndarray, clusters: np.ndarray, sensitivity: float = 0.9, rounds: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """The highest threshold of each finding at which at least `sensitivity` of its positives are flagged (p >= it).
+
+    y, p : (N, 5), NaN left out; clusters : (N,) patients, drawn whole for the 95 % interval of the threshold.
+    Choose on one set of patients and measure on another with `rates_at`.
+
+    Returns columns finding, threshold, low, high, sensitivity (reached), positives, intervals; NaN without positives.
+    Raises ValueError when sensitivity is not in (0, 1].
+    """
+    if not 0 < sensitivity <= 1:
+        raise ValueError(f"sensitivity must be above 0 and at most 1, got {sensitivity}.")
+    ordered = []  # of each finding: the positives' rows, from the highest probability down
+    for k in range(len(FINDINGS)):
+        rows = np.flatnonzero((y[:, k] == 1) & ~np.isnan(p[:, k]))
+        ordered.append(rows[np.argsort(-p[rows, k], kind="stable")])
+
+    def thresholds(counts: np.ndarray) -> np.ndarray:
+        found = np.full((len(counts), len(FINDINGS)), np.nan)
+        for k, rows in enumerate(ordered):
+            flagged = np.cumsum(counts[:, rows], axis=1)
+            some = np.flatnonzero(flagged[:, -1] > 0) if len(rows) else []
+            enough = flagged[some] >= sensitivity * flagged[some, -1:] - 1e-9
+            found[some, k] = p[rows[enough.argmax(axis=1)], k] if len(rows) else np.nan
+        return found
+
+    (value,) = thresholds(np.ones((1, len(y))))
+    draws = np.concatenate([thresholds(counts) for _, counts in resamples(clusters, rounds, seed)])
+    low, high = percentiles(draws)
+    reached = [np.mean(p[rows, k] >= value[k]) if len(rows) else np.nan for k, rows in enumerate(ordered)]
+    columns = {"threshold": value, "low": low, "high": high, "sensitivity": reached}
+    counted = {"positives": [len(rows) for rows in ordered], "intervals": intervals_by(clusters)}
+    return pd.DataFrame({"finding": FINDINGS, **columns, **counted})
+
+
+def rates_at(
+    thresholds: Mapping[str, float],
+    y: np.ndarray,
+    p: np.ndarray,
+    clusters: np.ndarray,
+    rounds: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Sensitivity and specificity of `p >= threshold`, with 95 % intervals from drawing whole patients.
+
+    Returns columns finding, rate ("sensitivity" or "specificity"), threshold, value, low, high, n (positives, or
+    negatives), intervals. A rate without images to count, or without a threshold (NaN), is NaN.
+    """
+    limits = np.array([thresholds[finding] for finding in FINDINGS])
+    known = ~np.isnan(y) & ~np.isnan(p) & ~np.isnan(limits)
+    flagged = p >= limits  # NaN: not flagged, not counted
+    counted = np.concatenate([known & (y == 1), known & (y == 0)], axis=1).astype(np.float64)  # (N, 10)
+    right = counted * np.concatenate([flagged, ~flagged], axis=1)
+
+    def rates(counts: np.ndarray) -> np.ndarray:
+        total = counts @ counted
+        return np.divide(counts @ right, total, out=np.full(total.shape, np.nan), where=total > 0)
+
+    (value,) = rates(np.ones((1, len(y))))
+    low, high = percentiles(np.concatenate([rates(counts) for _, counts in resamples(clusters, rounds, seed)]))
+    names = {"finding": FINDINGS * 2, "rate": np.repeat(["sensitivity", "specificity"], 5)}
+    columns = {"threshold": np.tile(limits, 2), "value": value, "low": low, "high": high}
+    n = counted.sum(axis=0).astype(int)
+    table = pd.DataFrame({**names, **columns, "n": n, "intervals": intervals_by(clusters)})
+    return table.sort_values("finding", key=lambda f: f.map(FINDINGS.index), kind="stable", ignore_index=True)
+
+
+def abstention_curve(
+    y: np.ndarray,
+    p: np.ndarray,
+    quality: np.ndarray,
+    clusters: np.ndarray,
+    coverages: Sequence[float] = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5),
+    rounds: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Macro-AUROC when only the share `coverage` of images of the best quality is answered and the rest refused.
+
+    quality : (N,), unreadable 0 or NaN; images of equal quality are kept or refused together. Give `p` filled for
+    unreadable images, so that they count at coverage 1.
+
+    Returns columns coverage (as it came out), lowest_quality, then those of `bootstrap_auroc` but for finding.
+    A quality that ranks photos well makes the curve rise to the left; a flat curve says that it doesn't.
+    """
+    q = np.nan_to_num(np.asarray(quality, dtype=np.float64))
+    rows = []
+    for coverage in coverages:
+        limit = np.quantile(q, 1 - coverage, method="higher")
+        kept = q >= limit
+        macro = bootstrap_auroc(y[kept], p[kept], clusters[kept], rounds, seed).iloc[0, 1:]
+        rows.append({"coverage": kept.mean(), "lowest_quality": limit, **macro})
+    return pd.DataFrame(rows)

@@ -1,0 +1,98 @@
+"""A table of predictions: checked, joined with its truth by ID, and dealt to folds by patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from iterstrat.ml_stratifiers import IterativeStratification
+
+from ecgutils.findings import FINDINGS
+from ecgutils.manifest import clusters, label_array
+
+STAGE_FOLDS = 50  # separates this random stream from those of other steps with the same seed
+
+
+def prediction_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Check a predictions table and return it with text IDs and float probabilities; NaN = no answer.
+
+    Raises
+    ------
+    ValueError : missing column, repeated ID, value that is no number or lies outside [0, 1]; names the ID.
+    """
+    missing = [column for column in ("ID", *FINDINGS) if column not in table.columns]
+    if missing:
+        raise ValueError(f"{name}: missing column(s) {', '.join(missing)}; predictions need ID and {FINDINGS}.")
+    table = table.reset_index(drop=True)
+    table["ID"] = table["ID"].astype(str)
+    repeated = table["ID"].duplicated()
+    if repeated.any():
+        raise ValueError(f"{name}: ID {table.loc[repeated, 'ID'].iloc[0]} occurs more than once; keep one row per ID.")
+    for finding in FINDINGS:
+        values = pd.to_numeric(table[finding], errors="coerce").astype(float)
+        bad = (values.isna() & table[finding].notna()) | (values < 0) | (values > 1)
+        if bad.any():
+            row = table.loc[bad].iloc[0]
+            raise ValueError(f"{name}: {finding} of ID {row['ID']} is {row[finding]}, not a probability in [0, 1].")
+        table[finding] = values
+    return table
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Predictions beside their truth, sorted by ID: `ids` str (N,), `p` and `y` float64 (N, 5), `clusters` str (N,).
+
+    NaN in `p` is no answer, in `y` an unknown label; clusters are patients where they are known.
+    """
+
+    ids: np.ndarray
+    p: np.ndarray
+    y: np.ndarray
+    clusters: np.ndarray
+
+    def subset(self, rows: np.ndarray) -> Scored:
+        """Those of a bool mask."""
+        return Scored(self.ids[rows], self.p[rows], self.y[rows], self.clusters[rows])
+
+    def folds(self, folds: int, seed: int) -> list[np.ndarray]:
+        """Bool masks (N,) of the patients left out in turn; of fewer patients than `folds`, one each.
+
+        Raises ValueError when there are fewer than two.
+        """
+        folds = min(folds, len(set(self.clusters)))
+        if folds < 2:
+            raise ValueError(f"Cross-fitting needs images of two patients or more and two folds, got {folds}.")
+        fold = grouped_folds(self.y, self.clusters, np.full(folds, 1 / folds), seed)
+        return [fold == k for k in range(folds)]
+
+
+def join_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> Scored:
+    """Join a predictions table with a manifest by ID, whatever the order of their rows.
+
+    Raises ValueError, naming IDs, when one of the two has an image that the other lacks.
+    """
+    table = prediction_table(predictions, "predictions").set_index("ID").sort_index()
+    truth = truth.set_index("image_id", drop=False).sort_index()
+    lost = sorted(set(table.index) ^ set(truth.index))
+    if lost:
+        raise ValueError(f"Predictions and truth differ in {len(lost)} image(s): {', '.join(lost[:5])}.")
+    values = table[list(FINDINGS)].to_numpy(np.float64)
+    return Scored(table.index.to_numpy(str), values, label_array(truth).astype(np.float64), clusters(truth))
+
+
+def grouped_folds(labels: np.ndarray, clusters: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:
+    """Fold 0..len(shares)-1 of each row, int (N,): whole clusters are dealt, each fold gets its share of every label.
+
+    Multi-label stratified (Sechidis et al. 2011, doi:10.1007/978-3-642-23808-6_10) over clusters: the labels of one
+    patient are pooled. An unknown label counts as absent. Depends on the set of rows and the seed, not on their order.
+    """
+    names, cluster_of_row = np.unique(clusters, return_inverse=True)
+    pooled = np.zeros((len(names), labels.shape[1]), bool)  # (clusters, 5)
+    np.logical_or.at(pooled, cluster_of_row, np.nan_to_num(labels) == 1)
+    rng = np.random.default_rng([seed, STAGE_FOLDS])
+    order = rng.permutation(len(names))
+    fold = np.zeros(len(names), int)
+    if len(names):
+        fold[order] = IterativeStratification(pooled[order], shares, rng)
+    return fold[cluster_of_row]
