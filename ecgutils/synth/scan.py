@@ -113,7 +113,10 @@ def _fax(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict]
         grey = cv2.resize(half, grey.shape[::-1], interpolation=cv2.INTER_NEAREST)
     two_level = bool(rng.random() < 0.6)
     # the tone that turns white lies between ink and paper and wanders with the toner; most of a pale grid gets lost
-    ink, paper = (int(v) for v in np.percentile(grey[::3, ::3], (2.5, 75)))
+    small = grey[::3, ::3]
+    bright = (small > 0.6 * np.percentile(small, 95)).astype(np.uint8)
+    page = cv2.erode(cv2.morphologyEx(bright, cv2.MORPH_CLOSE, np.ones((7, 7))), np.ones((7, 7)))
+    ink, paper = (int(v) for v in np.percentile(small[page > 0], (2.5, 75)))  # a dark surround is no ink
     middle = ink + (paper - ink) * rng.uniform(0.45, 0.76)
     if two_level:
         level = np.clip(middle + 0.05 * (paper - ink) * toner, 0, 250)
