@@ -73,12 +73,6 @@ class Beat:
             float((self.centres + 2 * self.sigmas)[seen].max()),
         )
 
-    @property
-    def qrs_s(self) -> float:
-        """QRS duration in seconds."""
-        start, end = self.span
-        return end - start
-
     def qrs(self, times: np.ndarray) -> np.ndarray:
         """QRS dipole at `times` (..., W) -> (..., 3, W)."""
         lobes = np.exp(-0.5 * ((times[..., None, :] - self.centres[:, None]) / self.sigmas[:, None]) ** 2)

@@ -22,7 +22,7 @@ from ecgutils.signals.beats import (
     twelve_leads,
 )
 from ecgutils.signals.criteria import criteria_met, lvh_ratio
-from ecgutils.signals.measure import HZ, LEAD, Measurements, measure_beat
+from ecgutils.signals.measure import HZ, Measurements, frontal_axis, measure_beat
 from ecgutils.signals.pathology import (
     AV_BLOCKS,
     TERRITORIES,
@@ -229,12 +229,6 @@ def _bound_axis(rng: np.random.Generator, heart: Heart) -> None:
     for _ in range(5):
         off = (target - frontal_axis(heart.qrs_in_leads()) + 180) % 360 - 180
         heart.beat.vectors = heart.beat.vectors @ rotation(z=0.8 * np.radians(off)).T
-
-
-def frontal_axis(qrs: np.ndarray) -> float:
-    """Frontal axis in degrees of a QRS (12, T) mV, from the net amplitudes of I and aVF; 0 = left, 90 = feet."""
-    net = qrs.max(axis=1) + qrs.min(axis=1)
-    return float(np.degrees(np.arctan2(net[LEAD["aVF"]] * 2 / np.sqrt(3), net[LEAD["I"]])))
 
 
 def _bound_voltage(rng: np.random.Generator, heart: Heart) -> None:

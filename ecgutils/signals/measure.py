@@ -115,8 +115,7 @@ def measure_beat(beat: np.ndarray, centre: int, rate: float, rr_cv: float, has_p
     qs = r < 0.04
     q, q_ms = np.where(qs, s, q), np.where(qs, (qrs < -0.02).sum(axis=1) * 1000 / HZ, q_ms)
     r2 = np.maximum(np.where(place > qrs.argmin(axis=1)[:, None], qrs, 0).max(axis=1), 0)
-    net = qrs.max(axis=1) + qrs.min(axis=1)
-    axis = float(np.degrees(np.arctan2(net[LEAD["aVF"]] * 2 / np.sqrt(3), net[LEAD["I"]])))
+    axis = frontal_axis(qrs)
 
     stop = min(beat.shape[1], centre + int(0.65 * 60 / rate * HZ))
     wave = beat[:, min(offset + 30, stop - 2) : stop]
@@ -130,6 +129,12 @@ def measure_beat(beat: np.ndarray, centre: int, rate: float, rr_cv: float, has_p
     end = int(np.flatnonzero(size > 0.08 * size.max())[-1]) + offset + 30
     qtc = (end - onset) * 1000 / HZ * (rate / 60) ** (1 / 3)
     return Measurements(beat, onset, offset, rate, rr_cv, axis, q, q_ms, r, s, r2, j, st, t, p, p_ms, pr_ms, qtc)
+
+
+def frontal_axis(qrs: np.ndarray) -> float:
+    """Frontal axis in degrees of a QRS (12, T) mV, from the net amplitudes of I and aVF; 0 = left, 90 = feet."""
+    net = qrs.max(axis=1) + qrs.min(axis=1)
+    return float(np.degrees(np.arctan2(net[LEAD["aVF"]] * 2 / np.sqrt(3), net[LEAD["I"]])))
 
 
 def beat_targets(records: Iterable[Record]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -139,10 +140,9 @@ def read_wfdb(path: str | Path, to_fs: float = 500, seconds: float | None = 10) 
     """Read a WFDB record (`path` with or without .hea); rate, leads and units come from its header."""
     path = Path(path).with_suffix("") if str(path).endswith((".hea", ".dat")) else Path(path)
     values, fields = wfdb_samples(path)
-    ordered, _ = to_leads(values, fields["sig_name"], fields["units"], str(path))
-    missing = int((~np.isfinite(values)).sum())
+    ordered, missing = to_leads(values, fields["sig_name"], fields["units"], str(path))
     record = record_from_array(ordered, fields["fs"], path.name, to_fs=to_fs, seconds=seconds, source="wfdb")
-    return Record(**{**vars(record), "details": {**record.details, "missing_samples": missing}})
+    return replace(record, details=record.details | {"missing_samples": missing})
 
 
 def wfdb_samples(path: Path) -> tuple[np.ndarray, dict[str, Any]]:

@@ -121,6 +121,6 @@ def test_drawn_mix_follows_the_shares():
 def test_conduction_forms_show_in_the_intervals():
     found = {form: h for h in hearts(200, "CD") for form in h.forms["CD"]}
     assert found["first_degree_AVB"].pr > 0.2
-    assert found["LBBB"].beat.qrs_s > 0.11
-    assert found["RBBB"].beat.qrs_s > 0.11
+    assert found["LBBB"].measured.qrs_ms >= 110
+    assert found["RBBB"].measured.qrs_ms >= 110
     assert found["WPW"].pr < 0.12
