@@ -66,6 +66,7 @@ def _infarct(m: Measurements, female: bool) -> dict[str, bool]:
     return {
         "Q_wave": _two_neighbours(q) or bool(((m.q_ms >= 20) & (m.q >= 0.05))[[_V2, _V3]].any()),
         "minor_Q_wave": _two_neighbours(minor),
+        "lateral_Q_wave": bool(any((q | minor)[list(pair)].all() for pair in ((LEAD["I"], LEAD["aVL"]), (_V5, _V6)))),
         "poor_R_progression": m.r[_V3] <= 0.3 or (falling and m.r[_V3] <= 0.5),
         "ST_elevation": _two_neighbours(elevated),
         "posterior_R": m.r[_V2] >= 1.2 * m.s[_V2] and m.r[_V1] >= 0.6 * m.s[_V1] and m.t[_V2] > 0,

@@ -64,6 +64,8 @@ def criteria_of(form: str) -> tuple[str, ...]:
         return FORM_CRITERIA.get(form, ())
     if territory == "posterior":
         return ("posterior_R",)
+    if territory == "lateral":
+        return ("lateral_Q_wave", "ST_elevation")
     return ("Q_wave", "minor_Q_wave", "ST_elevation", *(["poor_R_progression"] if territory.startswith("ant") else []))
 
 
