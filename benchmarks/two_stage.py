@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from ecgutils.learn import (
     bootstrap_auroc,
     build_model,
     fit,
+    join_sets,
     load_model,
     load_sets,
     paired_difference,
@@ -37,13 +38,6 @@ from ecgutils.learn import (
 from ecgutils.learn.params import git_describe
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.profiles import Profile, load_profile
-
-
-def join(a: FlatSet, b: FlatSet) -> FlatSet:
-    """The images of both sets; they were made with the same settings."""
-    values = {field.name: (getattr(a, field.name), getattr(b, field.name)) for field in fields(FlatSet)}
-    joined = {name: np.concatenate(pair) for name, pair in values.items() if isinstance(pair[0], np.ndarray)}
-    return replace(a, **joined, grouped=a.grouped and b.grouped)
 
 
 def train(profile: Profile, folder: Path, stages: list[tuple[FlatSet, FlatSet, FitSettings]], seed: int) -> Path:
@@ -74,7 +68,9 @@ def main() -> int:
     arms = {
         "single_source": [(*photos, settings["single_source"])],
         "two_stage": [(same["train"], same["val"], settings["stage1"]), (*photos, settings["two_stage"])],
-        "pooled": [(join(same["train"], photos[0]), photos[1], replace(settings["single_source"], stage="pooled"))],
+        "pooled": [
+            (join_sets(same["train"], photos[0]), photos[1], replace(settings["single_source"], stage="pooled"))
+        ],
         "two_stage_more": [(scans["train"], scans["val"], settings["stage1"]), (*photos, settings["two_stage"])],
     }
     test = target["test"]

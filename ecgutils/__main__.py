@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     run = command("run", _run, "run the notebooks 01-05 in order")
-    run.add_argument("--profile", default="demo", help="smoke, demo (default) or full")
+    run.add_argument("--profile", default="demo", help="smoke, demo (default), weights or full")
     run.add_argument("--signals", help="simulated (default) or ptbxl")
     run.add_argument("--data", help="PTB-XL folder, with --signals ptbxl")
     run.add_argument("--bhf", help="folder in the BHF challenge layout; then it is the target instead of our renders")

@@ -43,8 +43,9 @@ class Profile:
     batch_size: int = 16
     stage1_views: int = 14_000  # images shown, with repetition
     stage2_views: int = 2000
-    stage1_lr: float = 1e-3
-    stage2_lr: float = 2e-4
+    optimizer: str = "muon"
+    stage1_lr: float = 2e-3
+    stage2_lr: float = 4e-4
     layer_decay: float = 0.9  # stage 2: each block nearer the input learns slower by this factor
     target_weight: float = 1.0  # of drawing each lead's average beat, beside the labels
     geometry: float = 0.3  # augmentation by slightly wrong registration; 0 = off
@@ -156,6 +157,7 @@ PROFILES: dict[str, dict[str, Any]] = {
         "backbone": "convnext_base",
         "pretrained": "hub",
         "batch_size": 64,
+        "optimizer": "adamw",
         "stage1_views": 640_000,
         "stage2_views": 160_000,
         "stage1_lr": 3e-4,

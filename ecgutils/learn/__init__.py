@@ -9,7 +9,7 @@ from ecgutils.learn.calibration import (
     reliability,
 )
 from ecgutils.learn.checkpoint import load_model, save_model, take_weights
-from ecgutils.learn.dataset import FlatSet
+from ecgutils.learn.dataset import FlatSet, join_sets
 from ecgutils.learn.explain import heat_by_lead, heat_maps, heat_on_photo
 from ecgutils.learn.inference import PREDICTION_COLUMNS, predict, predict_logits, predict_set
 from ecgutils.learn.metrics import (
@@ -53,6 +53,7 @@ __all__ = [
     "heat_by_lead",
     "heat_maps",
     "heat_on_photo",
+    "join_sets",
     "join_truth",
     "load_model",
     "load_sets",

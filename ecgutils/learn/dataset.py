@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +33,8 @@ class FlatSet:
     preprocess : the settings dict that made the images, None when not known; checked against the model's.
     targets : float32 (N, T), what else is known of each image's signal (see `signals.beat_targets`), NaN where it
         isn't; None when nothing is. Learned beside the labels, never needed to predict.
+    target_names : of the T columns; those with the same first word (up to "_") share one weight in the loss. None: all
+        columns weigh the same.
     """
 
     images: np.ndarray
@@ -46,6 +48,7 @@ class FlatSet:
     reasons: np.ndarray | None = None
     preprocess: dict[str, Any] | None = None
     targets: np.ndarray | None = None
+    target_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.images.ndim != 3 or self.images.dtype != np.uint8:
@@ -82,8 +85,9 @@ class FlatSet:
                 "build the cache from this table first."
             )
         index = index.loc[ids]
-        known = None
+        known = names = None
         if targets is not None:
+            names = tuple(targets.columns.drop("record_id"))
             by_record = targets.set_index(targets["record_id"].astype(str)).drop(columns="record_id")
             known = by_record.reindex(table["record_id"].astype(str)).to_numpy(np.float32)
         return cls(
@@ -98,6 +102,7 @@ class FlatSet:
             reasons=index["reasons"].fillna("").to_numpy().astype(str),
             preprocess=cache.settings.to_dict(),
             targets=known,
+            target_names=names,
         )
 
     def subset(self, rows: np.ndarray) -> FlatSet:
@@ -114,9 +119,24 @@ class FlatSet:
         total.update(np.ascontiguousarray(self.readable, dtype=bool))
         if self.targets is not None:
             total.update(np.ascontiguousarray(self.targets))
+            total.update(repr(self.target_names).encode())
         for values in (self.image_ids, self.cluster_ids, self.sources):
             total.update("\0".join(map(str, values)).encode())
         return total.hexdigest()
+
+
+def join_sets(a: FlatSet, b: FlatSet) -> FlatSet:
+    """The images of both sets, in memory.
+
+    Raises ValueError when they were not made with the same settings, or only one of them has targets.
+    """
+    if a.preprocess != b.preprocess:
+        raise ValueError("join_sets: the two sets were not flattened with the same settings.")
+    if (a.targets is None) != (b.targets is None):
+        raise ValueError("join_sets: only one of the two sets has targets.")
+    values = {f.name: (getattr(a, f.name), getattr(b, f.name)) for f in fields(FlatSet)}
+    joined = {name: np.concatenate(pair) for name, pair in values.items() if isinstance(pair[0], np.ndarray)}
+    return replace(a, **joined, grouped=a.grouped and b.grouped)
 
 
 def sampling_probabilities(train: FlatSet, balanced: bool = True) -> np.ndarray:

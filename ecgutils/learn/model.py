@@ -17,27 +17,37 @@ from ecgutils.preprocess import PreprocessSettings
 
 PLACES_GRID = 4  # rows and columns of places; a 3x4 page with a rhythm strip has about this many cells
 PLACE_WIDTH = 96  # channels kept for each place
+NEARNESS = (
+    40.0  # how sharply a place begins around its point: a neighbouring point, 1/4 of the page away, has exp(-2.5)
+)
 HEADS = ("places", "gap")
 
 
 class PlacesHead(nn.Module):
-    """Last feature map -> 4x4 places -> 96 channels each -> all of them side by side -> 5 logits.
+    """Last feature map -> 16 places that find themselves -> 96 channels each -> all of them side by side -> 5 logits.
 
-    A flat page has its leads in fixed places and a finding is a finding *in a lead*, which an average over
-    the page cannot tell.
+    A flat page has its leads in places and a finding is a finding *in a lead*, which an average over the page cannot
+    tell. Each place is an attention over the map: it starts as a blot around one of 4x4 points, and what it sees
+    moves it (pages of six rows have their leads elsewhere than pages of three).
     """
 
-    def __init__(self, channels: int, dropout: float) -> None:
+    def __init__(self, channels: int, size: tuple[int, int], dropout: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(channels)
+        self.key = nn.Linear(channels, PLACE_WIDTH)
+        self.query = nn.Parameter(0.02 * torch.randn(PLACES_GRID**2, PLACE_WIDTH))
+        y, x, point = ((torch.arange(n) + 0.5) / n for n in (*size, PLACES_GRID))
+        far = (y - point[:, None]).square()[:, None, :, None] + (x - point[:, None]).square()[None, :, None, :]
+        self.near = nn.Parameter(-NEARNESS * far.reshape(PLACES_GRID**2, -1))
         self.project = nn.Linear(channels, PLACE_WIDTH)
         self.dropout = nn.Dropout(dropout)
         self.classify = nn.Linear(PLACES_GRID**2 * PLACE_WIDTH, len(FINDINGS))
 
     def embed(self, feature_map: torch.Tensor) -> torch.Tensor:
         """(B, C, h, w) -> (B, 16 * 96): what is said of each place, side by side."""
-        places = F.adaptive_avg_pool2d(feature_map, PLACES_GRID).flatten(2).transpose(1, 2)  # (B, 16, C)
-        return F.gelu(self.project(self.norm(places))).flatten(1)
+        points = self.norm(feature_map.flatten(2).transpose(1, 2))  # (B, h * w, C)
+        attention = (self.key(points) @ self.query.T).transpose(1, 2) + self.near  # (B, 16, h * w)
+        return F.gelu(self.project(attention.softmax(-1) @ points)).flatten(1)
 
     def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
         return self.classify(self.dropout(self.embed(feature_map)))
@@ -46,7 +56,7 @@ class PlacesHead(nn.Module):
 class GapHead(nn.Module):
     """Last feature map -> average over the page -> 5 logits."""
 
-    def __init__(self, channels: int, dropout: float) -> None:
+    def __init__(self, channels: int, size: tuple[int, int], dropout: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(channels)
         self.dropout = nn.Dropout(dropout)
@@ -91,7 +101,7 @@ class ECGModel(nn.Module):
                 "choose a convolutional one, for example convnext_atto_ols."
             )
         heads = {"places": PlacesHead, "gap": GapHead}
-        self.head = heads[spec["head"]](shape[1], spec["dropout"])
+        self.head = heads[spec["head"]](shape[1], tuple(shape[2:]), spec["dropout"])
         # Not saved with the weights: they are part of the spec.
         self.register_buffer("mean", torch.tensor(spec["mean"]).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec["std"]).view(1, -1, 1, 1), persistent=False)
@@ -143,7 +153,6 @@ def build_model(
     pretrained: bool | str | Path = False,
     drop_path: float = 0.0,
     dropout: float = 0.1,
-    init_from: str | Path | None = None,
     seed: int = 0,
 ) -> ECGModel:
     """Build a classifier; the same seed gives the same random weights.
@@ -153,15 +162,14 @@ def build_model(
     backbone : any convolutional timm model by name.
     settings : how its images are made; None = PreprocessSettings().
     in_chans : 1, or 3 (the grey image three times).
-    head : "places" keeps a 4x4 grid of places, "gap" averages over the page.
+    head : "places" keeps 16 places that find themselves, "gap" averages over the page.
     pretrained : False; True, ImageNet weights from the timm hub; or a local file of ImageNet weights of this
         backbone. When they cannot be had: a warning, random weights, and `model.pretrained_status` says so.
     drop_path, dropout : probabilities in 0..1 (not 1).
-    init_from : folder of a checkpoint of the same backbone, channels and head whose weights are taken over;
-        leave `pretrained` False then.
 
-    Raises ValueError for an unknown backbone or head, a number out of range, or weights that do not fit;
-    FileNotFoundError when there is no checkpoint at `init_from`.
+    To start from a checkpoint, `load_model` it, or `take_weights` of it into a model with other options.
+
+    Raises ValueError for an unknown backbone or head, a number out of range, or weights that do not fit.
     """
     if in_chans not in (1, 3):
         raise ValueError(f"in_chans must be 1 or 3, got {in_chans}.")
@@ -170,8 +178,6 @@ def build_model(
     for name, value in (("drop_path", drop_path), ("dropout", dropout)):
         if not 0 <= value < 1:
             raise ValueError(f"{name} must be in [0, 1), got {value}.")
-    if init_from is not None and pretrained is not False:
-        raise ValueError("build_model: give either pretrained or init_from, not both.")
     settings = PreprocessSettings() if settings is None else settings
     module, status, is_pretrained = make_backbone(backbone, in_chans, drop_path, pretrained, seed)
     mean, std = [0.0] * in_chans, [1.0] * in_chans
@@ -182,12 +188,7 @@ def build_model(
     spec = {"backbone": backbone, "in_chans": in_chans, "head": head, "drop_path": drop_path, "dropout": dropout}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = ECGModel(module, spec | {"mean": mean, "std": std}, settings, status)
-    if init_from is not None:
-        from ecgutils.learn.checkpoint import take_weights
-
-        take_weights(model, init_from)
-    return model
+        return ECGModel(module, spec | {"mean": mean, "std": std}, settings, status)
 
 
 def to_ink(images: np.ndarray, device: str | torch.device = "cpu") -> torch.Tensor:

@@ -8,6 +8,8 @@ from typing import Any
 
 from ecgutils.profiles import Profile
 
+OPTIMIZERS = ("muon", "adamw")
+
 
 @dataclass(frozen=True)
 class FitSettings:
@@ -17,7 +19,8 @@ class FitSettings:
     ----------
     stage : name of the run; salts its random numbers and shows in the log and `params.json`.
     views : training images seen in all, repeats counted; batch_size : images per gradient step.
-    lr, weight_decay : of AdamW (no decay of biases and norms).
+    optimizer : "muon" learns from scratch in fewer views, "adamw" suits weights that AdamW made; see `make_optimizer`.
+    lr, weight_decay : of the optimizer (no decay of biases and norms).
     warmup : share of the steps with rising rate; a cosine to `final_lr` x lr follows.
     layer_decay : learning rate of each layer over that of the one above it; 1 = off.
     ema_decay : of the averaged weights that are evaluated and kept (shorter memory in the first steps); 0 = off.
@@ -36,7 +39,8 @@ class FitSettings:
     stage: str = "stage1"
     views: int = 24_000
     batch_size: int = 16
-    lr: float = 1e-3
+    optimizer: str = "muon"
+    lr: float = 2e-3
     weight_decay: float = 0.05
     warmup: float = 0.1
     final_lr: float = 0.01
@@ -73,6 +77,8 @@ class FitSettings:
                 raise ValueError(
                     f"FitSettings.{name} must be between {max(low, 0):g} and {min(high, 1e9):g}, got {value!r}."
                 )
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"FitSettings.optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
         if not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"FitSettings.seed must be a whole number of at least 0, got {self.seed!r}.")
         if not self.stage:
@@ -125,6 +131,7 @@ def arm_settings(profile: Profile) -> dict[str, FitSettings]:
     """
     shared = {
         "batch_size": profile.batch_size,
+        "optimizer": profile.optimizer,
         "target_weight": profile.target_weight,
         "geometry": profile.geometry,
         "appearance": profile.appearance,

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from timm.optim import Muon
 from torch import nn
 from tqdm import tqdm
 
@@ -104,10 +105,12 @@ class _Run:
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.targets = None
         if settings.target_weight and train.targets is not None and np.isfinite(train.targets).any():
-            self.targets = _Targets(self.model, train.targets, settings.seed).to(self.device)
+            self.targets = _Targets(self.model, train.targets, train.target_names, settings.seed).to(self.device)
         self.optimizer = make_optimizer(self.model, settings)
         if self.targets is not None:
-            self.optimizer.add_param_group({"params": list(self.targets.parameters()), "lr_scale": 1.0})
+            self.optimizer.add_param_group(
+                {"params": list(self.targets.parameters()), "lr_scale": 1.0, "use_fallback": True}
+            )
         self.amp_type = None
         if settings.amp and self.device.type == "cuda":
             self.amp_type = torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
@@ -270,35 +273,47 @@ class _Run:
 class _Targets(nn.Module):
     """Draws what is known of the signal from the model's summary of the page; gone when training is over."""
 
-    def __init__(self, model: ECGModel, targets: np.ndarray, seed: int) -> None:
+    def __init__(self, model: ECGModel, targets: np.ndarray, names: tuple[str, ...] | None, seed: int) -> None:
         super().__init__()
         mean, std = np.nanmean(targets, axis=0), np.nanstd(targets, axis=0)
         self.register_buffer("mean", torch.from_numpy(mean.astype(np.float32)))
         # Samples that hardly vary (a flat PR segment) must not count as much as a QRS: .05 mV is their unit.
         self.register_buffer("std", torch.from_numpy(np.maximum(std, 0.05).astype(np.float32)))
+        first_words = [name.split("_")[0] for name in names or map(str, range(targets.shape[1]))]
+        weight = torch.tensor([1 / first_words.count(word) for word in first_words])
+        self.register_buffer("weight", weight / weight.mean())
         torch.manual_seed(seed)
         self.draw = nn.Linear(model.head.classify.in_features, targets.shape[1])
 
     def forward(self, summary: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-        """Mean smooth L1 distance in standard deviations over what is known (not NaN); 0 when nothing is."""
+        """Weighted mean smooth L1 distance in standard deviations over what is known (not NaN); 0 when nothing is."""
         there = ~torch.isnan(known)
         wanted = torch.where(there, (known - self.mean) / self.std, 0.0)
         loss = F.smooth_l1_loss(self.draw(summary).float(), wanted, reduction="none")
-        return (loss * there).sum() / there.sum().clamp(min=1)
+        weight = self.weight * there
+        return (loss * weight).sum() / weight.sum().clamp(min=1)
 
 
-def make_optimizer(model: ECGModel, settings: FitSettings) -> torch.optim.AdamW:
-    """AdamW with layer-wise rates (`lr_scale` of each group) and no decay of biases, norms and other vectors."""
+def make_optimizer(model: ECGModel, settings: FitSettings) -> torch.optim.Optimizer:
+    """Muon or AdamW with layer-wise rates (`lr_scale` of each group) and no decay of biases, norms and other vectors.
+
+    Muon (Jordan et al. 2024; timm's, its steps scaled to AdamW's) takes the matrices between layers; the first and last
+    layer, depthwise kernels and vectors stay with AdamW.
+    """
     layers = model.parameter_layers()
     top = max(layers.values())
-    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    groups: dict[tuple[int, bool, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
-        key = (layers[name] if settings.layer_decay < 1 else top, parameter.ndim > 1)
+        between = 0 < layers[name] < top or name.endswith(("head.project.weight", "head.key.weight"))
+        matrix = between and parameter.ndim > 1 and parameter.shape[1] > 1
+        decays = parameter.ndim > 1 and name not in ("head.near", "head.query")
+        key = (layers[name] if settings.layer_decay < 1 else top, decays, matrix)
         decay = settings.weight_decay if key[1] else 0.0
         scale = settings.layer_decay ** (top - key[0])
-        group = groups.setdefault(key, {"params": [], "weight_decay": decay, "lr_scale": scale})
-        group["params"].append(parameter)
-    return torch.optim.AdamW(groups.values(), lr=settings.lr)
+        about = {"params": [], "weight_decay": decay, "lr_scale": scale, "use_fallback": not matrix}
+        groups.setdefault(key, about)["params"].append(parameter)
+    kind = Muon if settings.optimizer == "muon" else torch.optim.AdamW
+    return kind(groups.values(), lr=settings.lr)
 
 
 def masked_bce(logits: torch.Tensor, labels: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:

@@ -138,22 +138,25 @@ def frontal_axis(qrs: np.ndarray) -> float:
 
 
 def beat_targets(records: Iterable[Record]) -> pd.DataFrame:
-    """What a reader of the page could draw from memory: a dense target for learning from images.
+    """What a reader of the page could measure or draw from memory: a dense target for learning from images.
 
-    One row per record: record_id, then float32 columns `rr_mean`, `rr_sd` (seconds) and `<lead>_<ms>` (mV, the average
-    beat every 20 ms from -240 to 440 ms around the QRS). A record whose beats cannot be averaged has NaN.
+    One row per record: record_id, then float32 columns `rr_mean`, `rr_sd` (seconds), `qrs_ms`, `pr_ms`, `p_ms`,
+    `qtc_ms`, `axis_cos`, `axis_sin`, and `<lead>_<ms>` (mV, the average beat every 20 ms from -240 to 440 ms around the
+    QRS). What cannot be measured (PR without a P wave, beats that cannot be averaged) is NaN.
     """
     steps = np.arange(-12, 23)
-    columns = ["rr_mean", "rr_sd", *(f"{lead}_{20 * step}" for lead in LEADS for step in steps)]
+    numbers = ["rr_mean", "rr_sd", "qrs_ms", "pr_ms", "p_ms", "qtc_ms", "axis_cos", "axis_sin"]
+    columns = [*numbers, *(f"{lead}_{20 * step}" for lead in LEADS for step in steps)]
     rows, ids = [], []
     for record in records:
         m = measure(record.signal_mv, record.fs)
         ids.append(record.record_id)
         if m is None:
             rows.append(np.full(len(columns), np.nan))
-        else:
-            rr = 60 / m.rate_bpm
-            rows.append(np.r_[rr, rr * m.rr_cv, m.beat[:, int(_BEFORE * HZ) + 10 * steps].ravel()])
+            continue
+        rr, axis = 60 / m.rate_bpm, np.radians(m.axis)
+        read = [rr, rr * m.rr_cv, m.qrs_ms, m.pr_ms, m.p_ms, m.qtc_ms, np.cos(axis), np.sin(axis)]
+        rows.append(np.r_[read, m.beat[:, int(_BEFORE * HZ) + 10 * steps].ravel()])
     table = pd.DataFrame(np.reshape(rows, (-1, len(columns))).astype(np.float32), columns=columns)
     table.insert(0, "record_id", ids)
     return table

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 import torch
 
 from ecgutils.findings import FINDINGS
-from ecgutils.learn import FlatSet, augment, to_ink
+from ecgutils.learn import FlatSet, augment, join_sets, to_ink
 from ecgutils.learn.augmentation import _homographies, _warp
 from ecgutils.learn.dataset import draw_rows, sampling_probabilities
 from ecgutils.manifest import check_manifest, read_targets, write_targets
@@ -68,7 +69,22 @@ def test_signal_targets_are_joined_by_record_and_unknown_ones_are_nan(tmp_path):
     flat = FlatSet.from_cache(Cache(), table, read_targets(tmp_path / "targets.npz"))
     np.testing.assert_array_equal(flat.targets[:, 0], [1, 0, 1, 2, np.nan, np.nan])
     np.testing.assert_array_equal(flat.targets[:4, 1], [6, 5, 6, 7])
+    assert flat.target_names == ("rr_mean", "II_0")
     assert flat.digest() != FlatSet.from_cache(Cache(), table).digest()
+
+
+def test_sets_are_joined_when_they_were_made_alike():
+    a, b = flat_set(4), flat_set(3, seed=1, image_ids=np.array(["x", "y", "z"]), grouped=False)
+    both = join_sets(a, b)
+    assert both.image_ids.tolist() == ["i0", "i1", "i2", "i3", "x", "y", "z"]
+    np.testing.assert_array_equal(both.images, np.concatenate([a.images, b.images]))
+    assert not both.grouped
+    with pytest.raises(ValueError, match="not unique"):
+        join_sets(a, a)
+    with pytest.raises(ValueError, match="same settings"):
+        join_sets(a, replace(b, preprocess={"size": [8, 8]}))
+    with pytest.raises(ValueError, match="only one of the two sets has targets"):
+        join_sets(a, replace(b, targets=np.zeros((3, 2), np.float32)))
 
 
 def test_an_image_missing_from_the_cache_is_named():

@@ -9,7 +9,15 @@ import timm
 import torch
 
 from ecgutils.findings import FINDINGS
-from ecgutils.learn import build_model, load_model, predict_logits, save_model, stage2_settings, take_weights
+from ecgutils.learn import (
+    build_model,
+    load_model,
+    predict_logits,
+    save_model,
+    stage1_settings,
+    stage2_settings,
+    take_weights,
+)
 from ecgutils.learn import pretrained as hub
 from ecgutils.learn.train import make_optimizer
 from ecgutils.preprocess import PreprocessSettings
@@ -66,9 +74,22 @@ def moves(model, feature_map):
 
 
 def test_places_can_tell_left_from_right_and_gap_cannot():
-    feature_map = torch.randn(1, 256, 4, 8, generator=torch.Generator().manual_seed(0))
+    feature_map = torch.randn(1, 256, 2, 4, generator=torch.Generator().manual_seed(0))
     assert moves(build_model(TINY, SMALL, head="places"), feature_map) > 1e-3
     assert moves(build_model(TINY, SMALL, head="gap"), feature_map) < 1e-5
+
+
+def test_a_place_looks_near_its_point_and_is_moved_by_what_it_sees():
+    head = build_model(TINY, PreprocessSettings(size=(256, 128)), head="places").head.eval()
+    seen = torch.randn(1, 256, 4, 8, generator=torch.Generator().manual_seed(0))
+    marked = seen.clone()
+    marked[..., 0, 0] += torch.randn(256, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        change = (head.embed(marked) - head.embed(seen)).view(16, 96).abs().amax(1)
+        assert change[0] > 100 * change[15]  # the first and the last point
+        before = head.embed(seen)
+        head.query.mul_(50)
+        assert (head.embed(seen) - before).abs().max() > 0.1
 
 
 @pytest.mark.parametrize(
@@ -80,7 +101,6 @@ def test_places_can_tell_left_from_right_and_gap_cannot():
         ({"in_chans": 2}, "in_chans must be 1 or 3"),
         ({"dropout": 1.0}, "dropout must be"),
         ({"backbone": "vgg11", "drop_path": 0.1}, "cannot be built"),
-        ({"pretrained": True, "init_from": "x"}, "not both"),
     ],
 )
 def test_impossible_models_are_refused(wrong, message):
@@ -119,6 +139,17 @@ def test_layer_decay_slows_early_layers_and_vectors_do_not_decay(model):
     assert of[id(model.backbone.stem[0].weight)]["lr_scale"] == 0.5 ** max(model.parameter_layers().values())
     assert of[id(model.head.classify.weight)]["weight_decay"] == 0.1
     assert of[id(model.head.classify.bias)]["weight_decay"] == 0
+
+
+def test_muon_takes_the_matrices_between_the_layers(model):
+    optimizer = make_optimizer(model, stage1_settings())
+    muon = {id(p) for group in optimizer.param_groups if not group["use_fallback"] for p in group["params"]}
+    taken = {name for name, p in model.named_parameters() if id(p) in muon}
+    assert taken >= {"head.project.weight", "head.key.weight", "backbone.stages.1.downsample.1.weight"}
+    assert any("mlp.fc1.weight" in name for name in taken)
+    assert not any(part in name for name in taken for part in ("bias", "stem", "conv_dw", "classify", "near", "query"))
+    adamw = make_optimizer(model, stage1_settings(optimizer="adamw"))
+    assert type(adamw) is torch.optim.AdamW
 
 
 # pretrained weights
@@ -265,7 +296,8 @@ def test_damaged_params_are_one_sentence(saved):
 
 
 def test_a_model_can_start_from_a_checkpoint(saved, model, images):
-    new = build_model(TINY, SMALL, drop_path=0.2, init_from=saved, seed=8)
+    new = build_model(TINY, SMALL, drop_path=0.2, seed=8)
+    take_weights(new, saved)
     np.testing.assert_array_equal(predict_logits(new, images), predict_logits(model, images))
     assert new.spec["drop_path"] == 0.2
     assert "which began with: random initialisation" in new.pretrained_status

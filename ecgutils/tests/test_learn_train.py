@@ -148,6 +148,15 @@ def test_signal_targets_are_learned_beside_the_labels(sets, tmp_path):
     assert not any("draw" in name for name in load_model(tmp_path / "a").state_dict())
 
 
+def test_targets_of_one_first_word_share_one_weight(sets):
+    values = np.random.default_rng(0).normal(size=(len(sets[0]), 4)).astype(np.float32)
+    model = build_model("convnext_zepto_rms", SMALL)
+    named = train._Targets(model, values, ("rr_mean", "II_0", "II_20", "II_40"), 0)
+    assert named.weight[0] == pytest.approx(3 * float(named.weight[1]))
+    assert float(named.weight.mean()) == pytest.approx(1)
+    assert train._Targets(model, values, None, 0).weight.tolist() == [1] * 4
+
+
 def test_a_run_with_signal_targets_resumes_bit_for_bit(sets, tmp_path, monkeypatch):
     pair = (replace(sets[0], targets=targets(sets[0])), sets[1])
     run(pair, tmp_path / "whole")
@@ -275,7 +284,7 @@ def test_unknown_labels_take_no_part_in_the_loss():
 
 def test_stage_two_starts_where_stage_one_ended(sets, tmp_path):
     run(sets, tmp_path / "one")
-    start = build_model("convnext_zepto_rms", SMALL, init_from=tmp_path / "one")
+    start = load_model(tmp_path / "one")
     before = predict_set(start, sets[1])
     run(sets, tmp_path / "two", replace(QUICK, stage="stage2", layer_decay=0.7, lr=1e-9, max_steps=2), start)
     after = predict_set(load_model(tmp_path / "two"), sets[1])

@@ -17,7 +17,7 @@ def test_every_profile_loads(name):
 
 
 def test_unknown_profile_names_the_known_ones():
-    with pytest.raises(ValueError, match=r"Unknown profile 'dmeo'; known are smoke, demo, full"):
+    with pytest.raises(ValueError, match=r"Unknown profile 'dmeo'; known are smoke, demo, weights, full"):
         load_profile("dmeo")
 
 

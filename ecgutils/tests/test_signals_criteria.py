@@ -160,9 +160,11 @@ def test_beat_targets_are_the_average_beat_by_record():
     named = [replace(r, record_id=f"r{i}") for i, r in enumerate(records)]
     table = beat_targets([*named, silent]).set_index("record_id")
     assert list(table.columns[:2]) == ["rr_mean", "rr_sd"]
-    assert table.shape == (4, 2 + 12 * 35)
+    assert table.shape == (4, 8 + 12 * 35)
     assert table.loc["silent"].isna().all()
     m = measure(records[1].signal_mv, 500)
     assert table.loc["r1", "rr_mean"] == pytest.approx(60 / m.rate_bpm)
+    assert table.loc["r1", "qrs_ms"] == m.qrs_ms
+    assert np.hypot(table.loc["r1", "axis_cos"], table.loc["r1", "axis_sin"]) == pytest.approx(1)
     v2 = [f"V2_{ms}" for ms in range(-240, 441, 20)]
     np.testing.assert_allclose(table.loc["r1", v2].to_numpy(float), m.beat[LEAD["V2"], 40:390:10], atol=1e-6)
