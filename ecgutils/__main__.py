@@ -114,18 +114,22 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from ecgutils.learn import load_model, predict
+    from ecgutils.learn import Calibration, load_model, predict
     from ecgutils.learn.checkpoint import read_params
 
     names = args.model or ["default"]
     models = [load_model(name) for name in names]
     table = predict(models, args.photos)
-    shown = table.round(dict.fromkeys((*FINDINGS, "quality"), 3))
+    cards = [read_params(name) for name in names]
+    origins = {params.get("run", {}).get("trained_on", "data that its card does not name") for _, params in cards}
+    fitted = "not calibrated"
+    curves = cards[0][0] / "calibration.json"
+    if len(cards) == 1 and curves.is_file():  # an ensemble's mean has a calibration of its own, or none
+        calibration = Calibration.load(curves)
+        table, fitted = calibration.apply(table), f"calibrated on {calibration.describe()}"
+    shown = table.drop(columns="calibrated_on", errors="ignore").round(dict.fromkeys((*FINDINGS, "quality"), 3))
     print(shown.to_string(index=False))
-    origins = {
-        read_params(name)[1].get("run", {}).get("trained_on", "data that its card does not name") for name in names
-    }
-    print(f"Learned from {' and '.join(sorted(origins))}; probabilities are not calibrated for any hospital.")
+    print(f"Learned from {' and '.join(sorted(origins))}; probabilities are {fitted}, and not for any hospital.")
     print("Research software, not a medical device. No finding is not a normal ECG.")
     if args.out:
         from ecgutils.files import write_bytes

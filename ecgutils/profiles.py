@@ -142,8 +142,10 @@ PROFILES: dict[str, dict[str, Any]] = {
         "test_folds": (10,),
         "flat_size": (384, 192),
         "px_per_mm": 1.4,
-        "stage1_views": 110_000,
-        "stage2_views": 10_000,
+        "stage1_views": 90_000,
+        "stage2_views": 8000,
+        "geometry": 0.5,
+        "appearance": 0.3,
         "bootstrap_rounds": 2000,
     },
     "full": {
