@@ -2,6 +2,7 @@
 
 PIL decodes, because it raises where OpenCV returns None or half an image. Two gaps of PIL are closed here: it does not
 check the checksums of a PNG's pixel data, and its switch LOAD_TRUNCATED_IMAGES may have been set by other code.
+HEIC, which phones write, needs pillow-heif. It is optional, because its wheels carry a GPL encoder.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
 # No format that starts an outside program (EPS) or reads other files.
-FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF")
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "HEIF")
 MAX_PIXELS = 120_000_000  # 360 MB as RGB; a challenge photo has 6.6 million
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # ISO 23008-12, annex B and 10
 
 
 class UnreadableImage(ValueError):
@@ -30,13 +32,16 @@ class UnreadableImage(ValueError):
 def read_image(source: str | Path | np.ndarray, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a path or an array as uint8 RGB (H, W, 3), EXIF orientation applied, transparency over white.
 
+    A HEIC photo is turned as its own rotation property says; its EXIF orientation only repeats that (ISO 23008-12).
+
     Arrays may be (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of bool, uint8, uint16 or float (0..1, or
     0..255). Of several frames the first is read.
 
     Raises
     ------
     UnreadableImage : reason "missing", "not_a_file", "empty_file", "too_large" (more than `max_pixels`, read from the
-        header before any pixel), "cannot_decode" (also: truncated, bad checksum, no permission) or "bad_array".
+        header before any pixel), "needs_pillow_heif" (a HEIC photo, and the optional decoder is not installed),
+        "cannot_decode" (also: truncated, bad checksum, no permission) or "bad_array".
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
@@ -58,6 +63,10 @@ def read_image(source: str | Path | np.ndarray, max_pixels: int = MAX_PIXELS) ->
 
 
 def _decode(path: Path, max_pixels: int) -> np.ndarray:
+    with open(path, "rb") as file:
+        head = file.read(12)
+    if head[4:8] == b"ftyp" and head[8:] in _HEIC_BRANDS:
+        _register_heif(path)
     with Image.open(path, formats=FORMATS) as image:
         width, height = image.size
         if width * height > max_pixels:
@@ -76,6 +85,16 @@ def _decode(path: Path, max_pixels: int) -> np.ndarray:
         except Exception:  # a damaged EXIF block does not make the pixels unreadable
             turned = image
         return _to_rgb(turned, max_pixels)
+
+
+def _register_heif(path: Path) -> None:
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise UnreadableImage(
+            "needs_pillow_heif", f"{path} is a HEIC photo: pip install pillow-heif, or save it as JPEG."
+        ) from None
+    register_heif_opener()
 
 
 def _check_png(path: Path) -> None:
