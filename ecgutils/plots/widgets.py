@@ -105,6 +105,7 @@ def edit_outline(table: pd.DataFrame, preprocess: Preprocessor, remember: Callab
     outline, flat_page = (ipywidgets.Image(format="jpeg", layout={"width": "48%"}) for _ in range(2))
     verdict, button = ipywidgets.Label(), ipywidgets.Button(description="remember", icon="check")
     photos: list[np.ndarray] = []
+    kept: dict[int, np.ndarray] = {}
 
     def quad() -> np.ndarray:
         return np.array([slider.value for slider in sliders], float).reshape(4, 2)
@@ -119,7 +120,7 @@ def edit_outline(table: pd.DataFrame, preprocess: Preprocessor, remember: Callab
         row = table.iloc[chosen.value]
         photos[:] = [_photo(row["path"])]
         height, width = photos[0].shape[:2]
-        corners = row[list(CORNER_COLUMNS)].to_numpy(float)
+        corners = kept.get(chosen.value, row[list(CORNER_COLUMNS)].to_numpy(float))
         if not np.isfinite(corners).all():
             corners = np.array([0, 0, width - 1, 0, width - 1, height - 1, 0, height - 1])
         for i, slider in enumerate(sliders):
@@ -132,6 +133,7 @@ def edit_outline(table: pd.DataFrame, preprocess: Preprocessor, remember: Callab
 
     def keep(_button: object) -> None:
         remember(table["image_id"].iloc[chosen.value], quad())
+        kept[chosen.value] = quad().ravel()
         verdict.value += " · remembered"
 
     chosen.observe(load, "value")

@@ -19,6 +19,7 @@ from PIL import Image, ImageFile, ImageOps
 # No format that starts an outside program (EPS) or reads other files.
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "HEIF")
 MAX_PIXELS = 120_000_000  # 360 MB as RGB; a challenge photo has 6.6 million
+MAX_WEBP_PIXELS = 90_000_000  # its decoder holds four copies of four bytes a pixel: 1.4 GB
 _BAND_PIXELS = 4_000_000
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # ISO 23008-12, annex B and 10
@@ -42,9 +43,9 @@ def read_image(source: str | Path | np.ndarray, max_pixels: int = MAX_PIXELS) ->
 
     Raises
     ------
-    UnreadableImage : reason "missing", "not_a_file", "empty_file", "too_large" (more than `max_pixels`, read from the
-        header before any pixel), "needs_pillow_heif" (a HEIC photo, and the optional decoder is not installed),
-        "cannot_decode" (also: truncated, bad checksum, no permission) or "bad_array".
+    UnreadableImage : reason "missing", "not_a_file", "empty_file", "too_large" (more than `max_pixels`, of WebP
+        MAX_WEBP_PIXELS, read from the header before any pixel), "needs_pillow_heif" (a HEIC photo, and the optional
+        decoder is not installed), "cannot_decode" (also: truncated, bad checksum, no permission) or "bad_array".
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
@@ -72,6 +73,8 @@ def _decode(path: Path, max_pixels: int) -> np.ndarray:
         _register_heif(path)
     with Image.open(path, formats=FORMATS) as image:
         width, height = image.size
+        if image.format == "WEBP":
+            max_pixels = min(max_pixels, MAX_WEBP_PIXELS)
         if width * height > max_pixels:
             raise UnreadableImage(
                 "too_large", f"{path} has {width}x{height} pixels, more than max_pixels={max_pixels}: reduce it first."

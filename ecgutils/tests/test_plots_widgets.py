@@ -99,6 +99,9 @@ def test_corners_set_by_hand_are_tried_and_remembered(table):
     parts(panel, ipywidgets.Button)[0].click()
     np.testing.assert_array_equal(kept["good"], QUADS[0])
     assert "remembered" in parts(panel, ipywidgets.Label)[-1].value
+    parts(panel, ipywidgets.Dropdown)[0].value = 0
+    parts(panel, ipywidgets.Dropdown)[0].value = 1  # and they are there when one comes back
+    assert [slider.value for slider in sliders] == np.ravel(QUADS[0]).tolist()
 
 
 def test_without_a_kernel_a_panel_is_one_line_of_text(table):

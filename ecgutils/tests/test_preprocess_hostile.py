@@ -121,10 +121,12 @@ def read_one(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("mode", "name"), [("RGBA", "a.webp"), ("F", "a.tiff"), ("LA", "a.png"), ("CMYK", "a.jpg")])
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_a_small_file_of_pixels_just_below_the_limit_takes_bounded_memory_and_time(tmp_path, mode, name):
-    Image.new(mode, (10_950, 10_950)).save(tmp_path / name, **({"method": 0} if mode == "RGBA" else {}))
+@pytest.mark.parametrize(
+    ("mode", "name", "side"),
+    [("RGBA", "a.webp", 9_480), ("F", "a.tiff", 10_950), ("LA", "a.png", 10_950), ("CMYK", "a.jpg", 10_950)],
+)
+def test_a_small_file_of_pixels_just_below_the_limit_takes_bounded_memory_and_time(tmp_path, mode, name, side):
+    Image.new(mode, (side, side)).save(tmp_path / name, **({"method": 0} if name == "a.webp" else {}))
     reasons, seconds, peak = in_a_child(read_one, tmp_path / name)
     assert "not_an_ecg" in reasons
     assert seconds < MAX_SECONDS
