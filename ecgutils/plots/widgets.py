@@ -98,7 +98,9 @@ def edit_outline(table: pd.DataFrame, preprocess: Preprocessor, remember: Callab
     """
     chosen = _chooser(table)
     sliders = [
-        ipywidgets.IntSlider(description=f"{corner} {axis}", continuous_update=False)
+        ipywidgets.IntSlider(
+            description=f"{corner} {axis}", continuous_update=False, style={"description_width": "7em"}
+        )
         for corner in _CORNERS
         for axis in "xy"
     ]
@@ -126,8 +128,9 @@ def edit_outline(table: pd.DataFrame, preprocess: Preprocessor, remember: Callab
         for i, slider in enumerate(sliders):
             side = (width, height)[i % 2]
             slider.unobserve_all("value")
-            slider.min, slider.max = -side, 2 * side  # corners of a close-up lie outside the photo
-            slider.value = round(corners[i])
+            value = round(corners[i])  # corners of a close-up lie outside the photo
+            slider.min, slider.max = min(-side, value), max(2 * side, value)
+            slider.value = value
             slider.observe(draw, "value")
         draw()
 
