@@ -59,8 +59,9 @@ def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], re
 def publish_notebooks(run_dir: Path) -> list[Path]:
     """Copy a run's executed notebooks over those in `notebooks/`, with what differs between machines left out.
 
-    Left out: execution counts and times, the parameters a run injected, papermill's and the kernel's metadata, and
-    stderr (progress bars). Raises FileNotFoundError when the run has not executed all of them.
+    Left out: execution counts and times, the parameters a run injected, papermill's and the kernel's metadata,
+    stderr (progress bars), and widgets, which are dead without their kernel (their text stays). Raises
+    FileNotFoundError when the run has not executed all of them.
     """
     published = []
     for path in find_notebooks():
@@ -77,6 +78,7 @@ def publish_notebooks(run_dir: Path) -> list[Path]:
                 cell["outputs"] = [output for output in cell["outputs"] if output.get("name") != "stderr"]
                 for output in cell["outputs"]:
                     output.update({"execution_count": None} if "execution_count" in output else {})
+                    output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
         metadata = {"kernelspec": notebook["metadata"]["kernelspec"], "language_info": {"name": "python"}}
         text = json.dumps({**notebook, "cells": kept, "metadata": metadata}, indent=1, ensure_ascii=False)
         write_bytes(path, (text + "\n").encode())

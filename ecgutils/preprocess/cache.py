@@ -121,9 +121,9 @@ def build_cache(
                         record = known[ids[i], hashes[i]]
                         image = np.array(old[record["shard"]][record["row"]])
                     images.append(image)
-                    records.append(
-                        {**record, "image_id": ids[i], "content_sha256": hashes[i], "shard": shard, "row": row}
-                    )
+                    # a photo whose decoder is missing isn't known by its content: it is tried again
+                    digest = "" if record["reasons"] == "needs_pillow_heif" else hashes[i]
+                    records.append({**record, "image_id": ids[i], "content_sha256": digest, "shard": shard, "row": row})
                 part = _write_part(folder, shard, settings, np.stack(images), records)
             parts.append(part)
             bar.update(len(span))

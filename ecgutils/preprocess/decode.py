@@ -2,21 +2,27 @@
 
 PIL decodes, because it raises where OpenCV returns None or half an image. Two gaps of PIL are closed here: it does not
 check the checksums of a PNG's pixel data, and its switch LOAD_TRUNCATED_IMAGES may have been set by other code.
+HEIC, which phones write, needs pillow-heif. It is optional, because its wheels carry a GPL encoder.
 """
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
 # No format that starts an outside program (EPS) or reads other files.
-FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF")
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "HEIF")
 MAX_PIXELS = 120_000_000  # 360 MB as RGB; a challenge photo has 6.6 million
+MAX_WEBP_PIXELS = 90_000_000  # its decoder holds four copies of four bytes a pixel: 1.4 GB
+_BAND_PIXELS = 4_000_000
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # ISO 23008-12, annex B and 10
 
 
 class UnreadableImage(ValueError):
@@ -30,13 +36,16 @@ class UnreadableImage(ValueError):
 def read_image(source: str | Path | np.ndarray, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a path or an array as uint8 RGB (H, W, 3), EXIF orientation applied, transparency over white.
 
+    A HEIC photo is turned as its own rotation property says; its EXIF orientation only repeats that (ISO 23008-12).
+
     Arrays may be (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of bool, uint8, uint16 or float (0..1, or
     0..255). Of several frames the first is read.
 
     Raises
     ------
-    UnreadableImage : reason "missing", "not_a_file", "empty_file", "too_large" (more than `max_pixels`, read from the
-        header before any pixel), "cannot_decode" (also: truncated, bad checksum, no permission) or "bad_array".
+    UnreadableImage : reason "missing", "not_a_file", "empty_file", "too_large" (more than `max_pixels`, of WebP
+        MAX_WEBP_PIXELS, read from the header before any pixel), "needs_pillow_heif" (a HEIC photo, and the optional
+        decoder is not installed), "cannot_decode" (also: truncated, bad checksum, no permission) or "bad_array".
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
@@ -58,8 +67,14 @@ def read_image(source: str | Path | np.ndarray, max_pixels: int = MAX_PIXELS) ->
 
 
 def _decode(path: Path, max_pixels: int) -> np.ndarray:
+    with open(path, "rb") as file:
+        head = file.read(12)
+    if head[4:8] == b"ftyp" and head[8:] in _HEIC_BRANDS:
+        _register_heif(path)
     with Image.open(path, formats=FORMATS) as image:
         width, height = image.size
+        if image.format == "WEBP":
+            max_pixels = min(max_pixels, MAX_WEBP_PIXELS)
         if width * height > max_pixels:
             raise UnreadableImage(
                 "too_large", f"{path} has {width}x{height} pixels, more than max_pixels={max_pixels}: reduce it first."
@@ -71,11 +86,19 @@ def _decode(path: Path, max_pixels: int) -> np.ndarray:
             image.load()
         finally:
             ImageFile.LOAD_TRUNCATED_IMAGES = truncated_allowed
-        try:
-            turned = ImageOps.exif_transpose(image)
-        except Exception:  # a damaged EXIF block does not make the pixels unreadable
-            turned = image
-        return _to_rgb(turned, max_pixels)
+        with contextlib.suppress(Exception):  # a damaged EXIF block does not make the pixels unreadable
+            ImageOps.exif_transpose(image, in_place=True)
+        return _to_rgb(image, max_pixels)
+
+
+def _register_heif(path: Path) -> None:
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise UnreadableImage(
+            "needs_pillow_heif", f"{path} is a HEIC photo: pip install pillow-heif, or save it as JPEG."
+        ) from None
+    register_heif_opener()
 
 
 def _check_png(path: Path) -> None:
@@ -98,21 +121,46 @@ def _check_png(path: Path) -> None:
 
 
 def _to_rgb(image: Image.Image, max_pixels: int) -> np.ndarray:
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image)
-        if image.mode != "F":  # 16-bit grey; PIL hands it over as 16 or 32 bit integers
-            values = np.clip(values, 0, 65535).astype(np.uint16)
-        return _from_array(values, max_pixels)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        return _over_white(np.asarray(image.convert("RGBA")))
-    return np.ascontiguousarray(np.asarray(image.convert("RGB")))
+    """Band by band: PIL's and numpy's whole copies of an image just under the limit would take 4 GB."""
+    width, height = image.size
+    rows = max(1, _BAND_PIXELS // width)
+
+    def bands() -> Iterator[tuple[int, Image.Image]]:
+        for top in range(0, height, rows):
+            yield top, image.crop((0, top, width, min(top + rows, height)))
+
+    unit = _unit(max(_largest(np.asarray(band)) for _, band in bands())) if image.mode == "F" else 1
+    rgb = np.empty((height, width, 3), np.uint8)
+    for top, band in bands():
+        if image.mode == "F":
+            part = _from_array(_scaled(np.asarray(band), unit), max_pixels)
+        elif image.mode == "I" or image.mode.startswith("I;16"):  # 16-bit grey, handed over as 16 or 32 bit integers
+            part = _from_array(np.clip(np.asarray(band), 0, 65535).astype(np.uint16), max_pixels)
+        elif image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+            part = _over_white(band.convert("RGBA"))
+        else:
+            part = np.asarray(band.convert("RGB"))
+        rgb[top : top + rows] = part
+    return rgb
 
 
-def _over_white(rgba: np.ndarray) -> np.ndarray:
-    alpha = rgba[..., 3:].astype(np.uint16)
-    if (alpha == 255).all():
-        return np.ascontiguousarray(rgba[..., :3])
-    return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+def _over_white(rgba: Image.Image) -> np.ndarray:
+    white = Image.new("RGB", rgba.size, "white")
+    white.paste(rgba, mask=rgba.getchannel("A"))
+    return np.array(white)
+
+
+def _largest(values: np.ndarray) -> float:
+    return float(values.max(where=np.isfinite(values), initial=0))
+
+
+def _unit(largest: float) -> int:
+    return 255 if largest <= 1 else 1
+
+
+def _scaled(values: np.ndarray, unit: int) -> np.ndarray:
+    finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    return np.clip(finite * unit, 0, 255).round().astype(np.uint8)
 
 
 def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:
@@ -127,10 +175,9 @@ def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:
     elif array.dtype == np.uint16:
         array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
     elif array.dtype.kind == "f":
-        finite = np.nan_to_num(array.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-        array = np.clip(finite * (255 if finite.max() <= 1 else 1), 0, 255).round().astype(np.uint8)
+        array = _scaled(array, _unit(_largest(array)))
     elif array.dtype != np.uint8:
         raise UnreadableImage("bad_array", f"Image array has dtype {array.dtype}; give uint8, uint16, bool or float.")
     if array.shape[2] == 4:
-        return _over_white(array)
+        return _over_white(Image.fromarray(array))
     return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))

@@ -73,9 +73,15 @@ def _photo(path: str, row: pd.Series, mask_header: bool) -> str:
         quad = corners.reshape(4, 2) * scale
         if mask_header:
             _mask(small, quad)
-        cv2.polylines(small, [np.rint(quad).astype(np.int32)], True, (0, 166, 81), 2)
-        cv2.line(small, *(tuple(int(v) for v in corner) for corner in np.rint(quad[:2])), (220, 0, 0), 2)
+        draw_outline(small, quad)
     return _inline(small, ".jpg")
+
+
+def draw_outline(rgb: np.ndarray, quad_xy: np.ndarray) -> None:
+    """Draw, in place, the outline quad_xy (4, 2), TL, TR, BR, BL in px of the uint8 image; the top edge is red."""
+    corners = np.rint(quad_xy).astype(np.int32)
+    cv2.polylines(rgb, [corners], True, (0, 166, 81), 2)
+    cv2.polylines(rgb, [corners[:2]], False, (220, 0, 0), 2)
 
 
 def _mask(rgb: np.ndarray, quad: np.ndarray) -> None:

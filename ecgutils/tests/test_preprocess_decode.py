@@ -1,15 +1,18 @@
 import io
 import struct
+import sys
 import zlib
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageFile
 
-from ecgutils.preprocess import Preprocessor, PreprocessSettings, UnreadableImage, read_image
+from ecgutils.preprocess import Preprocessor, PreprocessSettings, UnreadableImage, build_cache, read_image
+from ecgutils.tests.test_preprocess_flatten import draw_page
 
 
 @pytest.fixture
@@ -59,6 +62,64 @@ def test_16_bit_grey_keeps_its_range(tmp_path):
 def test_float_and_bool_arrays_are_scaled():
     assert read_image(np.full((64, 64), 0.5)).max() == 128
     assert read_image(np.ones((64, 64), bool)).min() == 255
+
+
+def heic(picture, orientation=1):
+    """HEIC bytes; an orientation is written as the photo's own rotation property, and as EXIF, as phones do."""
+    pytest.importorskip("pillow_heif", reason="the optional HEIC decoder is not installed").register_heif_opener()
+    image, buffer = Image.fromarray(picture), io.BytesIO()
+    image.getexif()[274] = orientation
+    image.save(buffer, "HEIF", quality=95)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def blocks():
+    """Four blocks of grey that tell every way to turn and to flip a picture apart."""
+    return np.kron([[20, 80, 80], [140, 140, 220]], np.ones((64, 64)))[..., None].repeat(3, axis=2).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (6, -1), (3, 2), (8, 1)])
+def test_heic_is_read_and_turned_once(tmp_path, blocks, orientation, turns):
+    (tmp_path / "IMG_0001.HEIC").write_bytes(heic(blocks, orientation))
+    image = read_image(tmp_path / "IMG_0001.HEIC")
+    expected = np.rot90(blocks, turns)
+    assert image.shape == expected.shape
+    assert np.abs(image.astype(int) - expected).mean() < 2
+
+
+def test_heic_is_known_by_its_content(tmp_path, blocks):
+    (tmp_path / "renamed.jpg").write_bytes(heic(blocks))
+    assert read_image(tmp_path / "renamed.jpg").shape == blocks.shape
+
+
+@pytest.mark.parametrize(("size", "reason"), [(20_000, "too_large"), (9_000, "cannot_decode"), (16, "cannot_decode")])
+def test_heic_that_lies_about_its_size_is_refused(tmp_path, blocks, size, reason):
+    whole = bytearray(heic(blocks))
+    at = whole.index(b"ispe") + 8
+    whole[at : at + 8] = struct.pack(">II", size, size)
+    (tmp_path / "a.heic").write_bytes(whole)
+    assert Preprocessor()(tmp_path / "a.heic").reasons == (reason,)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_truncated_heic_is_refused(tmp_path, blocks, share):
+    whole = heic(blocks)
+    (tmp_path / "a.heic").write_bytes(whole[: int(share * len(whole))])
+    assert Preprocessor()(tmp_path / "a.heic").reasons == ("cannot_decode",)
+
+
+def test_without_its_decoder_a_heic_photo_says_what_to_install_and_is_read_once_that_is_done(tmp_path, monkeypatch):
+    path = tmp_path / "a.heic"
+    path.write_bytes(heic(draw_page(2.5)))
+    table = pd.DataFrame({"image_id": ["a"], "path": [str(path)]})
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "pillow_heif", None)
+        with pytest.raises(UnreadableImage, match="pip install pillow-heif"):
+            read_image(path)
+        index = build_cache(table, tmp_path / "cache").index
+        assert index["reasons"].tolist() == ["needs_pillow_heif"]
+    assert build_cache(table, tmp_path / "cache").index["readable"].all()
 
 
 def png(picture):

@@ -1,8 +1,19 @@
-"""Damaged and hostile files: each costs its own row, with a reason, in bounded time."""
+"""Damaged and hostile files: each costs its own row, with a reason, in bounded time and memory.
 
+They are read in a process of their own, so that a crash or a hang fails the test instead of ending it.
+"""
+
+import faulthandler
+import importlib.util
 import io
+import multiprocessing
 import os
+import resource
+import struct
+import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,18 +25,32 @@ from ecgutils.tests.test_preprocess_decode import bomb
 from ecgutils.tests.test_preprocess_flatten import draw_page
 
 SETTINGS = PreprocessSettings(size=(128, 64), px_per_mm=0.45, max_pixels=4_000_000)
-KINDS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
+KINDS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", *(["HEIF"] if importlib.util.find_spec("pillow_heif") else []))
+MAX_SECONDS = 5  # of CPU, for one file
+MAX_BYTES = 2e9  # resident, of the whole process
 
 
-@pytest.fixture(scope="module")
-def originals():
-    page = Image.fromarray(draw_page(2.0))
-    encoded = []
-    for kind in KINDS:
-        buffer = io.BytesIO()
-        page.save(buffer, kind)
-        encoded.append(buffer.getvalue())
-    return encoded
+def in_a_child(function, *arguments):
+    """Run `function` in a fresh process; a crash there raises BrokenProcessPool here.
+
+    A fork server starts it, because the peak memory that getrusage tells of a started program is at least its parent's.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def peak_bytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kilobytes on Linux
+
+
+def encoded(page, kind, **options):
+    if kind == "HEIF":
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    buffer = io.BytesIO()
+    Image.fromarray(page).save(buffer, kind, **options)
+    return buffer.getvalue()
 
 
 def mutate(whole: bytes, rng: np.random.Generator) -> bytes:
@@ -49,28 +74,80 @@ def mutate(whole: bytes, rng: np.random.Generator) -> bytes:
     return bytes(data)
 
 
-def check_mutants(folder, originals, count):
+def read_mutants(folder, count):
+    """(Seconds of the slowest file, share refused, peak bytes); every 100th file is whole and has to be read."""
     rng = np.random.default_rng(11)
-    preprocess, refused = Preprocessor(SETTINGS), 0
+    page, moving = draw_page(2.0), [Image.fromarray(draw_page(2.0, seed=i)) for i in range(3)]
+    originals = [encoded(page, kind) for kind in KINDS]
+    originals.append(encoded(page, "GIF", save_all=True, append_images=moving))
+    preprocess, refused, slowest = Preprocessor(SETTINGS), 0, 0.0
     for i in range(count):
         path = folder / f"mutant.{KINDS[int(rng.integers(len(KINDS)))].lower()}"  # often the wrong extension
-        path.write_bytes(mutate(originals[i % len(originals)], rng))
+        original = originals[int(rng.integers(len(originals)))]
+        path.write_bytes(original if i % 100 == 99 else mutate(original, rng))
+        faulthandler.dump_traceback_later(60, exit=True)  # waiting costs no CPU time
         start = time.process_time()
         flat = preprocess(path)
-        assert time.process_time() - start < 5
+        slowest = max(slowest, time.process_time() - start)
+        faulthandler.cancel_dump_traceback_later()
         assert flat.image.shape == (64, 128)
-        assert flat.readable or flat.reasons, i
+        assert flat.readable or (flat.reasons and i % 100 != 99), (i, flat.reasons)
+        assert "failed" not in flat.reasons, i
         refused += not flat.readable
-    assert 0.3 * count < refused < count
+    return slowest, refused / count, peak_bytes()
 
 
-def test_200_mutants_cost_their_own_row(tmp_path, originals):
-    check_mutants(tmp_path, originals, 200)
+def check_mutants(folder, count):
+    slowest, refused, peak = in_a_child(read_mutants, folder, count)
+    print(f"{count} files: {refused:.1%} refused, the slowest took {slowest:.2f} s, peak {peak / 1e6:.0f} MB")
+    assert slowest < MAX_SECONDS
+    assert peak < MAX_BYTES
+    assert 0.3 < refused < 1
+
+
+def test_200_mutants_cost_their_own_row(tmp_path):
+    check_mutants(tmp_path, 200)
 
 
 @pytest.mark.slow
-def test_5000_mutants_cost_their_own_row(tmp_path, originals):
-    check_mutants(tmp_path, originals, 5000)
+def test_5000_mutants_cost_their_own_row(tmp_path):
+    check_mutants(tmp_path, 5000)
+
+
+def read_one(path):
+    start = time.process_time()
+    flat = Preprocessor()(path)
+    return flat.reasons, time.process_time() - start, peak_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mode", "name", "side"),
+    [("RGBA", "a.webp", 9_480), ("F", "a.tiff", 10_950), ("LA", "a.png", 10_950), ("CMYK", "a.jpg", 10_950)],
+)
+def test_a_small_file_of_pixels_just_below_the_limit_takes_bounded_memory_and_time(tmp_path, mode, name, side):
+    Image.new(mode, (side, side)).save(tmp_path / name, **({"method": 0} if name == "a.webp" else {}))
+    reasons, seconds, peak = in_a_child(read_one, tmp_path / name)
+    assert "not_an_ecg" in reasons
+    assert seconds < MAX_SECONDS
+    assert peak < MAX_BYTES
+
+
+def header_bomb(kind):
+    """A file of a few kB whose header says 20,000 x 20,000."""
+    if kind == "PNG":
+        return bomb()
+    layout = {"JPEG": ">HH", "BMP": "<ii", "GIF": "<HH"}[kind]
+    size = (16, 8) if kind == "JPEG" else (8, 16)  # JPEG gives the height first
+    whole = encoded(np.zeros((16, 8, 3), np.uint8), kind)
+    assert struct.pack(layout, *size) in whole
+    return whole.replace(struct.pack(layout, *size), struct.pack(layout, 20_000, 20_000), 1)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "GIF"])
+def test_a_header_that_says_20000_by_20000_is_refused_before_decoding(tmp_path, kind):
+    (tmp_path / "bomb").write_bytes(header_bomb(kind))
+    assert Preprocessor()(tmp_path / "bomb").reasons == ("too_large",)
 
 
 def test_a_folder_of_horrors_becomes_a_table_and_loses_nothing_else(tmp_path):
@@ -101,9 +178,19 @@ def test_a_folder_of_horrors_becomes_a_table_and_loses_nothing_else(tmp_path):
     }
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_a_file_without_permission_has_a_reason(tmp_path):
-    path = tmp_path / "closed.png"
-    Image.new("RGB", (80, 80)).save(path)
-    path.chmod(0)
-    assert Preprocessor()(path).reasons == ("cannot_decode",)
+def read_as_nobody(path):
+    preprocess = Preprocessor(SETTINGS)
+    preprocess(path.with_name("open.png"))  # what is imported late has to be there before rights are given up
+    if os.geteuid() == 0:  # root may read every file
+        os.setuid(65534)
+    return preprocess(path.with_name("open.png")).readable, preprocess(path).reasons
+
+
+def test_a_file_without_permission_has_a_reason():
+    with tempfile.TemporaryDirectory() as folder:  # of pytest's own folders only their owner may list the content
+        path = Path(folder) / "closed.png"
+        for name in ("open.png", "closed.png"):
+            Image.fromarray(draw_page(2.0)).save(path.with_name(name))
+        path.chmod(0)
+        path.parent.chmod(0o755)
+        assert in_a_child(read_as_nobody, path) == (True, ("cannot_decode",))

@@ -46,11 +46,16 @@ def test_a_failing_notebook_is_named_and_what_follows_is_not_run(profile, tmp_pa
 
 
 def test_published_notebooks_keep_outputs_and_lose_what_differs_between_machines(profile, tmp_path):
-    write(tmp_path, "01_a.ipynb", "import sys\nprint('kept')\nprint('bar', file=sys.stderr)\n6 * 7")
+    write(
+        tmp_path,
+        "01_a.ipynb",
+        "import sys\nprint('kept')\nprint('bar', file=sys.stderr)\nimport ipywidgets\nipywidgets.Label('live')",
+    )
     run.run_notebooks(profile, {}, [], resume=False)
     run.publish_notebooks(profile.run_dir)
     notebook = nbformat.read(tmp_path / "notebooks" / "01_a.ipynb", 4)
     assert len(notebook.cells) == 2
     assert [output.get("name", "result") for output in notebook.cells[1].outputs] == ["stdout", "result"]
+    assert list(notebook.cells[1].outputs[1].data) == ["text/plain"]  # a widget is dead without its kernel
     assert all(cell.execution_count is None for cell in notebook.cells)
     assert set(notebook.metadata) == {"kernelspec", "language_info"}

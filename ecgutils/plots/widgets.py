@@ -1,0 +1,175 @@
+"""Looking at one photo after the other, and putting outlines right, in a live notebook (ipywidgets).
+
+What the widgets show is drawn by plain functions, so that a notebook can show it as a still picture, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import ipywidgets
+import numpy as np
+import pandas as pd
+
+from ecgutils.manifest import CORNER_COLUMNS
+from ecgutils.preprocess import FlatECG, Preprocessor, UnreadableImage, read_image
+from ecgutils.preprocess.report import draw_outline
+
+ZOOM = 3  # screen px per px of the flat page
+PHOTO_SIDE = 1400  # px of the longer side of the photo that is sampled: more would alias on the screen
+_GREY = 200
+_CORNERS = ("top left", "top right", "bottom right", "bottom left")
+
+
+def before_after(photo: np.ndarray, flat: FlatECG) -> tuple[np.ndarray, np.ndarray]:
+    """The photo as it lies under the flat page, and the flat page: uint8 RGB, both ZOOM times the flat page's size.
+
+    `photo` is uint8 RGB (H, W, 3), EXIF-oriented. Where nothing was flattened the whole photo is shown as it is.
+    """
+    height, width = flat.image.shape
+    from_flat = flat.image_from_flat
+    if not flat.readable:
+        per_px = max(photo.shape[1] / width, photo.shape[0] / height)
+        xy = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
+        middle = np.array([photo.shape[1], photo.shape[0]]) / 2
+        from_flat = ((xy - np.array([width, height]) / 2) * per_px + middle).astype(np.float32)
+    shrink = max(1.0, max(photo.shape[:2]) / PHOTO_SIDE)
+    small = cv2.resize(photo, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
+    size = (ZOOM * width, ZOOM * height)
+    photo_xy = (cv2.resize(from_flat, size) + 0.5) / shrink - 0.5
+    before = cv2.remap(small, photo_xy, None, cv2.INTER_LINEAR, borderValue=(_GREY,) * 3)
+    return before, cv2.cvtColor(cv2.resize(flat.image, size), cv2.COLOR_GRAY2RGB)
+
+
+def wipe(before: np.ndarray, after: np.ndarray, share: float) -> np.ndarray:
+    """`after`, uint8 RGB (H, W, 3), with its left `share` (0..1) of columns from `before`, a red line between them."""
+    column = round(share * before.shape[1])
+    picture = after.copy()
+    picture[:, :column] = before[:, :column]
+    if 0 < column < before.shape[1]:
+        picture[:, column - 1 : column + 1] = (220, 0, 0)
+    return picture
+
+
+class Panel(ipywidgets.VBox):
+    """A column of widgets that a notebook without a live kernel shows as one line of text."""
+
+    def __init__(self, text: str, children: list[ipywidgets.Widget]) -> None:
+        self._text = text
+        super().__init__(children)
+
+    def __repr__(self) -> str:
+        return f"[{self._text}: live in a running notebook]"
+
+
+def browse(table: pd.DataFrame, preprocess: Preprocessor) -> Panel:
+    """Choose any image of `table` (columns image_id, path, quality; in its order) and wipe from photo to flat page.
+
+    An image is flattened when it is chosen; nothing is kept.
+    """
+    chosen = _chooser(table)
+    slider = ipywidgets.FloatSlider(0.5, min=0, max=1, step=0.01, description="photo | flat", readout=False)
+    slider.layout.width = "60%"
+    verdict, picture = ipywidgets.Label(), ipywidgets.Image(format="jpeg")
+    pictures: list[np.ndarray] = []
+
+    def draw(_change: object = None) -> None:
+        picture.value = _jpeg(wipe(*pictures, slider.value))
+
+    def load(_change: object = None) -> None:
+        path = table["path"].iloc[chosen.value]
+        flat = preprocess(path)
+        verdict.value = _verdict(flat)
+        pictures[:] = before_after(_photo(path), flat)
+        draw()
+
+    chosen.observe(load, "value")
+    slider.observe(draw, "value")
+    load()
+    return Panel("choose an image, wipe from photo to flat page", [chosen, slider, verdict, picture])
+
+
+def edit_outline(table: pd.DataFrame, preprocess: Preprocessor, remember: Callable[[str, np.ndarray], object]) -> Panel:
+    """Pull the four corners of any image of `table` right, by slider or by number, and see what comes of it.
+
+    `table` has the columns image_id, path, quality and CORNER_COLUMNS (where NaN, it starts at the photo's corners).
+    The button calls `remember(image_id, quad_xy)`, quad_xy float (4, 2) as `correct_outline` takes it.
+    """
+    chosen = _chooser(table)
+    sliders = [
+        ipywidgets.IntSlider(
+            description=f"{corner} {axis}", continuous_update=False, style={"description_width": "7em"}
+        )
+        for corner in _CORNERS
+        for axis in "xy"
+    ]
+    outline, flat_page = (ipywidgets.Image(format="jpeg", layout={"width": "48%"}) for _ in range(2))
+    verdict, button = ipywidgets.Label(), ipywidgets.Button(description="remember", icon="check")
+    photos: list[np.ndarray] = []
+    kept: dict[int, np.ndarray] = {}
+
+    def quad() -> np.ndarray:
+        return np.array([slider.value for slider in sliders], float).reshape(4, 2)
+
+    def draw(_change: object = None) -> None:
+        flat = preprocess(photos[0], quad_xy=quad())
+        outline.value = _jpeg(_outlined(photos[0], quad()))
+        flat_page.value = _jpeg(before_after(photos[0], flat)[1])
+        verdict.value = _verdict(flat)
+
+    def load(_change: object = None) -> None:
+        row = table.iloc[chosen.value]
+        photos[:] = [_photo(row["path"])]
+        height, width = photos[0].shape[:2]
+        corners = kept.get(chosen.value, row[list(CORNER_COLUMNS)].to_numpy(float))
+        if not np.isfinite(corners).all():
+            corners = np.array([0, 0, width - 1, 0, width - 1, height - 1, 0, height - 1])
+        for i, slider in enumerate(sliders):
+            side = (width, height)[i % 2]
+            slider.unobserve_all("value")
+            value = round(corners[i])  # corners of a close-up lie outside the photo
+            slider.min, slider.max = min(-side, value), max(2 * side, value)
+            slider.value = value
+            slider.observe(draw, "value")
+        draw()
+
+    def keep(_button: object) -> None:
+        remember(table["image_id"].iloc[chosen.value], quad())
+        kept[chosen.value] = quad().ravel()
+        verdict.value += " · remembered"
+
+    chosen.observe(load, "value")
+    button.on_click(keep)
+    load()
+    corners = ipywidgets.GridBox(sliders, layout=ipywidgets.Layout(grid_template_columns="repeat(2, 320px)"))
+    pictures = ipywidgets.HBox([outline, flat_page])
+    return Panel("set the four corners, look, remember them", [chosen, corners, pictures, verdict, button])
+
+
+def _chooser(table: pd.DataFrame) -> ipywidgets.Dropdown:
+    names = [f"{quality:.2f}  {name}" for quality, name in zip(table["quality"], table["image_id"], strict=True)]
+    return ipywidgets.Dropdown(options=[(name, i) for i, name in enumerate(names)], description="image")
+
+
+def _photo(path: str) -> np.ndarray:
+    try:
+        return read_image(path)
+    except UnreadableImage:  # the verdict beside it says why
+        return np.full((480, 640, 3), _GREY, np.uint8)
+
+
+def _outlined(photo: np.ndarray, quad_xy: np.ndarray) -> np.ndarray:
+    scale = min(1.0, PHOTO_SIDE / max(photo.shape[:2]))
+    small = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    draw_outline(small, quad_xy * scale)
+    return small
+
+
+def _verdict(flat: FlatECG) -> str:
+    reasons = f": {', '.join(flat.reasons)}" if flat.reasons else ""
+    return f"quality {flat.quality:.2f}, {'readable' if flat.readable else 'not readable'}{reasons}"
+
+
+def _jpeg(rgb: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes()

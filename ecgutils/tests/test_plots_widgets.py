@@ -1,0 +1,109 @@
+"""The widgets of notebook 02, worked without a browser: values are set, pictures and calls are looked at."""
+
+import io
+
+import ipywidgets
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from ecgutils.manifest import CORNER_COLUMNS
+from ecgutils.plots.widgets import ZOOM, before_after, browse, edit_outline, wipe
+from ecgutils.preprocess import Preprocessor, PreprocessSettings
+from ecgutils.tests.test_preprocess_flatten import QUADS, draw_page, photograph
+
+PREPROCESS = Preprocessor(PreprocessSettings(size=(256, 128), px_per_mm=0.9))
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "bad.png").write_bytes(b"no image")
+    Image.fromarray(photograph(draw_page(), QUADS[0])[0]).save(folder / "good.png")
+    rows = pd.DataFrame({"image_id": ["bad", "good"], "quality": [0.0, 0.9]})
+    rows["path"] = [str(folder / f"{name}.png") for name in rows["image_id"]]
+    return rows.assign(**dict.fromkeys(CORNER_COLUMNS, np.nan))
+
+
+def parts(panel, kind):
+    children = getattr(panel, "children", ())
+    return [panel] * isinstance(panel, kind) + [found for child in children for found in parts(child, kind)]
+
+
+def pixels(picture):
+    return np.asarray(Image.open(io.BytesIO(picture.value)).convert("RGB"))
+
+
+def test_before_and_after_show_the_same_ink_at_the_same_place():
+    photo, _ = photograph(draw_page(), QUADS[0])
+    before, after = before_after(photo, PREPROCESS(photo))
+    assert before.shape == after.shape == (ZOOM * 128, ZOOM * 256, 3)
+    dark, shifted = before.max(axis=2) < 110, np.roll(before, 8 * ZOOM, axis=0).max(axis=2) < 110
+    assert after[..., 0][dark].mean() < 120  # black ink of the photo lies on ink of the flat page
+    assert after[..., 0][shifted].mean() > 200
+
+
+def test_a_photo_that_was_not_flattened_is_shown_whole():
+    photo = np.full((300, 500, 3), (10, 120, 30), np.uint8)
+    before, after = before_after(photo, PREPROCESS(photo))
+    assert before[64 * ZOOM, 128 * ZOOM].tolist() == [10, 120, 30]
+    assert (before == (10, 120, 30)).all(axis=2).mean() == pytest.approx(5 / 6, abs=0.03)  # 5:3 in a canvas of 2:1
+    assert after.min() == 255
+
+
+def test_wiping_goes_from_one_picture_to_the_other():
+    before, after = np.zeros((4, 100, 3), np.uint8), np.full((4, 100, 3), 255, np.uint8)
+    np.testing.assert_array_equal(wipe(before, after, 0), after)
+    np.testing.assert_array_equal(wipe(before, after, 1), before)
+    half = wipe(before, after, 0.5)
+    assert half[0, 48].max() == 0
+    assert half[0, 49].tolist() == half[0, 50].tolist() == [220, 0, 0]
+    assert half[0, 51].min() == 255
+
+
+def test_browsing_shows_the_chosen_image_and_the_wiped_share(table):
+    panel = browse(table, PREPROCESS)
+    (chosen,), (slider,), (verdict,), (picture,) = (
+        parts(panel, kind) for kind in (ipywidgets.Dropdown, ipywidgets.FloatSlider, ipywidgets.Label, ipywidgets.Image)
+    )
+    assert [name for name, _ in chosen.options] == ["0.00  bad", "0.90  good"]
+    assert "cannot_decode" in verdict.value
+    chosen.value = 1
+    assert "cannot_decode" not in verdict.value
+    slider.value = 0
+    before, after = before_after(np.array(Image.open(table["path"][1])), PREPROCESS(table["path"][1]))
+    assert np.abs(pixels(picture).astype(int) - after).mean() < 6
+    slider.value = 1
+    assert np.abs(pixels(picture).astype(int) - before).mean() < 6
+
+
+def test_without_an_outline_the_editor_starts_at_the_corners_of_the_photo(table):
+    panel = edit_outline(table.iloc[1:], PREPROCESS, print)
+    assert [slider.value for slider in parts(panel, ipywidgets.IntSlider)] == [0, 0, 1279, 0, 1279, 703, 0, 703]
+
+
+def test_corners_set_by_hand_are_tried_and_remembered(table):
+    kept, known = {}, table.copy()
+    known.loc[1, list(CORNER_COLUMNS)] = np.ravel(QUADS[0])
+    known.loc[1, "tl_x"] -= 80
+    panel = edit_outline(known, PREPROCESS, kept.__setitem__)
+    parts(panel, ipywidgets.Dropdown)[0].value = 1
+    sliders = parts(panel, ipywidgets.IntSlider)
+    assert [slider.value for slider in sliders] == known.loc[1, list(CORNER_COLUMNS)].tolist()
+    sliders[0].value += 80
+    expected = PREPROCESS(table["path"][1], quad_xy=np.array(QUADS[0], float))
+    after = before_after(np.array(Image.open(table["path"][1])), expected)[1]
+    assert np.abs(pixels(parts(panel, ipywidgets.Image)[1]).astype(int) - after).mean() < 6
+    assert kept == {}
+    parts(panel, ipywidgets.Button)[0].click()
+    np.testing.assert_array_equal(kept["good"], QUADS[0])
+    assert "remembered" in parts(panel, ipywidgets.Label)[-1].value
+    parts(panel, ipywidgets.Dropdown)[0].value = 0
+    parts(panel, ipywidgets.Dropdown)[0].value = 1  # and they are there when one comes back
+    assert [slider.value for slider in sliders] == np.ravel(QUADS[0]).tolist()
+
+
+def test_without_a_kernel_a_panel_is_one_line_of_text(table):
+    text = browse(table, PREPROCESS)._repr_mimebundle_()["text/plain"]
+    assert text == "[choose an image, wipe from photo to flat page: live in a running notebook]"
