@@ -45,6 +45,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="weights")
     parser.add_argument("--views", type=int, default=8000)
+    parser.add_argument("--skip-alone", action="store_true", help="leave out the trainings on one source alone")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
     args = parser.parse_args()
     profile = load_profile(args.profile)
@@ -55,7 +56,7 @@ def main() -> int:
     sources = sorted(set(images.sources))
     chosen = {"all": sources}
     chosen |= {f"without {s}": [other for other in sources if other != s] for s in sources}
-    chosen |= {f"{s} alone": [s] for s in sources}
+    chosen |= {} if args.skip_alone else {f"{s} alone": [s] for s in sources}
     run = partial(trained, profile, views=args.views, threads=1)
     folders = Parallel(n_jobs=args.jobs)(
         delayed(run)(name, train.subset(np.isin(train.sources, some)), val.subset(np.isin(val.sources, some)))
@@ -73,11 +74,11 @@ def main() -> int:
             shown = {key: float(macro[key]) for key in ("value", "low", "high")}
             rows.append({"trained_on": name, "tested_on": source, "n": int(of.sum()), **shown})
     score = {(row["trained_on"], row["tested_on"]): row["value"] for row in rows}
-    print(f"{'source':10s}{'all':>8s}{'without':>9s}{'alone':>8s}{'without/alone':>15s}{'alone on others':>17s}")
+    print(f"{'source':10s}{'all':>8s}{'without':>9s}{'alone':>8s}{'without/own':>13s}{'alone on others':>17s}")
     for s in sources:
-        every, without, alone = score["all", s], score[f"without {s}", s], score[f"{s} alone", s]
-        others = np.mean([score[f"{s} alone", other] for other in sources if other != s])
-        print(f"{s:10s}{every:8.3f}{without:9.3f}{alone:8.3f}{without / max(every, alone):15.3f}{others:17.3f}")
+        every, without, alone = (score.get((name, s), np.nan) for name in ("all", f"without {s}", f"{s} alone"))
+        others = np.mean([score.get((f"{s} alone", other), np.nan) for other in sources if other != s])
+        print(f"{s:10s}{every:8.3f}{without:9.3f}{alone:8.3f}{without / np.fmax(every, alone):13.3f}{others:17.3f}")
     command = f"python benchmarks/cross_source.py --profile {args.profile} --views {args.views}"
     about = {"command": command, "commit": git_describe(), "sources": sources, "rows": jsonable(rows)}
     write_json(Path(__file__).with_suffix(".json"), about)
