@@ -15,7 +15,6 @@ import argparse
 import sys
 import zlib
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,15 +28,22 @@ from ecgutils.preprocess import PreprocessSettings
 from ecgutils.profiles import Profile, load_profile
 
 
-def trained(profile: Profile, name: str, train: FlatSet, val: FlatSet, views: int, threads: int) -> Path:
-    """Train from scratch on `train`, always to the last step; returns the checkpoint's folder."""
+def load(profile: Profile) -> tuple[FlatSet, FlatSet, FlatSet]:
+    """Images of all sources to learn from, to validate on (the last weights are kept), and to test on."""
+    scans, photos = load_sets(profile.run_dir / "stage1"), load_sets(profile.run_dir / "target")
+    images, val = (join_sets(scans[part], photos[part]) for part in ("train", "val"))
+    held_out = np.array([zlib.crc32(patient.encode()) % 6 == 0 for patient in images.cluster_ids])
+    return images.subset(~held_out), val, images.subset(held_out & images.readable)
+
+
+def train(profile: Profile, name: str, sources: list[str], views: int) -> Path:
+    """Train from scratch on these sources, on one thread; returns the checkpoint's folder."""
     out = profile.run_dir / "cross_source" / name
-    model = build_model(profile.backbone, PreprocessSettings.from_dict(train.preprocess), seed=profile.seed)
-    settings = replace(
-        arm_settings(profile)["stage1"], stage="cross", views=views, eval_every=views, checkpoint_every=views,
-        threads=threads,
-    )  # fmt: skip
-    fit(model, train, val, settings, out, resume=True)
+    some = [part.subset(np.isin(part.sources, sources)) for part in load(profile)[:2]]
+    model = build_model(profile.backbone, PreprocessSettings.from_dict(some[0].preprocess), seed=profile.seed)
+    settings = arm_settings(profile)["stage1"]
+    settings = replace(settings, stage="cross", views=views, eval_every=views, checkpoint_every=views, threads=1)
+    fit(model, *some, settings, out, resume=True)
     return out
 
 
@@ -49,30 +55,23 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
     args = parser.parse_args()
     profile = load_profile(args.profile)
-    scans, photos = load_sets(profile.run_dir / "stage1"), load_sets(profile.run_dir / "target")
-    images, val = (join_sets(scans[part], photos[part]) for part in ("train", "val"))
-    held_out = np.array([zlib.crc32(patient.encode()) % 6 == 0 for patient in images.cluster_ids])
-    train, test = images.subset(~held_out), images.subset(held_out & images.readable)
-    sources = sorted(set(images.sources))
+    test = load(profile)[2]
+    sources = sorted(set(test.sources))
     chosen = {"all": sources}
     chosen |= {f"without {s}": [other for other in sources if other != s] for s in sources}
     chosen |= {} if args.skip_alone else {f"{s} alone": [s] for s in sources}
-    run = partial(trained, profile, views=args.views, threads=1)
     folders = Parallel(n_jobs=args.jobs)(
-        delayed(run)(name, train.subset(np.isin(train.sources, some)), val.subset(np.isin(val.sources, some)))
-        for name, some in chosen.items()
+        delayed(train)(profile, name, some, args.views) for name, some in chosen.items()
     )
     rows = []
     for name, folder in zip(chosen, folders, strict=True):
-        p = predict_set(folder, test).set_index("ID").loc[test.image_ids, list(FINDINGS)].to_numpy()
-        for source in sources:
-            of = test.sources == source
-            table = bootstrap_auroc(
-                test.labels[of], p[of], test.cluster_ids[of], rounds=profile.bootstrap_rounds, seed=profile.seed
-            )
-            macro = table.set_index("finding").loc["macro"]
+        for source in [name.removeprefix("without ")] if name.startswith("without") else sources:
+            seen = test.subset(test.sources == source)
+            p = predict_set(folder, seen).set_index("ID").loc[seen.image_ids, list(FINDINGS)].to_numpy()
+            how = {"rounds": profile.bootstrap_rounds, "seed": profile.seed}
+            macro = bootstrap_auroc(seen.labels, p, seen.cluster_ids, **how).set_index("finding").loc["macro"]
             shown = {key: float(macro[key]) for key in ("value", "low", "high")}
-            rows.append({"trained_on": name, "tested_on": source, "n": int(of.sum()), **shown})
+            rows.append({"trained_on": name, "tested_on": source, "n": len(seen), **shown})
     score = {(row["trained_on"], row["tested_on"]): row["value"] for row in rows}
     print(f"{'source':10s}{'all':>8s}{'without':>9s}{'alone':>8s}{'without/own':>13s}{'alone on others':>17s}")
     for s in sources:
