@@ -78,7 +78,7 @@ def main() -> int:
         every, without, alone = (score.get((name, s), np.nan) for name in ("all", f"without {s}", f"{s} alone"))
         others = np.mean([score.get((f"{s} alone", other), np.nan) for other in sources if other != s])
         print(f"{s:10s}{every:8.3f}{without:9.3f}{alone:8.3f}{without / np.fmax(every, alone):13.3f}{others:17.3f}")
-    command = f"python benchmarks/cross_source.py --profile {args.profile} --views {args.views}"
+    command = " ".join(["python benchmarks/cross_source.py", *sys.argv[1:]])
     about = {"command": command, "commit": git_describe(), "sources": sources, "rows": jsonable(rows)}
     write_json(Path(__file__).with_suffix(".json"), about)
     return 0
