@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 WORD_MM = 30.0  # longer strokes are traces or rulings, not printed words
+BROKEN_ROW_MM = 150.0  # of strokes side by side, each longer than LETTER_MM; lines of text reach about 100
 RULING_MM = 2.5  # a ruling or paper edge reaches less far to its sides, a trace further
 LETTER_MM = 8.0  # printed letters and most short words are smaller; a single beat with its baseline is longer
 RULED_MM = 40.0  # a beat interrupts the straightest baseline sooner, at 38 a minute and 25 mm/s
@@ -89,7 +90,13 @@ def find_traces(ink: np.ndarray, px_per_mm: float, rim: np.ndarray | None = None
     bold_px = [values[on_trace & (bold[y, x] > 0)] for values in ((y, x) if sideways else (x, y))]
     thickness = _median_run(*bold_px) / px_per_mm
     extent, across = (height, width) if sideways else (width, height)
-    rows = is_trace & (extent > WORD_MM) & (across > RULING_MM)
+    pieces = np.flatnonzero(is_trace & (across > RULING_MM))
+    middle = ((left + right if sideways else top + bottom) / 2 / px_per_mm)[pieces]
+    together = (np.abs(middle[:, None] - middle) < 4) @ extent[
+        pieces
+    ]  # mm; a row may be broken, a line of text is short
+    rows = np.zeros(count, bool)
+    rows[pieces] = (extent[pieces] > WORD_MM) | (together > BROKEN_ROW_MM)
     # a tall beat may hang on its row by ink too faint to join it
     tips = real & near & ~is_trace & (across < WORD_MM)
     spans = [(top, bottom, y[on_trace]), (left, right, x[on_trace])]
