@@ -105,8 +105,8 @@ def _medians(values: np.ndarray) -> np.ndarray:
     median = np.zeros(values[:, 0].shape, np.uint8)
     for bit in 1 << np.arange(7, -1, -1, dtype=np.uint8):
         higher = median | bit
-        enough = np.count_nonzero(values >= higher[:, None], axis=1) > (values.shape[1] - 1) // 2
-        median[enough] = higher[enough]
+        enough = (values >= higher[:, None]).sum(axis=1, dtype=np.uint8) > (values.shape[1] - 1) // 2
+        median = np.where(enough, higher, median)
     return median
 
 

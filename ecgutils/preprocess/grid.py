@@ -148,13 +148,14 @@ def _tile_spectra(contrast: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarr
     ys = np.linspace(0, height - tile, max(2, round(1.25 * height / tile))).astype(int)
     alternating = (-1.0) ** np.arange(tile)  # moves frequency y = 0 to the middle
     window = np.outer(np.hanning(tile) * alternating, np.hanning(tile)).astype(np.float32)
-    packed = np.stack([cv2.dft(contrast[y : y + tile, x : x + tile] * window) for y in ys for x in xs])
-    # OpenCV packs real and imaginary parts of frequencies x > 0 into columns, those of x = 0 into the rows of the first
+    corners = [(x, y) for y in ys for x in xs]
     middle = tile // 2
-    spectra = np.zeros(packed.shape, np.float32)
-    power = packed**2
-    spectra[:, :, middle + 1 :] = np.sqrt(power[:, :, 1:-1:2] + power[:, :, 2:-1:2])
-    spectra[:, 1:middle, middle] = np.sqrt(power[:, 1:-1:2, 0] + power[:, 2:-1:2, 0])
+    spectra = np.zeros((len(corners), tile, tile), np.float32)
+    # OpenCV packs real and imaginary parts of frequencies x > 0 into columns, those of x = 0 into the rows of the first
+    for spectrum, (x, y) in zip(spectra, corners, strict=True):
+        power = cv2.dft(contrast[y : y + tile, x : x + tile] * window) ** 2
+        np.sqrt(power[:, 1:-1:2] + power[:, 2:-1:2], out=spectrum[:, middle + 1 :])
+        np.sqrt(power[1:-1:2, 0] + power[2:-1:2, 0], out=spectrum[1:middle, middle])
     spectra[:, middle + 1 :, middle] = spectra[:, middle - 1 : 0 : -1, middle]
     spectra[:, 1:, 1:middle] = spectra[:, :0:-1, :middle:-1]  # the other half is a point mirror
     # detail fades with frequency: peaks are measured against what is usual at theirs, and in their tile
@@ -164,8 +165,7 @@ def _tile_spectra(contrast: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarr
     level = np.array([np.median(ring) for ring in rings], np.float32)[radius]
     spectra /= level + 1e-6
     spectra /= np.median(spectra[:, ::3, ::3].reshape(len(spectra), -1), axis=1)[:, None, None] + 0.1
-    centres = np.array([(x + (tile - 1) / 2, y + (tile - 1) / 2) for y in ys for x in xs])
-    return centres, spectra, level
+    return np.array(corners) + (tile - 1) / 2, spectra, level
 
 
 def _strongest_pairs(mean_spectrum: np.ndarray, level: np.ndarray, count: int = 4) -> list[np.ndarray]:
