@@ -13,15 +13,13 @@ from itertools import product
 
 import cv2
 import numpy as np
-from scipy.fft import rfft2
-from scipy.ndimage import maximum_filter, median_filter
-from scipy.optimize import least_squares
+from scipy.ndimage import median_filter
 
 from ecgutils.preprocess.phase import (
+    Blocks,
     Flattening,
     local_px_per_unit,
     measure_bend,
-    profiles,
     refine_by_phase,
     square_blocks,
     transform,
@@ -30,6 +28,7 @@ from ecgutils.preprocess.phase import (
 LONGEST_PERIOD = 40.0  # px; longer ones are lighting and layout
 SHORTEST_PERIOD = 2.4  # px; close to the sampling limit of 2
 PROMINENT = 3.4  # peak over the tile's median magnitude; noise exceeds this about once in 3,000 bins
+WIDE_MM = 120.0  # around what is seen already, the grid is looked for
 MIN_SUPPORT = 0.12  # share of the blocks around; lines of text reach 0.07
 USUAL_WIDTH_MM = 240.0  # ten seconds at 25 mm/s, or A4/Letter landscape; breaks the tie between 1, 5 and 25 mm lines
 
@@ -60,13 +59,17 @@ class Grid:
 
 def line_contrast(rgb: np.ndarray) -> np.ndarray:
     """Local contrast of dark or coloured thin lines: float32 (H, W), -1.6..1.6, evened over light and shadow."""
-    dark = cv2.min(cv2.min(rgb[..., 0], rgb[..., 1]), rgb[..., 2]).astype(np.float32)
+    red, green, blue = cv2.split(rgb)
+    dark = cv2.min(cv2.min(red, green), blue).astype(np.float32)
     detail = dark - cv2.blur(dark, (31, 31))
-    size = np.abs(detail)
     # traces and letters must not set the scale, nor stand out by more than a grid line does
-    usual = 3 * float(np.median(size[::3, ::3])) + 2
-    spread = cv2.blur(np.minimum(size, usual), (63, 63)) * 1.5 + 1.0
-    return np.clip(detail / spread, -1.6, 1.6)
+    size = np.abs(detail)
+    size = np.minimum(size, 3 * float(np.median(size[::4, ::3])) + 2)
+    height, width = (n // 4 for n in size.shape)
+    small = cv2.resize(size[: 4 * height, : 4 * width], (width, height), interpolation=cv2.INTER_AREA)
+    spread = cv2.resize(cv2.blur(small, (15, 15)) * 1.5 + 1.0, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    detail /= spread
+    return np.clip(detail, -1.6, 1.6, out=detail)
 
 
 def measure_grid(rgb: np.ndarray, unbend: bool = True) -> Grid | None:
@@ -99,24 +102,32 @@ def measure_grid(rgb: np.ndarray, unbend: bool = True) -> Grid | None:
     per_px = scale / tile
     cycles_from_image = np.array([[a1 * per_px, a2 * per_px, 0], [b1 * per_px, b2 * per_px, 0], [c1, c2, 1]])
     cycles_from_image = cycles_from_image @ to_centred
-    # lines must be sharp over the whole page before their overtones can be told; blocks of four cycles here
-    per_cycle = np.diag([2.5, 2.5, 1.0])
-    cycles_from_image = np.linalg.inv(per_cycle) @ refine_by_phase(
-        contrast, per_cycle @ cycles_from_image, centres_xy[both], np.array([0.4, 0.4])
-    )
-    pitch_mm, scale_confidence = _pitch_in_mm(contrast, cycles_from_image, centres_xy[both])
+    # lines must be sharp over the whole page before their overtones can be told
+    seen_xy = centres_xy[both]
+    px_per_cycle = local_px_per_unit(cycles_from_image, np.median(seen_xy, axis=0))
+    per_block = np.clip(45 / px_per_cycle, 4, 10)  # cycles; finer blocks than these would only take longer
+    scaled = np.diag([10 / per_block, 10 / per_block, 1.0])
+    blocks = square_blocks(contrast, scaled @ cycles_from_image, seen_xy)
+    refined = refine_by_phase(blocks, scaled @ cycles_from_image, seen_xy, np.full(2, per_block / 10))
+    cycles_from_image = np.linalg.inv(scaled) @ refined
+    pitch_mm, scale_confidence = _pitch_in_mm(contrast, cycles_from_image, seen_xy)
     mm_from_image = np.diag([*pitch_mm, 1.0]) @ cycles_from_image
-    support_xy, support = _support(contrast, mm_from_image, centres_xy[both])
+    blocks = square_blocks(contrast, mm_from_image, seen_xy, WIDE_MM)
+    lined = _lined(blocks)
     for _ in range(2):  # the better it fits, the further out the grid is seen
-        if support.sum() < 6:
+        if lined.sum() < 6:
             return None
-        mm_from_image = refine_by_phase(contrast, mm_from_image, support_xy[support], 1 / pitch_mm)
-        support_xy, support = _support(contrast, mm_from_image, support_xy[support])
+        seen_xy = blocks.xy[lined]
+        mm_from_image = refine_by_phase(blocks.around(lined), mm_from_image, seen_xy, 1 / pitch_mm)
+        blocks = square_blocks(contrast, mm_from_image, seen_xy, WIDE_MM)
+        lined = _lined(blocks)
+    inside = ((blocks.xy >= 0) & (blocks.xy <= [width - 1, height - 1])).all(-1)
+    support_xy, support = blocks.xy[inside], lined[inside]
     if support.sum() < 6 or support.mean() < MIN_SUPPORT:
         return None
     flattening = Flattening(mm_from_image)
     if unbend:
-        flattening = measure_bend(contrast, mm_from_image, support_xy[support], 1 / pitch_mm)
+        flattening = measure_bend(blocks.around(lined & inside), mm_from_image, 1 / pitch_mm)
     return Grid(
         flattening=flattening,
         confidence=float(support.mean()),
@@ -135,24 +146,26 @@ def _tile_spectra(contrast: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarr
     height, width = contrast.shape
     xs = np.linspace(0, width - tile, max(2, round(1.25 * width / tile))).astype(int)
     ys = np.linspace(0, height - tile, max(2, round(1.25 * height / tile))).astype(int)
-    window = np.outer(np.hanning(tile), np.hanning(tile)).astype(np.float32)
-    tiles = np.stack([contrast[y : y + tile, x : x + tile] * window for y in ys for x in xs])
-    half = np.abs(rfft2(tiles))  # frequencies x >= 0; the rest is its point mirror
+    alternating = (-1.0) ** np.arange(tile)  # moves frequency y = 0 to the middle
+    window = np.outer(np.hanning(tile) * alternating, np.hanning(tile)).astype(np.float32)
+    corners = [(x, y) for y in ys for x in xs]
     middle = tile // 2
-    full = np.empty(tiles.shape, np.float32)
-    right = np.roll(half[:, :, :middle], middle, axis=1)
-    full[:, :, middle:] = right
-    full[:, 1:, 1:middle] = right[:, :0:-1, :0:-1]
-    full[:, 0, 1:middle] = right[:, 0, :0:-1]
-    full[:, :, 0] = np.roll(half[:, :, middle], middle, axis=1)
+    spectra = np.zeros((len(corners), tile, tile), np.float32)
+    # OpenCV packs real and imaginary parts of frequencies x > 0 into columns, those of x = 0 into the rows of the first
+    for spectrum, (x, y) in zip(spectra, corners, strict=True):
+        power = cv2.dft(contrast[y : y + tile, x : x + tile] * window) ** 2
+        np.sqrt(power[:, 1:-1:2] + power[:, 2:-1:2], out=spectrum[:, middle + 1 :])
+        np.sqrt(power[1:-1:2, 0] + power[2:-1:2, 0], out=spectrum[1:middle, middle])
+    spectra[:, middle + 1 :, middle] = spectra[:, middle - 1 : 0 : -1, middle]
+    spectra[:, 1:, 1:middle] = spectra[:, :0:-1, :middle:-1]  # the other half is a point mirror
     # detail fades with frequency: peaks are measured against what is usual at theirs, and in their tile
     radius = np.hypot(*(np.mgrid[:tile, :tile] - middle)).astype(int)
-    usual = full.mean(0)
-    level = np.array([np.median(usual[radius == r]) for r in range(radius.max() + 1)], np.float32)[radius]
-    full /= level + 1e-6
-    full /= np.median(full[:, ::3, ::3].reshape(len(full), -1), axis=1)[:, None, None] + 0.1
-    centres = np.array([(x + (tile - 1) / 2, y + (tile - 1) / 2) for y in ys for x in xs])
-    return centres, full, level
+    by_radius = spectra.mean(0).ravel()[np.argsort(radius, axis=None, kind="stable")]
+    rings = np.split(by_radius, np.cumsum(np.bincount(radius.ravel()))[:-1])
+    level = np.array([np.median(ring) for ring in rings], np.float32)[radius]
+    spectra /= level + 1e-6
+    spectra /= np.median(spectra[:, ::3, ::3].reshape(len(spectra), -1), axis=1)[:, None, None] + 0.1
+    return np.array(corners) + (tile - 1) / 2, spectra, level
 
 
 def _strongest_pairs(mean_spectrum: np.ndarray, level: np.ndarray, count: int = 4) -> list[np.ndarray]:
@@ -165,23 +178,21 @@ def _strongest_pairs(mean_spectrum: np.ndarray, level: np.ndarray, count: int = 
     fy, fx = np.mgrid[:tile, :tile] - middle
     radius = np.hypot(fx, fy)
     allowed = (radius >= max(3, tile / LONGEST_PERIOD)) & (radius <= tile / SHORTEST_PERIOD) & (fx >= 0)
-    is_peak = (maximum_filter(mean_spectrum, 3) == mean_spectrum) & allowed & (mean_spectrum > 1.3)
-    rows, cols = np.nonzero(is_peak)
+    highest_near = cv2.dilate(mean_spectrum, np.ones((3, 3), np.uint8))
+    rows, cols = np.nonzero((highest_near == mean_spectrum) & allowed & (mean_spectrum > 1.3))
     strength = (np.minimum(mean_spectrum, 10) * np.sqrt(mean_spectrum * level))[rows, cols]
     keep = np.argsort(-strength)[:40]
-    vectors = np.column_stack([cols, rows])[keep] - middle
-    strength = strength[keep]
-    level = np.abs(vectors[:, 0]) >= np.abs(vectors[:, 1])  # waves along x: the upright lines
-    scored = []
-    for i, j in product(np.nonzero(level)[0], np.nonzero(~level)[0]):
-        a, b = vectors[i], vectors[j]
-        la, lb = np.hypot(*a), np.hypot(*b)
-        if abs(a @ b) < 0.35 * la * lb and 0.7 < la / lb < 1.4:
-            pair = np.array([a * np.sign(a[0]), b * np.sign(b[1])], float)
-            alike = np.exp(-0.5 * (np.log(la / lb) / 0.2) ** 2)  # 4/5 is also the ratio of two overtones
-            scored.append((alike * (min(strength[i], strength[j]) + 0.3 * max(strength[i], strength[j])), pair))
+    vectors, strength = (np.column_stack([cols, rows])[keep] - middle).astype(float), strength[keep]
+    is_level = np.abs(vectors[:, 0]) >= np.abs(vectors[:, 1])  # waves along x: the upright lines
+    i, j = (index.ravel() for index in np.meshgrid(*(np.flatnonzero(f) for f in (is_level, ~is_level)), indexing="ij"))
+    a, b = vectors[i], vectors[j]
+    la, lb = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
+    alike = np.exp(-0.5 * (np.log(la / lb) / 0.2) ** 2)  # 4/5 is also the ratio of two overtones
+    score = alike * (np.minimum(strength[i], strength[j]) + 0.3 * np.maximum(strength[i], strength[j]))
+    score[(np.abs((a * b).sum(1)) >= 0.35 * la * lb) | (la / lb <= 0.7) | (la / lb >= 1.4)] = 0
+    pairs = np.stack([a * np.sign(a[:, :1]), b * np.sign(b[:, 1:])], axis=1)
     chosen: list[np.ndarray] = []
-    for _, pair in sorted(scored, key=lambda s: -s[0]):
+    for pair in pairs[np.argsort(-score, kind="stable")[: np.count_nonzero(score)]]:
         if all(np.linalg.norm(pair - other, axis=1).max() > 0.15 * np.linalg.norm(pair[0]) for other in chosen):
             chosen.append(pair)
         if len(chosen) == count:
@@ -248,32 +259,50 @@ def _vertex(left: np.ndarray, centre: np.ndarray, right: np.ndarray) -> np.ndarr
 
 
 def _fit(start: np.ndarray, places: np.ndarray, found: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Robust least squares for the six parameters of `_wave_vectors`."""
-    strength = np.sqrt(weight / weight.max())[..., None]
+    """Robust (soft L1) least squares for the six parameters of `_wave_vectors`, by Gauss-Newton steps."""
+    strength = (weight / weight.max())[..., None]
+    horizon = np.array([np.inf] * 4 + [0.45] * 2)  # stays outside the image
+    params = np.clip(start, -horizon, horizon)
+    for _ in range(10):
+        slopes = _wave_slopes(params, places).reshape(-1, 6)
+        rest = found - _wave_vectors(params, places)
+        robust = (strength / np.sqrt(1 + strength * (rest / 0.3) ** 2)).reshape(-1, 1)
+        normal = slopes.T @ (robust * slopes)
+        step = np.linalg.solve(normal + 1e-9 * np.trace(normal) * np.eye(6), slopes.T @ (robust * rest.reshape(-1, 1)))
+        before, params = params, np.clip(params + step[:, 0], -horizon, horizon)
+        if np.abs(params - before).max() < 1e-4:
+            break
+    return params
 
-    def residual(params: np.ndarray) -> np.ndarray:
-        return ((_wave_vectors(params, places) - found) * strength).ravel()
 
-    bound = np.array([np.inf] * 4 + [0.45] * 2)  # the horizon stays outside the image
-    start = np.clip(start, -bound * 0.99, bound * 0.99)
-    return least_squares(residual, start, bounds=(-bound, bound), loss="soft_l1", f_scale=0.3, max_nfev=40).x
+def _wave_slopes(params: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Derivatives (T, 2 families, 2, 6) of `_wave_vectors` by the parameters."""
+    c = params[4:]
+    share = 1 / (1 + places @ c)
+    slopes = np.zeros((len(places), 2, 2, 6))
+    for family in (0, 1):
+        a = params[2 * family : 2 * family + 2]
+        cycles = (places @ a) * share
+        by_a = -np.einsum("t,i,tk->tik", share**2, c, places)
+        by_c = np.einsum("ti,tk->tik", (2 * cycles * share**2)[:, None] * c - (share**2)[:, None] * a, places)
+        by_a[:, [0, 1], [0, 1]] += share[:, None]
+        by_c[:, [0, 1], [0, 1]] -= (cycles * share)[:, None]
+        slopes[:, family, :, 2 * family : 2 * family + 2], slopes[:, family, :, 4:] = by_a, by_c
+    return slopes
 
 
-def _support(contrast: np.ndarray, mm_from_image: np.ndarray, seen_xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Centres (B, 2) in px of 10 mm blocks inside the image, and whether (B,) both line families are seen there.
+def _lined(blocks: Blocks) -> np.ndarray:
+    """Whether both line families are seen in each block, bool (rows, cols).
 
     In the spectrum of a 10 mm profile the overtones of 5 mm lines are the even bins. Against the geometric mean of
     their neighbours, which is as large or larger where a spectrum just falls off, as that of wood or cloth does.
     """
-    square, _, centres = square_blocks(contrast, mm_from_image, seen_xy, 120.0)
-    score = np.zeros(centres.shape[:2])
-    for profile in profiles(square, *score.shape):
+    score = np.zeros(blocks.strength.shape)
+    for profile in (blocks.down, blocks.along):
         power = np.abs(np.fft.rfft(profile, axis=-1)) ** 2
         between = np.sqrt(power[..., 1:10:2] * power[..., 3:12:2])
         score += np.log((power[..., 2:11:2].sum(-1) + 0.02) / (between.sum(-1) + 0.02))
-    seen = cv2.medianBlur((score > 2.0).astype(np.uint8), 3) > 0
-    inside = ((centres >= 0) & (centres <= np.array(contrast.shape[::-1]) - 1)).all(-1)
-    return centres[inside], seen[inside]
+    return cv2.medianBlur((score > 2.0).astype(np.uint8), 3) > 0
 
 
 def _pitch_in_mm(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: np.ndarray) -> tuple[np.ndarray, float]:

@@ -199,7 +199,7 @@ def order_corners(corners_xy: np.ndarray) -> np.ndarray:
 
 def refine_quad(rgb: np.ndarray, quad_xy: np.ndarray, sides: np.ndarray) -> np.ndarray:
     """Move the chosen `sides` (top, right, bottom, left) onto the strongest edge nearby; intersect the sides again."""
-    grey = cv2.GaussianBlur(rgb, (0, 0), 1.0).astype(np.float32)
+    soft = cv2.GaussianBlur(rgb, (0, 0), 1.0)
     limit = np.array(rgb.shape[1::-1]) - 4
     reach = max(4, round(0.008 * np.hypot(*rgb.shape[:2])))
     offsets = np.arange(-reach, reach + 1)
@@ -213,7 +213,7 @@ def refine_quad(rgb: np.ndarray, quad_xy: np.ndarray, sides: np.ndarray) -> np.n
             continue
         normal = np.array([along[1], -along[0]])
         samples = (base[:, None] + offsets[None, :, None] * normal).astype(np.float32)
-        profile = cv2.remap(grey, samples, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        profile = cv2.remap(soft, samples, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(float)
         change = np.linalg.norm(profile[:, 3:] - profile[:, :-3], axis=2)
         position = change.argmax(1) + 1.5 - reach
         points = (base + position[:, None] * normal)[change.max(1) > 0.5 * np.median(change.max(1))]

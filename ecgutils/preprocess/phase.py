@@ -5,14 +5,12 @@ First it corrects the homography; what it says beyond that is bent paper, which 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
-from scipy import sparse
+from scipy.linalg import solveh_banded
 from scipy.ndimage import map_coordinates
-from scipy.sparse.linalg import spsolve
 from scipy.spatial import cKDTree
 
 STIFF = 0.1  # weight of the bending's own smoothness against that of one difference
@@ -33,33 +31,53 @@ def local_px_per_unit(unit_from_image: np.ndarray, point_xy: np.ndarray) -> floa
     return float(1 / np.sqrt(max(abs(ax * by - ay * bx), 1e-12)))
 
 
-def square_blocks(
-    contrast: np.ndarray, mm_from_image: np.ndarray, seen_xy: np.ndarray, margin_mm: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The image around `seen_xy`, within `margin_mm`, with square millimetres, cut into 10 mm blocks.
+@dataclass(frozen=True)
+class Blocks:
+    """The image with square millimetres, cut into 10 mm blocks: what the grid's lines leave of each.
 
-    Returns the samples (rows * BLOCK, cols * BLOCK), block centres in mm (rows, cols, 2) and in image px.
+    down, along : float32 (rows, cols, BLOCK), means of a block down its columns and along its rows.
+    strength : float32 (rows, cols), mean absolute contrast.
+    mm, xy : float64 (rows, cols, 2), centres on the homography's plane and in image px.
     """
+
+    down: np.ndarray
+    along: np.ndarray
+    strength: np.ndarray
+    mm: np.ndarray
+    xy: np.ndarray
+
+    def around(self, chosen: np.ndarray) -> Blocks:
+        """The rectangle of blocks with those where `chosen` bool (rows, cols), and one more on either side."""
+        rows, cols = (np.flatnonzero(chosen.any(axis)) for axis in (1, 0))
+        part = slice(max(0, rows[0] - 1), rows[-1] + 2), slice(max(0, cols[0] - 1), cols[-1] + 2)
+        return Blocks(*(getattr(self, f.name)[part] for f in fields(self)))
+
+
+def square_blocks(
+    contrast: np.ndarray, mm_from_image: np.ndarray, seen_xy: np.ndarray, margin_mm: float = 10.0
+) -> Blocks:
+    """The blocks of the image around `seen_xy` (N, 2), within `margin_mm`."""
     height, width = contrast.shape
     frame = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
     seen_mm, frame_mm = transform(mm_from_image, seen_xy), transform(mm_from_image, frame)
     low = np.maximum(frame_mm.min(0), seen_mm.min(0) - margin_mm)
     high = np.minimum(frame_mm.max(0), seen_mm.max(0) + margin_mm)
     cols, rows = (int(n) for n in np.clip(np.ceil((high - low) / (STEP * BLOCK) - 0.3), 1, 60))  # 3 mm may be lost
-    image_from_sample = np.linalg.inv(mm_from_image) @ np.array([[STEP, 0, low[0]], [0, STEP, low[1]], [0, 0, 1]])
+    image_from_mm = np.linalg.inv(mm_from_image)
+    image_from_sample = image_from_mm @ np.array([[STEP, 0, low[0]], [0, STEP, low[1]], [0, 0, 1]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     square = cv2.warpPerspective(contrast, image_from_sample, (cols * BLOCK, rows * BLOCK), flags=flags)
+    each_block = rows, BLOCK, cols * BLOCK
+    mean = np.full(BLOCK, 1 / BLOCK, np.float32)
     x, y = (low[i] + (np.arange(n) + 0.5) * BLOCK * STEP for i, n in ((0, cols), (1, rows)))
-    centres = np.stack(np.meshgrid(x, y), axis=-1)
-    centres_px = transform(np.linalg.inv(mm_from_image), centres.reshape(-1, 2)).reshape(centres.shape)
-    return square, centres, centres_px
-
-
-def profiles(square: np.ndarray, rows: int, cols: int) -> tuple[np.ndarray, np.ndarray]:
-    """Means of each block down its columns and along its rows: two arrays (rows, cols, BLOCK)."""
-    down = cv2.resize(square, (cols * BLOCK, rows), interpolation=cv2.INTER_AREA).reshape(rows, cols, BLOCK)
-    along = cv2.resize(square, (cols, rows * BLOCK), interpolation=cv2.INTER_AREA).reshape(rows, BLOCK, cols)
-    return down, along.transpose(0, 2, 1)
+    mm = np.stack(np.meshgrid(x, y), axis=-1)
+    return Blocks(
+        down=square.reshape(each_block).mean(1).reshape(rows, cols, BLOCK),
+        along=(square.reshape(-1, BLOCK) @ mean).reshape(rows, BLOCK, cols).transpose(0, 2, 1),
+        strength=np.abs(square).reshape(each_block).mean(1).reshape(rows, cols, BLOCK) @ mean,
+        mm=mm,
+        xy=transform(image_from_mm, mm.reshape(-1, 2)).reshape(mm.shape),
+    )
 
 
 @dataclass(frozen=True)
@@ -93,19 +111,15 @@ class Flattening:
         return np.stack([map_coordinates(shift, node, order=1, mode="nearest") for shift in self.shift_mm], axis=-1)
 
 
-def measure_bend(
-    contrast: np.ndarray, mm_from_image: np.ndarray, seen_xy: np.ndarray, frequency: np.ndarray
-) -> Flattening:
+def measure_bend(blocks: Blocks, mm_from_image: np.ndarray, frequency: np.ndarray) -> Flattening:
     """What the homography leaves: bent or creased paper, when correcting it makes the grid's lines straighter.
 
     Neighbouring blocks differ by less than half a cycle, so the differences add up to the bending, whole cycles too;
     what then remains is smoothed over neighbouring blocks.
     """
-    square, centres, _ = square_blocks(contrast, mm_from_image, seen_xy, 10.0)
-    rows, cols = centres.shape[:2]
-    if rows < 4 or cols < 4:
+    if min(blocks.strength.shape) < 4:
         return Flattening(mm_from_image)
-    waves = _block_waves(square, centres, frequency)
+    waves = _block_waves(blocks, frequency)
     shift, before, after = [], 0.0, 0.0
     for axis, wave in enumerate(waves):
         slow = _sum_differences(wave)
@@ -124,49 +138,65 @@ def measure_bend(
     steps = max(np.abs(np.diff(field, axis=i)).max() for i in (1, 2))
     if after < LEAST_GAIN * before or steps > 2 or np.abs(field).max() > 10:
         return Flattening(mm_from_image)
-    return Flattening(mm_from_image, field, centres[0, 0])
+    return Flattening(mm_from_image, field, blocks.mm[0, 0])
 
 
 def _sum_differences(wave: np.ndarray) -> np.ndarray:
     """Cycles (rows, cols), smooth, whose differences match the phase steps of `wave`: weighted least squares."""
-    design, curvature = _operators(*wave.shape)
     steps = [wave[:, 1:] * wave[:, :-1].conj(), wave[1:] * wave[:-1].conj()]
-    value = np.concatenate([np.angle(step).ravel() for step in steps]) / (2 * np.pi)
-    weight = np.concatenate([np.abs(step).ravel() for step in steps])
-    weight = np.where(weight > 0.02, weight, 0)
-    smooth = STIFF * weight.mean() * curvature + 1e-6 * sparse.eye_array(wave.size)
+    value = [np.angle(step) / (2 * np.pi) for step in steps]
+    weight = [np.where(np.abs(step) > 0.02, np.abs(step), 0) for step in steps]
+    stiff = STIFF * sum(w.sum() for w in weight) / sum(w.size for w in weight)
+    smooth = np.zeros((2 * wave.shape[1] + 1, wave.size))
+    smooth[0] = 1e-6
+    for stencil in (
+        {(0, 0): 1, (0, 1): -2, (0, 2): 1},
+        {(0, 0): 1, (1, 0): -2, (2, 0): 1},
+        {(0, 0): 1, (0, 1): -1, (1, 0): -1, (1, 1): 1},
+    ):
+        _add_squares(smooth, wave.shape, stencil, stiff)
     robust = weight
     for _ in range(2):
-        cycles = spsolve((design.T @ sparse.diags_array(robust) @ design + smooth).tocsc(), design.T @ (robust * value))
-        robust = weight / (1 + ((design @ cycles - value) / 0.05) ** 2)
-    return cycles.reshape(wave.shape)
+        band, right = smooth.copy(), np.zeros(wave.shape)
+        _add_squares(band, wave.shape, {(0, 0): -1, (0, 1): 1}, robust[0])
+        _add_squares(band, wave.shape, {(0, 0): -1, (1, 0): 1}, robust[1])
+        along, down = (w * v for w, v in zip(robust, value, strict=True))
+        right[:, 1:] += along
+        right[:, :-1] -= along
+        right[1:] += down
+        right[:-1] -= down
+        cycles = solveh_banded(band, right.ravel(), lower=True, check_finite=False).reshape(wave.shape)
+        robust = [
+            w / (1 + ((np.diff(cycles, axis=1 - i) - v) / 0.05) ** 2)
+            for i, (w, v) in enumerate(zip(weight, value, strict=True))
+        ]
+    return cycles
 
 
-@lru_cache(maxsize=8)
-def _operators(rows: int, cols: int) -> tuple[sparse.sparray, sparse.sparray]:
-    """Differences of neighbours on a grid, and the quadratic form of its second differences."""
-    along, down = (sparse.csr_array(np.diff(np.eye(n), axis=0)) for n in (cols, rows))
-    along2, down2 = (sparse.csr_array(np.diff(np.eye(n), 2, axis=0)) for n in (cols, rows))
-    each_row, each_col = sparse.eye_array(rows), sparse.eye_array(cols)
-    first = [sparse.kron(each_row, along), sparse.kron(down, each_col)]
-    second = [sparse.kron(each_row, along2), sparse.kron(down2, each_col), sparse.kron(down, along)]
-    bending = sparse.vstack(second, format="csc")
-    return sparse.vstack(first, format="csc"), bending.T @ bending
+def _add_squares(
+    band: np.ndarray, shape: tuple[int, int], stencil: dict[tuple[int, int], float], weight: np.ndarray | float
+) -> None:
+    """Add weight * (the stencil's sum)^2, at every place it fits on a grid, to the lower band of a quadratic form."""
+    rows, cols = (n - max(place[axis] for place in stencil) for axis, n in enumerate(shape))
+    for (r, c), a in stencil.items():
+        for (s, d), b in stencil.items():
+            offset = (s - r) * shape[1] + d - c
+            if offset >= 0:
+                band[offset].reshape(shape)[r : r + rows, c : c + cols] += a * b * weight
 
 
 def _agreement(wave: np.ndarray, window: np.ndarray) -> float:
     return float(np.hypot(*(cv2.filter2D(part, -1, window) for part in (wave.real, wave.imag))).sum())
 
 
-def _block_waves(square: np.ndarray, centres: np.ndarray, frequency: np.ndarray) -> list[np.ndarray]:
+def _block_waves(blocks: Blocks, frequency: np.ndarray) -> list[np.ndarray]:
     """Complex amplitude (rows, cols) of each line family in each block, against an ideal wave; about 0..1 in size."""
-    rows, cols = centres.shape[:2]
-    strength = cv2.resize(np.abs(square), (cols, rows), interpolation=cv2.INTER_AREA) + 0.05
     offsets = (np.arange(BLOCK) - (BLOCK - 1) / 2) * STEP
     waves = []
-    for axis, profile in enumerate(profiles(square, rows, cols)):
-        angle = -2j * np.pi * frequency[axis] * (centres[..., axis, None] + offsets)
-        waves.append((profile * np.exp(angle)).mean(-1) / strength)
+    for axis, profile in enumerate((blocks.down, blocks.along)):
+        turn = -2j * np.pi * frequency[axis]
+        wave = (profile @ np.exp(turn * offsets)) * np.exp(turn * blocks.mm[..., axis])
+        waves.append(wave / (BLOCK * (blocks.strength + 0.05)))
     return waves
 
 
@@ -177,27 +207,25 @@ def _terms(centres: np.ndarray) -> np.ndarray:
 
 
 def refine_by_phase(
-    contrast: np.ndarray, mm_from_image: np.ndarray, seen_xy: np.ndarray, frequency: np.ndarray
+    blocks: Blocks, mm_from_image: np.ndarray, seen_xy: np.ndarray, frequency: np.ndarray
 ) -> np.ndarray:
     """Correct the homography by the phase of the grid, which drifts slowly where a line family is not quite straight.
 
     Each block's phase against an ideal wave of `frequency` (2,) per mm is its displacement, up to whole cycles; so a
     smooth polynomial is fitted to the differences between neighbouring blocks, and the homography to the blocks moved.
     """
-    square, centres, centres_px = square_blocks(contrast, mm_from_image, seen_xy, 10.0)
-    rows, cols = centres.shape[:2]
-    if rows < 3 or cols < 3:
+    if min(blocks.strength.shape) < 3:
         return mm_from_image
-    terms = _terms(centres)
-    moved = np.zeros_like(centres)
-    for axis, wave in enumerate(_block_waves(square, centres, frequency)):
+    terms = _terms(blocks.mm)
+    moved = np.zeros_like(blocks.mm)
+    for axis, wave in enumerate(_block_waves(blocks, frequency)):
         moved[..., axis] = terms @ _fit_differences(terms, wave) / frequency[axis]
-    away, _ = cKDTree(seen_xy).query(centres_px.reshape(-1, 2), p=np.inf)
-    seen = away < np.ptp(centres_px[..., 0]) / cols
+    away, _ = cKDTree(seen_xy).query(blocks.xy.reshape(-1, 2), p=np.inf)
+    seen = away < np.ptp(blocks.xy[..., 0]) / blocks.xy.shape[1]
     # tiles place a 1 mm wave to 6 mm over a page, and a 5 mm wave, of which they hold few cycles, less well
     if np.abs(moved).max() > max(6, 4 / frequency.min()) or seen.sum() < 8:
         return mm_from_image  # further off: the phase was lost
-    refined, _ = cv2.findHomography(centres_px.reshape(-1, 2)[seen], (centres + moved).reshape(-1, 2)[seen])
+    refined, _ = cv2.findHomography(blocks.xy.reshape(-1, 2)[seen], (blocks.mm + moved).reshape(-1, 2)[seen])
     return mm_from_image if refined is None else refined
 
 

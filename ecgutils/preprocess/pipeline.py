@@ -6,6 +6,7 @@ Every stage works on one reduced copy and hands on a homography; they are compos
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,10 @@ from ecgutils.preprocess.grid import Grid, measure_grid
 from ecgutils.preprocess.judge import CUT_OFF, GLARE, glare_share, quality, sharpness, strokes, weigh
 from ecgutils.preprocess.page import Page, find_page, visible_box
 from ecgutils.preprocess.phase import Flattening, local_px_per_unit, transform
-from ecgutils.preprocess.traces import find_traces
+from ecgutils.preprocess.traces import BOLD, find_traces
 from ecgutils.preprocess.upright import upright_input, upside_down
 
-VERSION = 2  # raise when the same settings would give other pixels: caches are then redone
+VERSION = 3  # raise when the same settings would give other pixels: caches are then redone
 WORK_SIDE = 1400  # px of the longer side of the copy that is measured: 4.7 px/mm on a page that fills the frame
 PLANE_PX_PER_MM = 4  # of the flattened page; the photo has 4.5 where it fills a 1280 px frame
 RIM_MM = 4  # from a paper edge: what runs along within is its shadow, not a trace
@@ -157,25 +158,37 @@ def _flatten_outline(rgb: np.ndarray, settings: PreprocessSettings, want_steps: 
 
 
 def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) -> FlatECG:
-    # 1. measure: grid and paper, on a reduced copy
-    shrink = max(1.0, max(rgb.shape[:2]) / WORK_SIDE)
-    work = rgb if shrink == 1 else cv2.resize(rgb, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
+    # 1. measure: grid and paper, on a reduced copy; the photo itself is reduced by whole numbers only
+    whole = max(1, max(rgb.shape[:2]) // WORK_SIDE)
+    height, width = (n // whole for n in rgb.shape[:2])
+    photo = rgb[: height * whole, : width * whole]
+    if whole > 1:
+        photo = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
+    shrink = max(1.0, max(photo.shape[:2]) / WORK_SIDE)
+    work = photo
+    if shrink > 1:
+        soft = cv2.GaussianBlur(photo, (0, 0), 0.4 * shrink) if shrink > 1.3 else photo
+        work = cv2.resize(soft, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_CUBIC)
     inverted = is_inverted(work)
     if inverted:
-        work = 255 - work
+        work, photo = 255 - work, 255 - photo
     grid = measure_grid(work, settings.rectify and settings.unbend)
     page = find_page(work, grid) if settings.find_page else None
 
     # 2. flatten: the one resampling of photo pixels, onto a plane of fixed px/mm
     flattening, box = plane(work.shape[:2], grid, page, settings.rectify)
     middle_xy = np.median(grid.support_xy[grid.support], axis=0) if grid else np.array(work.shape[1::-1]) / 2
-    minified = local_px_per_unit(flattening.mm_from_image, middle_xy) / PLANE_PX_PER_MM
+    minified = shrink * local_px_per_unit(flattening.mm_from_image, middle_xy) / PLANE_PX_PER_MM
     width, height = (int(n) for n in np.maximum(16, np.rint((box[2:] - box[:2]) * PLANE_PX_PER_MM)))
-    work_xy = _work_map(flattening, box[:2], (width, height))
-    soft = cv2.GaussianBlur(work, (0, 0), 0.4 * minified) if minified > 1.2 else work
+
+    def photo_from_plane(points_xy: np.ndarray) -> np.ndarray:
+        return _unreduced(flattening.to_image(points_xy / PLANE_PX_PER_MM + box[:2]), shrink)
+
+    photo_xy = _smooth_map(photo_from_plane, (width, height), 8)  # 2 mm: perspective and bending are smoother than that
+    soft = cv2.GaussianBlur(photo, (0, 0), 0.4 * minified) if minified > 1.2 else photo
     method = cv2.INTER_CUBIC if minified < 1 else cv2.INTER_LINEAR
-    flat_rgb = cv2.remap(soft, work_xy, None, method, borderMode=cv2.BORDER_REPLICATE)
-    paper, rim, ends = _paper_on_plane(page, work.shape[:2], flattening, box[:2], work_xy)
+    flat_rgb = cv2.remap(soft, photo_xy, None, method, borderMode=cv2.BORDER_REPLICATE)
+    paper, rim, ends = _paper_on_plane(page, photo.shape[:2], flattening, box[:2], photo_xy)
 
     # 3. light, grid, ink
     even = even_light(flat_rgb, paper, settings.illumination)
@@ -185,8 +198,8 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
     traces = find_traces(ink_map, PLANE_PX_PER_MM, rim)
     steps = {}
     if want_steps:
-        steps = {"photo": work, "flattened": flat_rgb, "even_light": even, "ink": _as_image(ink_map)}
-    inked = traces.keep & (ink_map > 0.3)
+        steps = {"photo": work, "flattened": flat_rgb, "even_light": even, "ink": ink_map}
+    inked = traces.keep & (ink_map > BOLD * 255)
     sharp = sharpness(dark, inked, contrast)
     reasons = weigh(work, grid, page, traces, sharp)
     if traces.box is not None and strokes(inked & ends, PLANE_PX_PER_MM) >= CUT_OFF:
@@ -197,15 +210,15 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
         return _unreadable(settings, reasons, steps)
 
     # 4. upright: traces that run down the page need a quarter turn, clockwise; then a half turn, or none
-    kept = np.where(traces.keep, ink_map, 0)
+    kept = cv2.copyTo(ink_map, traces.keep.view(np.uint8))
     turns = 0
     if settings.upright:
         turns = 1 if traces.sideways else 0
         turns += 2 if upside_down(upright_input(np.rot90(kept, -turns), PLANE_PX_PER_MM)) else 0
     upright_from_plane = _turn(turns, (width, height))
     x0, y0, x1, y1 = _turned_box(np.array(traces.box), upright_from_plane)
-    shown = np.where(paper[..., None], flat_rgb, 255).astype(np.uint8)
-    rectified = np.ascontiguousarray(np.rot90(shown, -turns))
+    scene = cv2.cvtColor((~paper).view(np.uint8) * 255, cv2.COLOR_GRAY2RGB)
+    rectified = np.ascontiguousarray(np.rot90(flat_rgb | scene, -turns))
 
     # 5. the canvas: traces centred, reduced to the asked scale
     canvas = np.array(settings.size)
@@ -216,30 +229,27 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
     # a pen line 0.3 mm wide would fade when reduced: thicken it to about 0.5 mm, on every source alike
     bold = cv2.dilate(kept, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
     flat_ink = _sample(bold, plane_from_flat, settings.size, 1 / reduction)
-    flat_ink = np.clip(flat_ink / max(np.percentile(flat_ink[flat_ink > 0.1], 90), 0.2), 0, 1)
-    grey = np.where(paper, darkness(even, colour_blind=True), 0).astype(np.float32)
-    grey = np.clip((grey - 5) / (255 * contrast), 0, 1)
+    darkest = max(np.percentile(flat_ink[flat_ink > 25], 90), 51)
+    grey = cv2.copyTo(darkness(even, colour_blind=True), paper.view(np.uint8))
+    grey = cv2.LUT(grey, _as_image(np.clip((np.arange(256) - 5) / (255 * contrast), 0, 1)))
     flat_grid = _sample(grey, plane_from_flat, settings.size, 1 / reduction)
 
     # 6. the way back to the photo
-    rows, cols = np.mgrid[: settings.size[1], : settings.size[0]]
-    on_plane = transform(plane_from_flat, np.column_stack([cols.ravel(), rows.ravel()]).astype(float))
-    points = flattening.to_image(on_plane / PLANE_PX_PER_MM + box[:2])
-    image_from_flat = _input_xy(points, shrink).reshape(*rows.shape, 2).astype(np.float32)
+    photo_from_flat = _smooth_map(lambda xy: photo_from_plane(transform(plane_from_flat, xy)), settings.size, 4)
     if page is not None:
         quad = page.quad_xy
     else:
         corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
         quad = flattening.to_image(corners / PLANE_PX_PER_MM + box[:2])
     return FlatECG(
-        image=255 - _as_image(flat_ink),
-        image_grid=255 - _as_image(flat_grid),
+        image=255 - _as_image(np.minimum(flat_ink / darkest, 1)),
+        image_grid=255 - flat_grid,
         rectified=255 - rectified if inverted else rectified,
-        quad_xy=_input_xy(np.roll(quad, turns, axis=0), shrink).astype(np.float32),
+        quad_xy=_unreduced(np.roll(quad, turns, axis=0), shrink * whole).astype(np.float32),
         rotation=90 * turns,
         px_per_mm=float(PLANE_PX_PER_MM) if grid else None,
         flat_px_per_mm=reduction * PLANE_PX_PER_MM if grid else None,
-        image_from_flat=image_from_flat,
+        image_from_flat=_unreduced(photo_from_flat, whole),
         readable=True,
         quality=quality(grid, traces, contrast, sharp) * (0.8 if "glare" in reasons else 1.0),
         reasons=reasons,
@@ -285,26 +295,26 @@ def plane(
     return flattening, np.concatenate([middle - half, middle + half])
 
 
-def _work_map(flattening: Flattening, corner_mm: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Where each px of the plane of `size` (W, H) is in the work image: float32 (H, W, 2)."""
-    step = 8  # px between nodes, 2 mm: perspective and bending are smoother than that
+def _smooth_map(place: Callable[[np.ndarray], np.ndarray], size: tuple[int, int], step: int) -> np.ndarray:
+    """`place` (points (N, 2) -> (N, 2)) for each px of an image of `size` (W, H), float32 (H, W, 2), from every `step`
+    px by linear interpolation."""
     # cv2.resize puts node i at px (i + 0.5) * step - 0.5; one node more on either side, so that nothing is extrapolated
     cols, rows = (np.arange(-1, -(-n // step) + 1) * step + (step - 1) / 2 for n in size)
-    nodes = np.stack(np.meshgrid(cols, rows), axis=-1) / PLANE_PX_PER_MM + corner_mm
-    xy = flattening.to_image(nodes.reshape(-1, 2)).reshape(nodes.shape).astype(np.float32)
+    nodes = np.stack(np.meshgrid(cols, rows), axis=-1)
+    xy = place(nodes.reshape(-1, 2)).reshape(nodes.shape).astype(np.float32)
     full = cv2.resize(xy, (len(cols) * step, len(rows) * step), interpolation=cv2.INTER_LINEAR)
     return full[step : step + size[1], step : step + size[0]]
 
 
 def _paper_on_plane(
-    page: Page | None, shape: tuple[int, int], flattening: Flattening, corner_mm: np.ndarray, work_xy: np.ndarray
+    page: Page | None, shape: tuple[int, int], flattening: Flattening, corner_mm: np.ndarray, photo_xy: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where the plane shows paper and not the scene around it or nothing; the paper's edge; the photo's; bool (h, w).
 
     A side that is lighter beyond may be the end of the grid only: there the paper goes on for MARGIN_MM.
     """
-    height, width = work_xy.shape[:2]
-    seen = cv2.inRange(work_xy, (1, 1), (shape[1] - 2, shape[0] - 2)) > 0
+    height, width = photo_xy.shape[:2]
+    seen = cv2.inRange(photo_xy, (1, 1), (shape[1] - 2, shape[0] - 2)) > 0
     paper, rim = np.full((height, width), 255, np.uint8), np.zeros((height, width), np.uint8)
     if page is not None:
         quad = np.rint((flattening.to_mm(page.quad_xy) - corner_mm) * PLANE_PX_PER_MM).astype(np.int32)
@@ -328,9 +338,7 @@ def _sample(values: np.ndarray, source_from_target: np.ndarray, size: tuple[int,
     if minified > 1.2:
         values = cv2.GaussianBlur(values, (0, 0), 0.4 * minified)
     flags = (cv2.INTER_CUBIC if minified < 1 else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
-    if values.dtype != np.uint8:
-        return np.clip(cv2.warpPerspective(values, source_from_target, size, flags=flags), 0, 1)
-    return cv2.warpPerspective(values, source_from_target, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpPerspective(values, source_from_target, size, flags=flags)
 
 
 def _affine(scale: float, shift: np.ndarray) -> np.ndarray:
@@ -350,8 +358,9 @@ def _turned_box(box: np.ndarray, turn: np.ndarray) -> np.ndarray:
     return np.concatenate([corners.min(0), corners.max(0)])
 
 
-def _input_xy(work_xy: np.ndarray, shrink: float) -> np.ndarray:
-    return (work_xy + 0.5) * shrink - 0.5
+def _unreduced(points_xy: np.ndarray, shrink: float) -> np.ndarray:
+    """Pixel coordinates in the image that was reduced by `shrink`."""
+    return (points_xy + 0.5) * shrink - 0.5
 
 
 def _as_image(values: np.ndarray) -> np.ndarray:

@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 
 WORD_MM = 30.0  # longer strokes are traces or rulings, not printed words
+BROKEN_ROW_MM = 150.0  # of strokes side by side, each longer than LETTER_MM; lines of text reach about 100
 RULING_MM = 2.5  # a ruling or paper edge reaches less far to its sides, a trace further
 LETTER_MM = 8.0  # printed letters and most short words are smaller; a single beat with its baseline is longer
 RULED_MM = 40.0  # a beat interrupts the straightest baseline sooner, at 38 a minute and 25 mm/s
+BOLD = 0.3  # of the traces' darkness, from which ink is surely there
 THICK_MM = 4.0  # no line on an ECG is that thick: shadows, fingers, the table
 
 
@@ -39,56 +41,71 @@ class Traces:
 
 
 def find_traces(ink: np.ndarray, px_per_mm: float, rim: np.ndarray | None = None) -> Traces:
-    """Classify the connected strokes of a float32 (h, w) ink map in 0..1 with square millimetres.
+    """Classify the connected strokes of a uint8 (h, w) ink map, 255 = as dark as traces, with square millimetres.
 
     `rim` bool (h, w) is where the paper's edge is: strokes that stay within are its shadow.
     """
-    low = (ink > 0.22).astype(np.uint8)
-    inked = float((ink > 0.3).mean())
-    thick = cv2.morphologyEx(low, cv2.MORPH_OPEN, _disc(THICK_MM * px_per_mm))
+    low, bold = (cv2.threshold(ink, share * 255, 1, cv2.THRESH_BINARY)[1] for share in (0.22, BOLD))
+    inked = float(bold.mean())
+    thick = cv2.morphologyEx(np.ascontiguousarray(low[::2, ::2]), cv2.MORPH_OPEN, _disc(THICK_MM * px_per_mm / 2))
     if thick.any():
-        low &= 1 - cv2.dilate(thick, _disc(2 * px_per_mm))
+        thick = cv2.dilate(thick, _disc(px_per_mm))
+        low &= 1 - cv2.resize(thick, low.shape[::-1], interpolation=cv2.INTER_NEAREST)
     joined = cv2.morphologyEx(low, cv2.MORPH_CLOSE, _disc(0.8 * px_per_mm))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    count, labels = cv2.connectedComponents(joined, connectivity=8)
     if count < 2:
         return Traces(np.zeros(ink.shape, bool), None, 0.0, False, 0.0, inked, 0.0, 0.0)
-    width, height, area = (stats[:, i] / px_per_mm for i in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
-    area = area / px_per_mm
-    inside = np.flatnonzero(labels)  # a few percent of the pixels
-    stroke, darkness = labels.ravel()[inside], ink.ravel()[inside]
-    peak, mean = _largest(darkness, stroke, count), np.bincount(stroke, darkness, count)
-    mean /= np.maximum(np.bincount(stroke, minlength=count), 1)
+    x, y = cv2.findNonZero(joined).reshape(-1, 2).T  # a few percent of the pixels
+    stroke, darkness = labels[y, x], ink[y, x] / 255
+    area = np.bincount(stroke, minlength=count)
+    left, right, top, bottom = *_span(x, stroke, count), *_span(y, stroke, count)
+    width, height = (right - left + 1) / px_per_mm, (bottom - top + 1) / px_per_mm
+    peak, mean = _largest(darkness, stroke, count), np.bincount(stroke, darkness, count) / np.maximum(area, 1)
     small = np.maximum(width, height) < LETTER_MM
     # letters are as dark as traces; a rest of grid is fainter
     real = (peak > np.where(small, 0.8, 0.6)) & (np.maximum(width, height) > 1.2) & (~small | (mean > 0.38))
     if rim is not None:
-        real &= np.bincount(stroke, rim.ravel()[inside], count) < 0.7 * np.bincount(stroke, minlength=count)
+        real &= np.bincount(stroke, rim[y, x], count) < 0.7 * area
     real[0] = False
     # a letter box or page frame is straight; a trace is not, or is accompanied by ink across its line
     straight = (np.minimum(width, height) < 1.2) & (np.maximum(width, height) > 15)
     long_x = real & (width > LETTER_MM) & (height < 200) & ~(straight & (height > width))
     long_y = real & (height > LETTER_MM) & (width < 200) & ~(straight & (width > height))
-    sideways = _run_down(low & (real & (long_x | long_y))[labels], width[long_x].sum(), height[long_y].sum())
+    long_ink = (long_x | long_y)[stroke] & (low[y, x] > 0)
+    sideways = _run_down(x[long_ink], y[long_ink], width[long_x].sum(), height[long_y].sum())
     is_trace = long_y if sideways else long_x
-    is_trace &= area / (width + height) < 20  # mm of ink per mm of extent; six rows joined by tall beats have 8
+    is_trace &= area / px_per_mm**2 / (width + height) < 20  # mm of ink per mm of extent; six joined rows have 8
     # a thin stroke away from every trace is a rest of the grid or the paper's edge; near one, the tip of a beat
     thin = real & ~is_trace & (np.minimum(width, height) < 1.2)
-    around = cv2.dilate((is_trace & real)[labels].astype(np.uint8), _disc(5 * px_per_mm))
-    near = _largest(around.ravel()[inside], stroke, count) > 0
+    on_trace = is_trace[stroke]
+    halved = np.zeros([n // 2 + 1 for n in ink.shape], np.uint8)
+    halved[y[on_trace] // 2, x[on_trace] // 2] = 1
+    near = _largest(cv2.dilate(halved, _disc(2.5 * px_per_mm))[y // 2, x // 2], stroke, count) > 0
     real &= ~thin | near
-    keep = cv2.dilate(real[labels].astype(np.uint8), _disc(1.0 * px_per_mm)) > 0
-    trace_mask = is_trace[labels]
-    thickness = _median_run(trace_mask & (ink > 0.3), sideways) / px_per_mm
+    mask = np.zeros(ink.shape, np.uint8)
+    mask[y, x] = real[stroke]
+    keep = cv2.dilate(mask, _disc(1.0 * px_per_mm)).view(bool)
+    mask[y, x] = on_trace
+    mask &= bold
+    bold_px = [values[on_trace & (bold[y, x] > 0)] for values in ((y, x) if sideways else (x, y))]
+    thickness = _median_run(*bold_px) / px_per_mm
     extent, across = (height, width) if sideways else (width, height)
-    rows = is_trace & (extent > WORD_MM) & (across > RULING_MM)
+    pieces = np.flatnonzero(is_trace & (across > RULING_MM))
+    middle = ((left + right if sideways else top + bottom) / 2 / px_per_mm)[pieces]
+    together = (np.abs(middle[:, None] - middle) < 4) @ extent[
+        pieces
+    ]  # mm; a row may be broken, a line of text is short
+    rows = np.zeros(count, bool)
+    rows[pieces] = (extent[pieces] > WORD_MM) | (together > BROKEN_ROW_MM)
     # a tall beat may hang on its row by ink too faint to join it
     tips = real & near & ~is_trace & (across < WORD_MM)
-    box = _box(stats, trace_mask, is_trace, rows, tips, sideways)
-    bold = cv2.dilate((trace_mask & (ink > 0.3)).astype(np.uint8), np.ones((3, 3), np.uint8))
-    length = float(extent[is_trace].sum())
-    every = cv2.dilate((ink > 0.3).astype(np.uint8), np.ones((3, 3), np.uint8))
-    ruled = _ruled(every, round(RULED_MM * px_per_mm))
-    return Traces(keep, box, length, sideways, thickness, inked, _unbroken(bold, box, sideways), ruled)
+    spans = [(top, bottom, y[on_trace]), (left, right, x[on_trace])]
+    box = _box(*(spans if sideways else spans[::-1]), is_trace, rows, tips)
+    if box is not None and sideways:
+        box = box[1], box[0], box[3], box[2]
+    unbroken = _unbroken(cv2.dilate(mask, np.ones((3, 3), np.uint8)), box, sideways)
+    ruled = _ruled(cv2.dilate(bold, np.ones((3, 3), np.uint8)), round(RULED_MM * px_per_mm))
+    return Traces(keep, box, float(extent[is_trace].sum()), sideways, thickness, inked, unbroken, ruled)
 
 
 def _unbroken(bold: np.ndarray, box: tuple[float, float, float, float] | None, sideways: bool) -> float:
@@ -105,23 +122,31 @@ def _unbroken(bold: np.ndarray, box: tuple[float, float, float, float] | None, s
 
 def _ruled(bold: np.ndarray, length: int) -> float:
     """Share of a uint8 mask on level lines of at least `length` px, if there are upright ones too, as in a table."""
-    level, upright = (
-        cv2.morphologyEx(bold, cv2.MORPH_OPEN, np.ones(shape, np.uint8)).sum() / max(bold.sum(), 1)
-        for shape in ((1, length), (length, 1))
-    )
-    return float(min(level, 3 * upright))
+    shares = []
+    for lines in (bold[::2], bold.T[::2]):
+        pairs = np.ascontiguousarray(lines[:, :-1:2] & lines[:, 1::2])  # halved, so that every gap stays one
+        long = cv2.morphologyEx(pairs, cv2.MORPH_OPEN, np.ones((1, length // 2), np.uint8))
+        shares.append(cv2.countNonZero(long) / max(cv2.countNonZero(pairs), 1))
+    return float(min(shares[0], 3 * shares[1]))
 
 
-def _run_down(traces: np.ndarray, along_x: float, along_y: float) -> bool:
-    """Whether the traces of a uint8 (h, w) mask run along y; `along_x`, `along_y` are their summed extents.
+def _run_down(x: np.ndarray, y: np.ndarray, along_x: float, along_y: float) -> bool:
+    """Whether traces run along y; x, y (N,) are their pixels, `along_x`, `along_y` their summed extents.
 
     Rows that tall beats join to one stroke are told by where ink gathers: at their baselines, across their direction.
     """
-    if not traces.any():
+    if not len(x):
         return False
-    over_x, over_y = (traces.sum(axis, dtype=np.float64) for axis in (0, 1))
+    over_x, over_y = np.bincount(x), np.bincount(y)
     peaked_x, peaked_y = ((p**2).mean() / max(p.mean() ** 2, 1e-9) for p in (over_x[over_x > 0], over_y[over_y > 0]))
     return bool((along_y + 1) / (along_x + 1) * np.sqrt(peaked_x / peaked_y) > 1.35)  # most photos are level
+
+
+def _span(values: np.ndarray, stroke: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest of `values` (N,) in each of `count` strokes."""
+    smallest = np.full(count, values.max())
+    np.minimum.at(smallest, stroke, values)
+    return smallest, _largest(values, stroke, count)
 
 
 def _largest(values: np.ndarray, stroke: np.ndarray, count: int) -> np.ndarray:
@@ -131,12 +156,16 @@ def _largest(values: np.ndarray, stroke: np.ndarray, count: int) -> np.ndarray:
     return largest
 
 
-def _median_run(mask: np.ndarray, sideways: bool) -> float:
-    """Median length in px of the runs across the traces' direction; beats are steep, but most of a trace is not."""
-    lines = np.pad(mask if sideways else mask.T, ((0, 0), (1, 1))).astype(np.int8)
-    change = np.diff(lines.ravel())
-    starts, stops = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
-    return float(np.median(stops - starts)) if len(starts) else 0.0
+def _median_run(along: np.ndarray, across: np.ndarray) -> float:
+    """Median length in px of the runs of pixels across the traces' direction; beats are steep, most of a trace is not.
+
+    along, across (N,) are the pixels' coordinates.
+    """
+    if not len(along):
+        return 0.0
+    place = np.sort(along * (across.max() + 2) + across)
+    ends = np.flatnonzero(np.diff(place, append=-1) != 1)
+    return float(np.median(np.diff(ends, prepend=-1)))
 
 
 def _disc(diameter: float) -> np.ndarray:
@@ -145,24 +174,25 @@ def _disc(diameter: float) -> np.ndarray:
 
 
 def _box(
-    stats: np.ndarray, trace_mask: np.ndarray, is_trace: np.ndarray, rows: np.ndarray, tips: np.ndarray, sideways: bool
+    along: tuple[np.ndarray, np.ndarray, np.ndarray],
+    across: tuple[np.ndarray, np.ndarray, np.ndarray],
+    is_trace: np.ndarray,
+    rows: np.ndarray,
+    tips: np.ndarray,
 ) -> tuple[float, float, float, float] | None:
-    """Bounding box of all traces, in px.
+    """First along, first across, last along and last across of all traces, in px.
 
-    The rows are the strokes too long to be a word: a printed header or footer may not push them aside. They count to
-    their very ends, as do the `tips` of beats between them; shorter strokes count along the rows unless far out.
+    `along` and `across`: first and last px of each stroke, and the traces' pixels. The rows are the strokes too long to
+    be a word: a printed header or footer may not push them aside. They count to their very ends, as do the `tips` of
+    beats between them; shorter strokes count along the rows unless far out.
     """
     if not is_trace.any():
         return None
-    left, top, width, height = stats[:, :4].T
-    spans = [(left, left + width - 1), (top, top + height - 1)]
-    along, across = (spans[1], spans[0]) if sideways else spans
     rows = rows if rows.any() else is_trace
     low, high = across[0][rows].min(), across[1][rows].max()
     tips = tips & (across[1] >= low) & (across[0] <= high)
     low, high = min([low, *across[0][tips]]), max([high, *across[1][tips]])
-    lengthwise = trace_mask.T if sideways else trace_mask
-    total = np.cumsum(lengthwise[low : high + 1].sum(0))
+    total = np.cumsum(np.bincount(along[2][(across[2] >= low) & (across[2] <= high)]))
     start, stop = np.searchsorted(total, (0.003 * total[-1], 0.997 * total[-1]))
     start, stop = min(start, along[0][rows].min()), max(stop, along[1][rows].max())
-    return tuple(map(float, (low, start, high, stop) if sideways else (start, low, stop, high)))
+    return float(start), float(low), float(stop), float(high)

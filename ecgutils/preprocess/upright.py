@@ -20,9 +20,9 @@ CLEAR = 4.0  # log odds from which the page is not turned for a second opinion
 
 
 def upright_input(ink: np.ndarray, px_per_mm: float) -> np.ndarray:
-    """A float32 (h, w) ink map in 0..1 as the network takes it: float32 at PX_PER_MM."""
+    """A uint8 (h, w) ink map as the network takes it: float32 in 0..1 at PX_PER_MM."""
     scale = PX_PER_MM / px_per_mm
-    return cv2.resize(ink, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return cv2.resize(ink.astype(np.float32) / 255, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
 def upside_down(page: np.ndarray) -> bool:
@@ -46,13 +46,14 @@ def log_odds(page: np.ndarray) -> float:
 
 def _convolve(values: np.ndarray, weight: np.ndarray, stride: int) -> np.ndarray:
     """Correlate float32 (h, w, c) with (k, k, c, d), padded with zeros by k // 2."""
-    size = weight.shape[0]
+    size, _, depth, _ = weight.shape
     half = size // 2
     padded = np.pad(values, ((half, half), (half, half), (0, 0)))
-    patches = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(0, 1))[::stride, ::stride]
-    rows, cols = patches.shape[:2]
-    flat = np.ascontiguousarray(patches).reshape(rows * cols, -1)  # (c, k, k) in a row
-    return (flat @ weight.transpose(2, 0, 1, 3).reshape(-1, weight.shape[3])).reshape(rows, cols, -1)
+    # the k x c values of a row of a patch lie side by side in memory
+    rows = np.lib.stride_tricks.sliding_window_view(padded.reshape(len(padded), -1), (size, size * depth), axis=(0, 1))
+    patches = rows[::stride, :: stride * depth]
+    flat = np.ascontiguousarray(patches).reshape(-1, size * size * depth)
+    return (flat @ weight.reshape(-1, weight.shape[3])).reshape(*patches.shape[:2], -1)
 
 
 @cache
