@@ -16,7 +16,7 @@ SMALL = PreprocessSettings(size=(64, 32))
 QUICK = FitSettings(
     views=48, batch_size=4, lr=2e-3, eval_every=16, checkpoint_every=8, ema_decay=0.9, seed=1, threads=1, device="cpu"
 )
-LEARN = replace(QUICK, views=400, batch_size=8, lr=1e-3, eval_every=100, geometry=0.3, appearance=0.3)
+LEARN = replace(QUICK, views=400, batch_size=8, lr=4e-3, eval_every=100, geometry=0.3, appearance=0.3)
 
 
 def ecg_like(n, seed, **changes):
