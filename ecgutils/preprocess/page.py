@@ -215,6 +215,8 @@ def refine_quad(rgb: np.ndarray, quad_xy: np.ndarray, sides: np.ndarray) -> np.n
         samples = (base[:, None] + offsets[None, :, None] * normal).astype(np.float32)
         profile = cv2.remap(soft, samples, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(float)
         change = np.linalg.norm(profile[:, 3:] - profile[:, :-3], axis=2)
+        if not change.any():  # one colour all along: no edge to move to
+            continue
         position = change.argmax(1) + 1.5 - reach
         points = (base + position[:, None] * normal)[change.max(1) > 0.5 * np.median(change.max(1))]
         fit = cv2.fitLine(points.astype(np.float32), cv2.DIST_WELSCH, 0, 0.01, 0.01).ravel().astype(float)
