@@ -8,11 +8,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from ecgutils.files import settings_key
 from ecgutils.preprocess.appearance import darkness, even_light, ink, is_inverted, printed_lines
@@ -125,13 +127,20 @@ class Preprocessor:
         if min(rgb.shape[:2]) < 64:
             return _unreadable(self.settings, ("too_small",))
         try:
-            if quad_xy is not None:
-                return _flatten_outline(rgb, self.settings, steps, np.asarray(quad_xy, np.float32))
-            return _flatten(rgb, self.settings, steps)
+            with _blas().limit(limits=1, user_api="blas"):
+                if quad_xy is not None:
+                    return _flatten_outline(rgb, self.settings, steps, np.asarray(quad_xy, np.float32))
+                return _flatten(rgb, self.settings, steps)
         except (cv2.error, np.linalg.LinAlgError, ValueError, IndexError) as error:  # one image must not stop 18,000
             name = "an array" if isinstance(source, np.ndarray) else source
             warnings.warn(f"Flattening {name} failed ({error!r}); it is marked not readable.", stacklevel=2)
             return _unreadable(self.settings, ("failed",))
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """The linear algebra's threads: their number changes its rounding, so that the pixels would depend on it."""
+    return ThreadpoolController()
 
 
 def _unreadable(settings: PreprocessSettings, reasons: tuple[str, ...], steps: dict | None = None) -> FlatECG:
