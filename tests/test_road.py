@@ -67,7 +67,8 @@ def test_same_seed_gives_the_same_bytes_and_submission(smoke_run, command, tmp_p
     assert len(images) > 100
     assert all(content_hash(first / path) == content_hash(second / path) for path in images)
     flat = sorted(path.relative_to(first) for path in first.rglob("shard_*.npy"))
-    assert flat and all(content_hash(first / path) == content_hash(second / path) for path in flat)
+    assert flat
+    assert all(content_hash(first / path) == content_hash(second / path) for path in flat)
     a, b = (submission_of(run).set_index("ID").sort_index() for run in (first, second))
     np.testing.assert_allclose(a.to_numpy(), b.to_numpy(), rtol=0, atol=1e-6)
 
