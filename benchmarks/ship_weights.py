@@ -1,11 +1,14 @@
-"""Train both stages and make the result the shipped weights, measured after the change to half precision.
+"""Train the weights that ship, and measure them after the change to half precision.
 
     python -m ecgutils run --profile weights --only 01 --only 02
     python benchmarks/ship_weights.py --profile weights
 
-Needs the image sets that the first command makes. An interrupted training goes on from its last checkpoint. Measures on
-the run's test photos and, where ECG_PTBXL names a PTB-XL folder, on photo-like and scan-like renders of its records,
-which the weights have never seen. Writes ecgutils/weights/default/ with its calibration and card.
+Needs the image sets that the first command makes. Three stages: morphology learning on scans at the profile's scale;
+the same network on scans and photos at a larger scale, for which pages are flattened anew; adaptation, half of the
+views photos. An interrupted training goes on from its last checkpoint; `--start` takes the first stage from a finished
+checkpoint. Measures on the run's test photos and, where ECG_PTBXL names a PTB-XL folder, on photo-like and scan-like
+renders of its records, which the weights have never seen. Writes ecgutils/weights/default/ with its calibration and
+card.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,23 +35,27 @@ from ecgutils.learn import (
     build_sets,
     fit,
     fit_calibration,
+    join_sets,
     load_model,
     load_sets,
     predict_set,
     save_model,
+    take_weights,
 )
 from ecgutils.learn.checkpoint import read_params
-from ecgutils.manifest import read_manifest
+from ecgutils.manifest import read_manifest, read_targets
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.profiles import Profile, load_profile
 from ecgutils.signals import load_records
 from ecgutils.synth import PHOTO_SOURCE, generate_images
 
+ENLARGE = 4 / 3  # of the later stages: a QRS complex is then 4 to 8 px wide
+
 CARD = """# Shipped weights
 
 {backbone}, input {width} x {height} px at {px_per_mm} px/mm, half precision.
-Learned from {trained_on}, and before that from scan-like renders of simulated signals: **no patient's signal**.
-Training: `python benchmarks/ship_weights.py --profile {profile}` at commit {commit}, {views} images shown in both
+Learned from {trained_on}: **no patient's signal**.
+Training: `python benchmarks/ship_weights.py --profile {profile}` at commit {commit}, {views} images shown in all
 stages together, {seconds:.0f} s on a CPU. sha256 of `model.safetensors`: `{sha256}`.
 
 The same command measured (95 % intervals, clustered by patient; unreadable photos count with the training prevalence):
@@ -64,19 +72,51 @@ Research software, not a medical device. *No finding is not a normal ECG.*
 """
 
 
-def train(profile: Profile, sets: dict[str, FlatSet]) -> None:
-    """Both stages, as notebooks 03 and 04 run them; what is finished is left as it is."""
+def large_sets(profile: Profile) -> tuple[dict[str, FlatSet], dict[str, FlatSet]]:
+    """Scans and photos of the run, flattened at the larger scale."""
+    size = tuple(round(ENLARGE * n) for n in profile.flat_size)
+    settings = PreprocessSettings(size=size, px_per_mm=round(ENLARGE * profile.px_per_mm, 3))
+    found = []
+    for name, parts in (("stage1", ("train", "val")), ("target", ("train", "val", "test"))):
+        tables = {part: read_manifest(profile.run_dir / name / f"{part}.csv") for part in parts}
+        out, targets = profile.run_dir / "large" / name, read_targets(profile.run_dir / name / "targets.npz")
+        build_sets(out, tables, settings, workers=profile.n_workers, targets=targets)
+        found.append(load_sets(out))
+    return found[0], found[1]
+
+
+def train(profile: Profile, start: Path | None, views: tuple[int, int]) -> tuple[list[Path], dict[str, FlatSet]]:
+    """All stages; what is finished is left as it is. Returns their folders and the photos at the larger scale."""
     settings, checkpoints = arm_settings(profile), profile.run_dir / "checkpoints"
-    scans = load_sets(profile.run_dir / "stage1")
-    note = {"arm": "stage1", "trained_on": f"scan-like renders of {profile.signals} signals"}
-    preprocess = PreprocessSettings.from_dict(scans["train"].preprocess)
-    model = build_model(profile.backbone, preprocess, pretrained=profile.imagenet, seed=profile.seed)
-    how = {"resume": True, "params": note | {"profile": profile.settings()}}
-    fit(model, scans["train"], scans["val"], settings["stage1"], checkpoints / "stage1", **how)
-    note = {"arm": "two_stage", "trained_on": f"photo-like renders of {profile.signals} signals"}
-    how["params"] = note | {"profile": profile.settings()}
-    model = load_model(checkpoints / "stage1")
-    fit(model, sets["train"], sets["val"], settings["two_stage"], checkpoints / "two_stage", **how)
+    how = {"resume": True}
+    note = {"trained_on": f"scan-like renders of {profile.signals} signals", "profile": profile.settings()}
+    if start is None:
+        start, scans = checkpoints / "stage1", load_sets(profile.run_dir / "stage1")
+        preprocess = PreprocessSettings.from_dict(scans["train"].preprocess)
+        model = build_model(profile.backbone, preprocess, pretrained=profile.imagenet, seed=profile.seed)
+        params = note | {"arm": "stage1"}
+        fit(model, scans["train"], scans["val"], settings["stage1"], start, params=params, **how)
+
+    scans, photos = large_sets(profile)
+    both = {part: join_sets(scans[part], photos[part]) for part in ("train", "val")}
+    note["trained_on"] = f"scan-like and photo-like renders of {profile.signals} signals"
+    model = build_model(profile.backbone, PreprocessSettings.from_dict(both["train"].preprocess), seed=profile.seed)
+    take_weights(model, start)
+    large = replace(settings["stage1"], stage="large", lr=profile.stage1_lr / 2, **rhythm(views[0]))
+    fit(model, both["train"], both["val"], large, checkpoints / "large", params=note | {"arm": "large"}, **how)
+
+    # balanced sampling draws sources alike: scans as one source are half of the views
+    replay = replace(scans["train"], sources=np.full(len(scans["train"]), "scan"))
+    model = load_model(checkpoints / "large")
+    adapt = replace(settings["two_stage"], **rhythm(views[1]))
+    params = note | {"arm": "adapted"}
+    fit(model, join_sets(replay, photos["train"]), both["val"], adapt, checkpoints / "adapted", params=params, **how)
+    return [start, checkpoints / "large", checkpoints / "adapted"], photos
+
+
+def rhythm(views: int) -> dict[str, int]:
+    """Views, and how often to look and to save."""
+    return {"views": views, "eval_every": max(1, views // 6), "checkpoint_every": max(1, views // 12)}
 
 
 def score(model: ECGModel, flat: FlatSet, prevalence: dict[str, float], profile: Profile) -> pd.DataFrame:
@@ -101,16 +141,17 @@ def real_signals(folder: str, profile: Profile, model: ECGModel) -> dict[str, Fl
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="weights")
-    profile = load_profile(parser.parse_args().profile)
-    checkpoints = profile.run_dir / "checkpoints"
+    parser.add_argument("--start", type=Path, help="a finished checkpoint in place of the first stage")
+    parser.add_argument("--views", type=int, nargs=2, default=(40_000, 6000), help="of the second and third stage")
+    args = parser.parse_args()
+    profile = load_profile(args.profile)
     folder = Path(ecgutils.__file__).parent / "weights" / "default"
-    sets = load_sets(profile.run_dir / "target")
-    train(profile, sets)
-    _, params = read_params(checkpoints / "two_stage")
-    _, before = read_params(checkpoints / "stage1")
+    stages, sets = train(profile, args.start, tuple(args.views))
+    history = [read_params(stage)[1] for stage in stages]
+    params = history[-1]
     own = ("model", "findings", "preprocess", "pretrained_status", "sha256", "versions", "git", "fingerprint")
     card = {key: value for key, value in params.items() if key not in own} | {"trained_at": params["git"]}
-    save_model(load_model(checkpoints / "two_stage"), folder, card, half=True)
+    save_model(load_model(stages[-1]), folder, card, half=True)
     model = load_model(folder)
     domain = params["run"]["trained_on"]
     val = read_manifest(profile.run_dir / "target/val.csv")
@@ -130,8 +171,8 @@ def main() -> int:
     text = CARD.format(
         backbone=shipped["model"]["backbone"], width=model.input_size[1], height=model.input_size[0],
         px_per_mm=model.settings.px_per_mm, trained_on=shipped["run"]["trained_on"], profile=profile.name,
-        commit=shipped["trained_at"], views=shipped["views"] + before["views"],
-        seconds=shipped["seconds"] + before["seconds"], sha256=shipped["sha256"], table="\n".join(lines),
+        commit=shipped["trained_at"], views=sum(stage["views"] for stage in history),
+        seconds=sum(stage["seconds"] for stage in history), sha256=shipped["sha256"], table="\n".join(lines),
         calibrated_on=calibration.describe(),
     )  # fmt: skip
     write_bytes(folder / "README.md", text.encode())

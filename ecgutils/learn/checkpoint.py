@@ -70,7 +70,10 @@ def load_model(name_or_path: str | Path = "default") -> ECGModel:
 
 
 def take_weights(model: ECGModel, name_or_path: str | Path) -> None:
-    """Fill `model`, in place, with the weights of a checkpoint of the same backbone, channels and head."""
+    """Fill `model`, in place, with the weights of a checkpoint of the same backbone, channels and head.
+
+    The checkpoint's images may have another size: its places on the page are interpolated.
+    """
     folder, params = read_params(name_or_path)
     theirs = params.get("model", {})
     for key in ("backbone", "in_chans", "head"):
@@ -79,7 +82,7 @@ def take_weights(model: ECGModel, name_or_path: str | Path) -> None:
                 f"Checkpoint {folder} has {key} {theirs.get(key)!r}, the model {model.spec[key]!r}: "
                 "build the model as the checkpoint was built."
             )
-    _fill(model, folder, params)
+    _fill(model, folder, params, rescale=True)
     origin = params.get("pretrained_status", "not recorded")
     model.pretrained_status = f"checkpoint {folder.name} (sha256 {params['sha256'][:12]}), which began with: {origin}"
 
@@ -111,7 +114,7 @@ def read_params(name_or_path: str | Path) -> tuple[Path, dict[str, Any]]:
     return folder, params
 
 
-def _fill(model: ECGModel, folder: Path, params: dict[str, Any]) -> None:
+def _fill(model: ECGModel, folder: Path, params: dict[str, Any], rescale: bool = False) -> None:
     """Load the tensors strictly (float16 is widened to the model's float32) and the input statistics."""
     path = folder / WEIGHTS_NAME
     try:
@@ -119,6 +122,9 @@ def _fill(model: ECGModel, folder: Path, params: dict[str, Any]) -> None:
     except Exception as error:
         raise ValueError(f"{path} is not a safetensors file: {error}.") from error
     own = model.state_dict()
+    if rescale and "head.near" in state:
+        width, height = params["preprocess"]["size"]
+        state["head.near"] = model.head.rescaled_near(state["head.near"].float(), height / width)
     for key in sorted(set(own) | set(state)):
         if key not in state or key not in own or state[key].shape != own[key].shape:
             have = tuple(state[key].shape) if key in state else "absent"

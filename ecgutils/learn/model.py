@@ -33,6 +33,7 @@ class PlacesHead(nn.Module):
 
     def __init__(self, channels: int, size: tuple[int, int], dropout: float) -> None:
         super().__init__()
+        self.size = size
         self.norm = nn.LayerNorm(channels)
         self.key = nn.Linear(channels, PLACE_WIDTH)
         self.query = nn.Parameter(0.02 * torch.randn(PLACES_GRID**2, PLACE_WIDTH))
@@ -51,6 +52,14 @@ class PlacesHead(nn.Module):
 
     def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
         return self.classify(self.dropout(self.embed(feature_map)))
+
+    def rescaled_near(self, near: torch.Tensor, aspect: float) -> torch.Tensor:
+        """`near` (16, h * w) of maps of another size with h / w about `aspect`, interpolated to this head's size."""
+        height = max(1, round((near.shape[1] * aspect) ** 0.5))
+        if near.shape[1] == self.near.shape[1] or near.shape[1] % height:
+            return near
+        maps = near.view(1, len(near), height, -1)
+        return F.interpolate(maps, self.size, mode="bilinear").view(len(near), -1)
 
 
 class GapHead(nn.Module):

@@ -303,6 +303,19 @@ def test_a_model_can_start_from_a_checkpoint(saved, model, images):
     assert "which began with: random initialisation" in new.pretrained_status
 
 
+@pytest.mark.parametrize("size", [(192, 96), (256, 128), (64, 32)])
+def test_a_model_can_start_from_one_of_smaller_images(saved, model, size):
+    new = build_model(TINY, PreprocessSettings(size=size), seed=8)
+    take_weights(new, saved)
+    torch.testing.assert_close(new.head.query, model.head.query)
+    ours, theirs = (net.head.near.view(16, *net.head.size) for net in (new, model))
+    assert ours.shape[1:] == (size[1] // 32, size[0] // 32)
+    # a place stays where it was: each map is largest at the same relative point, within a cell
+    for a, b in zip(ours, theirs, strict=True):
+        at = [(np.array(divmod(int(m.argmax()), m.shape[1])) + 0.5) / m.shape for m in (a, b)]
+        assert np.abs(at[0] - at[1]).max() <= 0.5 / min(*ours.shape[1:], *theirs.shape[1:]) + 1e-9
+
+
 def test_starting_from_another_kind_of_model_is_refused(saved):
     with pytest.raises(ValueError, match="has head 'places', the model 'gap'"):
         take_weights(build_model(TINY, SMALL, head="gap"), saved)
