@@ -279,7 +279,7 @@ def _fit(start: np.ndarray, places: np.ndarray, found: np.ndarray, weight: np.nd
         normal = slopes.T @ (robust * slopes)
         step = np.linalg.solve(normal + 1e-9 * np.trace(normal) * np.eye(6), slopes.T @ (robust * rest.reshape(-1, 1)))
         before, params = params, np.clip(params + step[:, 0], -horizon, horizon)
-        if np.abs(params - before).max() < 1e-4:
+        if np.abs(params - before).max() < 1e-3:
             break
     return params
 
