@@ -62,9 +62,10 @@ def line_contrast(rgb: np.ndarray) -> np.ndarray:
     """Local contrast of dark or coloured thin lines: float32 (H, W), -1.6..1.6, evened over light and shadow."""
     red, green, blue = cv2.split(rgb)
     dark = cv2.min(cv2.min(red, green), blue).astype(np.float32)
-    detail = dark - cv2.blur(dark, (31, 31))
+    soft = cv2.blur(dark, (31, 31))
+    detail = np.subtract(dark, soft, out=soft)  # in place: to ask for memory takes longer than to compute
     # traces and letters must not set the scale, nor stand out by more than a grid line does
-    size = np.abs(detail)
+    size = np.abs(detail, out=dark)
     np.minimum(size, 3 * float(np.median(size[::8, ::5])) + 2, out=size)
     height, width = (n // 4 for n in size.shape)
     small = cv2.resize(size[: 4 * height, : 4 * width], (width, height), interpolation=cv2.INTER_AREA)
