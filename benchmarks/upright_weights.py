@@ -57,7 +57,7 @@ def draw_input(i: int) -> np.ndarray:
     dark = appearance.darkness(appearance.even_light(image, paper), colour_blind=False)
     ink, _ = appearance.ink(dark, px_per_mm, appearance.printed_lines(dark, px_per_mm), paper)
     kept = np.where(find_traces(ink, px_per_mm).keep, ink, 0)
-    return np.rint(upright_input(kept, px_per_mm) * 255).astype(np.uint8)
+    return upright_input(kept, px_per_mm)
 
 
 def _add_words(image: np.ndarray, rng: np.random.Generator, px_per_mm: float) -> np.ndarray:

@@ -77,7 +77,8 @@ def printed_lines(dark: np.ndarray, px_per_mm: int) -> np.ndarray:
     """
     upright_share, upright = _lines_along_columns(dark, px_per_mm)
     level_share, level = _lines_along_columns(np.ascontiguousarray(dark.T), px_per_mm)
-    return cv2.max(upright_share @ upright, level.T @ level_share.T)
+    found = upright_share @ upright
+    return cv2.max(found, level.T @ level_share.T, dst=found)
 
 
 def _lines_along_columns(dark: np.ndarray, px_per_mm: int) -> tuple[np.ndarray, np.ndarray]:
@@ -129,7 +130,8 @@ def ink(
     level = np.minimum(_block_level(left, 12 * px_per_mm, 0.85) * 1.2 + 2, 0.33 * trace)
     gain = 255 / (0.8 * trace - level)
     gain, offset = (cv2.resize(part, dark.shape[::-1], interpolation=cv2.INTER_LINEAR) for part in (gain, gain * level))
-    return cv2.subtract(cv2.multiply(left, gain, dtype=cv2.CV_32F), offset, dtype=cv2.CV_8U), trace / 255
+    scaled = cv2.multiply(left, gain, dst=gain, dtype=cv2.CV_32F)
+    return cv2.subtract(scaled, offset, dtype=cv2.CV_8U), trace / 255
 
 
 def _block_level(values: np.ndarray, block: int, share: float) -> np.ndarray:

@@ -8,7 +8,7 @@ colour, and curved paper shows as a residual. (Open-ECG-Digitizer uses Hough lin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import cv2
@@ -29,6 +29,7 @@ LONGEST_PERIOD = 40.0  # px; longer ones are lighting and layout
 SHORTEST_PERIOD = 2.4  # px; close to the sampling limit of 2
 PROMINENT = 3.4  # peak over the tile's median magnitude; noise exceeds this about once in 3,000 bins
 WIDE_MM = 120.0  # around what is seen already, the grid is looked for
+SHARP_MM = 0.3  # a smaller change of the homography leaves the blocks' profiles as they are
 MIN_SUPPORT = 0.12  # share of the blocks around; lines of text reach 0.07
 USUAL_WIDTH_MM = 240.0  # ten seconds at 25 mm/s, or A4/Letter landscape; breaks the tie between 1, 5 and 25 mm lines
 
@@ -61,10 +62,11 @@ def line_contrast(rgb: np.ndarray) -> np.ndarray:
     """Local contrast of dark or coloured thin lines: float32 (H, W), -1.6..1.6, evened over light and shadow."""
     red, green, blue = cv2.split(rgb)
     dark = cv2.min(cv2.min(red, green), blue).astype(np.float32)
-    detail = dark - cv2.blur(dark, (31, 31))
+    soft = cv2.blur(dark, (31, 31))
+    detail = np.subtract(dark, soft, out=soft)  # in place: to ask for memory takes longer than to compute
     # traces and letters must not set the scale, nor stand out by more than a grid line does
-    size = np.abs(detail)
-    size = np.minimum(size, 3 * float(np.median(size[::4, ::3])) + 2)
+    size = np.abs(detail, out=dark)
+    np.minimum(size, 3 * float(np.median(size[::8, ::5])) + 2, out=size)
     height, width = (n // 4 for n in size.shape)
     small = cv2.resize(size[: 4 * height, : 4 * width], (width, height), interpolation=cv2.INTER_AREA)
     spread = cv2.resize(cv2.blur(small, (15, 15)) * 1.5 + 1.0, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR)
@@ -118,7 +120,12 @@ def measure_grid(rgb: np.ndarray, unbend: bool = True) -> Grid | None:
         if lined.sum() < 6:
             return None
         seen_xy = blocks.xy[lined]
-        mm_from_image = refine_by_phase(blocks.around(lined), mm_from_image, seen_xy, 1 / pitch_mm)
+        refined = refine_by_phase(blocks.around(lined), mm_from_image, seen_xy, 1 / pitch_mm)
+        moved_mm = transform(refined, blocks.xy.reshape(-1, 2)).reshape(blocks.mm.shape)
+        change, mm_from_image = np.abs(moved_mm - blocks.mm)[lined].max(), refined
+        if change < SHARP_MM:
+            blocks = replace(blocks, mm=moved_mm)
+            break
         blocks = square_blocks(contrast, mm_from_image, seen_xy, WIDE_MM)
         lined = _lined(blocks)
     inside = ((blocks.xy >= 0) & (blocks.xy <= [width - 1, height - 1])).all(-1)
@@ -150,21 +157,24 @@ def _tile_spectra(contrast: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarr
     window = np.outer(np.hanning(tile) * alternating, np.hanning(tile)).astype(np.float32)
     corners = [(x, y) for y in ys for x in xs]
     middle = tile // 2
-    spectra = np.zeros((len(corners), tile, tile), np.float32)
+    half = np.zeros((len(corners), tile, middle), np.float32)  # frequencies x >= 0
     # OpenCV packs real and imaginary parts of frequencies x > 0 into columns, those of x = 0 into the rows of the first
-    for spectrum, (x, y) in zip(spectra, corners, strict=True):
+    for spectrum, (x, y) in zip(half, corners, strict=True):
         power = cv2.dft(contrast[y : y + tile, x : x + tile] * window) ** 2
-        np.sqrt(power[:, 1:-1:2] + power[:, 2:-1:2], out=spectrum[:, middle + 1 :])
-        np.sqrt(power[1:-1:2, 0] + power[2:-1:2, 0], out=spectrum[1:middle, middle])
-    spectra[:, middle + 1 :, middle] = spectra[:, middle - 1 : 0 : -1, middle]
-    spectra[:, 1:, 1:middle] = spectra[:, :0:-1, :middle:-1]  # the other half is a point mirror
+        np.sqrt(power[:, 1:-1:2] + power[:, 2:-1:2], out=spectrum[:, 1:])
+        np.sqrt(power[1:-1:2, 0] + power[2:-1:2, 0], out=spectrum[1:middle, 0])
+    half[:, middle + 1 :, 0] = half[:, middle - 1 : 0 : -1, 0]
     # detail fades with frequency: peaks are measured against what is usual at theirs, and in their tile
-    radius = np.hypot(*(np.mgrid[:tile, :tile] - middle)).astype(int)
-    by_radius = spectra.mean(0).ravel()[np.argsort(radius, axis=None, kind="stable")]
-    rings = np.split(by_radius, np.cumsum(np.bincount(radius.ravel()))[:-1])
-    level = np.array([np.median(ring) for ring in rings], np.float32)[radius]
-    spectra /= level + 1e-6
-    spectra /= np.median(spectra[:, ::3, ::3].reshape(len(spectra), -1), axis=1)[:, None, None] + 0.1
+    radius = np.hypot(*np.mgrid[-middle:middle, :middle]).astype(int)
+    mean, inside = half.mean(0), np.bincount(radius.ravel())
+    by_radius = mean.ravel()[np.lexsort((mean.ravel(), radius.ravel()))]
+    median = by_radius[np.cumsum(inside) - (inside + 1) // 2]
+    half /= median[radius] + 1e-6
+    half /= np.median(half[:, ::3, ::3].reshape(len(half), -1), axis=1)[:, None, None] + 0.1
+    spectra = np.zeros((len(corners), tile, tile), np.float32)
+    spectra[:, :, middle:] = half
+    spectra[:, 1:, 1:middle] = half[:, :0:-1, :0:-1]  # the other half is a point mirror
+    level = median[np.minimum(np.hypot(*np.mgrid[-middle:middle, -middle:middle]).astype(int), len(median) - 1)]
     return np.array(corners) + (tile - 1) / 2, spectra, level
 
 
@@ -270,7 +280,7 @@ def _fit(start: np.ndarray, places: np.ndarray, found: np.ndarray, weight: np.nd
         normal = slopes.T @ (robust * slopes)
         step = np.linalg.solve(normal + 1e-9 * np.trace(normal) * np.eye(6), slopes.T @ (robust * rest.reshape(-1, 1)))
         before, params = params, np.clip(params + step[:, 0], -horizon, horizon)
-        if np.abs(params - before).max() < 1e-4:
+        if np.abs(params - before).max() < 1e-3:
             break
     return params
 
@@ -312,11 +322,13 @@ def _pitch_in_mm(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: n
     axis' line spectrum is read: the right answer explains its peaks as multiples of 1/5 per mm, leaves few of the first
     five empty, is equal on both axes and gives the seen part a plausible width.
     """
-    step = 1 / 8  # cycles per sample: overtones up to the fourth are visible
+    middle_xy = np.median(seen_xy, axis=0)
+    px_per_cycle = local_px_per_unit(cycles_from_image, middle_xy)
+    # cycles per sample: no finer than the image, and so that overtones up to the fourth are visible where it shows them
+    step = 1 / np.clip(px_per_cycle, 4, 8)
     low, high = (f(transform(cycles_from_image, seen_xy), axis=0) for f in (np.min, np.max))
     size = np.clip((high - low) / step, 64, 1600).astype(int)
-    middle_xy = np.median(seen_xy, axis=0)
-    px_per_sample = step * local_px_per_unit(cycles_from_image, middle_xy)
+    px_per_sample = step * px_per_cycle
     image_from_sample = np.linalg.inv(cycles_from_image) @ np.array([[step, 0, low[0]], [0, step, low[1]], [0, 0, 1]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     source = cv2.GaussianBlur(contrast, (0, 0), 0.4 * px_per_sample) if px_per_sample > 1.5 else contrast

@@ -106,23 +106,22 @@ def _step_profile(lab: np.ndarray, shown: np.ndarray, width: int) -> np.ndarray:
     `width` is a grid box, so the grid itself cancels. The step is taken in eight bands and the weaker bands count:
     a paper edge crosses all of them, a shadow's edge or a drawn line does not.
     """
-    bands = []
-    for rows, visible in zip(np.array_split(lab, 8), np.array_split(shown, 8), strict=True):
-        if not len(rows):
-            continue
-        weight = visible.astype(np.float32)
-        total = np.cumsum(np.pad((rows * weight[..., None]).sum(0), ((1, 0), (0, 0))), axis=0)
-        count = np.cumsum(np.pad(weight.sum(0), (1, 0)))
-        x = np.arange(lab.shape[1])
-        first, last = np.maximum(x - width, 0), np.minimum(x + width, lab.shape[1])
-        before = (total[x] - total[first]) / np.maximum(count[x] - count[first], 1)[:, None]
-        after = (total[last] - total[x]) / np.maximum(count[last] - count[x], 1)[:, None]
-        enough = 0.5 * width * len(rows)  # half a box must be seen on either side
-        valid = (count[x] - count[first] > enough) & (count[last] - count[x] > enough)
-        bands.append(np.where(valid[:, None], after - before, np.nan))
-    if len(bands) < 4:
-        return np.zeros(lab.shape[1])
-    steps = np.array(bands)  # (bands, x, 3)
+    height, length = shown.shape
+    if height < 8:
+        return np.zeros(length)
+    starts = np.linspace(0, height, 9).astype(int)[:-1]
+    weight = shown.astype(np.float32)[..., None]
+    total, count = (
+        np.pad(np.add.reduceat(values, starts, axis=0).cumsum(1, dtype=float), ((0, 0), (1, 0), (0, 0)))
+        for values in (lab * weight, weight)
+    )
+    x = np.arange(length)
+    first, last = np.maximum(x - width, 0), np.minimum(x + width, length)
+    left, right = count[:, x] - count[:, first], count[:, last] - count[:, x]
+    before = (total[:, x] - total[:, first]) / np.maximum(left, 1)
+    after = (total[:, last] - total[:, x]) / np.maximum(right, 1)
+    enough = 0.5 * width * height / 8  # half a box must be seen on either side
+    steps = np.where(np.minimum(left, right) > enough, after - before, np.nan)  # (bands, x, 3)
     usable = np.isfinite(steps[..., 0]).sum(0)
     mean = np.nansum(steps, axis=0) / np.maximum(usable, 1)[:, None]
     direction = mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-6)

@@ -74,7 +74,7 @@ def square_blocks(
     return Blocks(
         down=square.reshape(each_block).mean(1).reshape(rows, cols, BLOCK),
         along=(square.reshape(-1, BLOCK) @ mean).reshape(rows, BLOCK, cols).transpose(0, 2, 1),
-        strength=np.abs(square).reshape(each_block).mean(1).reshape(rows, cols, BLOCK) @ mean,
+        strength=np.abs(square, out=square).reshape(each_block).mean(1).reshape(rows, cols, BLOCK) @ mean,
         mm=mm,
         xy=transform(image_from_mm, mm.reshape(-1, 2)).reshape(mm.shape),
     )

@@ -26,7 +26,7 @@ from ecgutils.preprocess.phase import Flattening, local_px_per_unit, transform
 from ecgutils.preprocess.traces import BOLD, find_traces
 from ecgutils.preprocess.upright import upright_input, upside_down
 
-VERSION = 3  # raise when the same settings would give other pixels: caches are then redone
+VERSION = 4  # raise when the same settings would give other pixels: caches are then redone
 WORK_SIDE = 1400  # px of the longer side of the copy that is measured: 4.7 px/mm on a page that fills the frame
 PLANE_PX_PER_MM = 4  # of the flattened page; the photo has 4.5 where it fills a 1280 px frame
 RIM_MM = 4  # from a paper edge: what runs along within is its shadow, not a trace
@@ -177,7 +177,7 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
     work = photo
     if shrink > 1:
         soft = cv2.GaussianBlur(photo, (0, 0), 0.4 * shrink) if shrink > 1.3 else photo
-        work = cv2.resize(soft, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_CUBIC)
+        work = cv2.resize(soft, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_LINEAR)
     inverted = is_inverted(work)
     if inverted:
         work, photo = 255 - work, 255 - photo

@@ -46,7 +46,7 @@ def find_traces(ink: np.ndarray, px_per_mm: float, rim: np.ndarray | None = None
     `rim` bool (h, w) is where the paper's edge is: strokes that stay within are its shadow.
     """
     low, bold = (cv2.threshold(ink, share * 255, 1, cv2.THRESH_BINARY)[1] for share in (0.22, BOLD))
-    inked = float(bold.mean())
+    inked = cv2.countNonZero(bold) / bold.size
     thick = cv2.morphologyEx(np.ascontiguousarray(low[::2, ::2]), cv2.MORPH_OPEN, _disc(THICK_MM * px_per_mm / 2))
     if thick.any():
         thick = cv2.dilate(thick, _disc(px_per_mm))
@@ -115,7 +115,8 @@ def _unbroken(bold: np.ndarray, box: tuple[float, float, float, float] | None, s
     x0, y0, x1, y1 = (round(v) for v in box)
     part = bold[y0 : y1 + 1, x0 : x1 + 1]
     lines = part.T if sideways else part
-    rows = (np.diff(lines, axis=0, prepend=0) == 1).sum(0)
+    starts = (lines[1:] > lines[:-1]).view(np.uint8)
+    rows = lines[0] + cv2.reduce(starts, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0]
     usual = max(1.0, float(np.median(rows)))
     return float(np.minimum(rows / usual, 1).mean())
 

@@ -16,29 +16,38 @@ from safetensors.numpy import load_file
 
 PX_PER_MM = 3  # of the network's input: the smallest letters are 5 px high
 STRIDES = (2, 2, 2, 1, 1)  # of the layers; all but the last are followed by a ReLU
-CLEAR = 4.0  # log odds from which the page is not turned for a second opinion
+CLEAR = 7.0  # log odds from which nothing more is asked; a third of a page told up to 5.6 for the wrong way
 
 
 def upright_input(ink: np.ndarray, px_per_mm: float) -> np.ndarray:
-    """A uint8 (h, w) ink map as the network takes it: float32 in 0..1 at PX_PER_MM."""
+    """A uint8 (h, w) ink map as the network takes it: uint8 at PX_PER_MM."""
     scale = PX_PER_MM / px_per_mm
-    return cv2.resize(ink.astype(np.float32) / 255, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return cv2.resize(ink, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
 def upside_down(page: np.ndarray) -> bool:
-    """Whether a page with level rows, from `upright_input`, is upside down."""
-    odds = log_odds(page)
-    if abs(odds) < CLEAR:  # ask the other way round, too
-        odds -= log_odds(np.ascontiguousarray(page[::-1, ::-1]))
+    """Whether a page with level rows, uint8 from `upright_input`, is upside down.
+
+    One third of it after the other is asked, and then the other way round, too, until the answer is clear.
+    """
+    x, y, width, height = cv2.boundingRect(page)  # blank paper has no vote
+    inked = page[y : y + height, x : x + width].astype(np.float32) / 255
+    odds = 0.0
+    for sign, view in ((1, inked), (-1, inked[::-1, ::-1])):
+        for third in np.array_split(view, 3, axis=1):
+            odds += sign * log_odds(third)
+            if abs(odds) > CLEAR:
+                return odds < 0
     return odds < 0
 
 
 def log_odds(page: np.ndarray) -> float:
-    """Log odds that a float32 (h, w) page is the right way up against upside down."""
+    """Log odds that a float32 (h, w) page in 0..1 is the right way up against upside down."""
     values = page[..., None]
     layers = _layers()
     for i, ((weight, bias), stride) in enumerate(zip(layers, STRIDES, strict=True)):
-        values = _convolve(values, weight, stride) + bias
+        values = _convolve(values, weight, stride)
+        values += bias
         if i < len(layers) - 1:
             np.maximum(values, 0, out=values)
     return float(values.sum())
