@@ -157,24 +157,21 @@ def _tile_spectra(contrast: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarr
     window = np.outer(np.hanning(tile) * alternating, np.hanning(tile)).astype(np.float32)
     corners = [(x, y) for y in ys for x in xs]
     middle = tile // 2
-    half = np.zeros((len(corners), tile, middle), np.float32)  # frequencies x >= 0
-    # OpenCV packs real and imaginary parts of frequencies x > 0 into columns, those of x = 0 into the rows of the first
-    for spectrum, (x, y) in zip(half, corners, strict=True):
-        power = cv2.dft(contrast[y : y + tile, x : x + tile] * window) ** 2
-        np.sqrt(power[:, 1:-1:2] + power[:, 2:-1:2], out=spectrum[:, 1:])
-        np.sqrt(power[1:-1:2, 0] + power[2:-1:2, 0], out=spectrum[1:middle, 0])
-    half[:, middle + 1 :, 0] = half[:, middle - 1 : 0 : -1, 0]
-    # detail fades with frequency: peaks are measured against what is usual at theirs, and in their tile
-    radius = np.hypot(*np.mgrid[-middle:middle, :middle]).astype(int)
-    mean, inside = half.mean(0), np.bincount(radius.ravel())
-    by_radius = mean.ravel()[np.lexsort((mean.ravel(), radius.ravel()))]
-    median = by_radius[np.cumsum(inside) - (inside + 1) // 2]
-    half /= median[radius] + 1e-6
-    half /= np.median(half[:, ::3, ::3].reshape(len(half), -1), axis=1)[:, None, None] + 0.1
     spectra = np.zeros((len(corners), tile, tile), np.float32)
-    spectra[:, :, middle:] = half
-    spectra[:, 1:, 1:middle] = half[:, :0:-1, :0:-1]  # the other half is a point mirror
-    level = median[np.minimum(np.hypot(*np.mgrid[-middle:middle, -middle:middle]).astype(int), len(median) - 1)]
+    # OpenCV packs real and imaginary parts of frequencies x > 0 into columns, those of x = 0 into the rows of the first
+    for spectrum, (x, y) in zip(spectra, corners, strict=True):
+        power = cv2.dft(contrast[y : y + tile, x : x + tile] * window) ** 2
+        np.sqrt(power[:, 1:-1:2] + power[:, 2:-1:2], out=spectrum[:, middle + 1 :])
+        np.sqrt(power[1:-1:2, 0] + power[2:-1:2, 0], out=spectrum[1:middle, middle])
+    spectra[:, middle + 1 :, middle] = spectra[:, middle - 1 : 0 : -1, middle]
+    spectra[:, 1:, 1:middle] = spectra[:, :0:-1, :middle:-1]  # the other half is a point mirror
+    # detail fades with frequency: peaks are measured against what is usual at theirs, and in their tile
+    radius = np.hypot(*(np.mgrid[:tile, :tile] - middle)).astype(int)
+    by_radius = spectra.mean(0).ravel()[np.argsort(radius, axis=None, kind="stable")]
+    rings = np.split(by_radius, np.cumsum(np.bincount(radius.ravel()))[:-1])
+    level = np.array([np.median(ring) for ring in rings], np.float32)[radius]
+    spectra /= level + 1e-6
+    spectra /= np.median(spectra[:, ::3, ::3].reshape(len(spectra), -1), axis=1)[:, None, None] + 0.1
     return np.array(corners) + (tile - 1) / 2, spectra, level
 
 
