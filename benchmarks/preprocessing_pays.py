@@ -99,7 +99,7 @@ def main() -> int:
     parser.add_argument("--views", type=int, nargs=2, default=(10_000, 4000))
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
     args = parser.parse_args()
-    profile = load_profile(args.profile)
+    profile, commit = load_profile(args.profile), git_describe()
     out = profile.run_dir / "preprocessing_pays"
     arms, p = load(profile, out), {}
     jobs = [delayed(train)(profile, sets, list(args.views), out / arm) for arm, sets in arms.items()]
@@ -119,7 +119,7 @@ def main() -> int:
     print(pd.DataFrame(rows)[["arm", "finding", "value", "low", "high"]].round(3).to_string(index=False))
     command = " ".join(["python benchmarks/preprocessing_pays.py", *sys.argv[1:]])
     refused = int((~arms["pre-processed"]["photos"]["test"].readable).sum())
-    about = {"command": command, "commit": git_describe(), "test": len(test), "refused": refused}
+    about = {"command": command, "commit": commit, "test": len(test), "refused": refused}
     write_json(Path(__file__).with_suffix(".json"), about | {"rows": jsonable(rows)})
     return 0
 

@@ -24,13 +24,14 @@ from ecgutils.preprocess.judge import CUT_OFF, GLARE, glare_share, quality, shar
 from ecgutils.preprocess.page import Page, find_page, visible_box
 from ecgutils.preprocess.phase import Flattening, local_px_per_unit, transform
 from ecgutils.preprocess.traces import BOLD, find_traces
-from ecgutils.preprocess.upright import upright_input, upside_down
+from ecgutils.preprocess.upright import runs_down, upright_input, upside_down
 
 VERSION = 4  # raise when the same settings would give other pixels: caches are then redone
 WORK_SIDE = 1400  # px of the longer side of the copy that is measured: 4.7 px/mm on a page that fills the frame
 PLANE_PX_PER_MM = 4  # of the flattened page; the photo has 4.5 where it fills a 1280 px frame
 RIM_MM = 4  # from a paper edge: what runs along within is its shadow, not a trace
 MARGIN_MM = 8  # beyond the grid in which traces may still run
+DOUBT = 2.2  # strokes of one direction this much stronger than of the other leave open which way the rows run
 ASSUMED_WIDTH_MM = 280.0  # of the visible page when no grid tells
 
 
@@ -205,6 +206,10 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
     lines = printed_lines(dark, PLANE_PX_PER_MM) if grid is not None and settings.suppress_grid else None
     ink_map, contrast = ink(dark, PLANE_PX_PER_MM, lines, paper)
     traces = find_traces(ink_map, PLANE_PX_PER_MM, rim)
+    if settings.upright and traces.box is not None and 1 / DOUBT < traces.down < DOUBT:
+        kept = cv2.copyTo(ink_map, traces.keep.view(np.uint8))
+        down = runs_down(upright_input(kept, PLANE_PX_PER_MM))
+        traces = traces if down == traces.sideways else find_traces(ink_map, PLANE_PX_PER_MM, rim, down)
     steps = {}
     if want_steps:
         steps = {"photo": work, "flattened": flat_rgb, "even_light": even, "ink": ink_map}

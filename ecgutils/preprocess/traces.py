@@ -24,6 +24,7 @@ class Traces:
     box : x0, y0, x1, y1 in px of the ink map; None when no trace was found.
     length_mm : summed along the traces' direction.
     sideways : they run along y.
+    down : how much stronger strokes along y are than along x, over what makes a page sideways; 1 = in doubt.
     thickness_mm : median ink of a trace across its direction.
     inked : share of the map with ink.
     unbroken : 0..1, how much of its length each row is there.
@@ -34,16 +35,20 @@ class Traces:
     box: tuple[float, float, float, float] | None
     length_mm: float
     sideways: bool
+    down: float
     thickness_mm: float
     inked: float
     unbroken: float
     ruled: float
 
 
-def find_traces(ink: np.ndarray, px_per_mm: float, rim: np.ndarray | None = None) -> Traces:
+def find_traces(
+    ink: np.ndarray, px_per_mm: float, rim: np.ndarray | None = None, sideways: bool | None = None
+) -> Traces:
     """Classify the connected strokes of a uint8 (h, w) ink map, 255 = as dark as traces, with square millimetres.
 
-    `rim` bool (h, w) is where the paper's edge is: strokes that stay within are its shadow.
+    `rim` bool (h, w) is where the paper's edge is: strokes that stay within are its shadow. `sideways`: whether traces
+    run along y, where that is known.
     """
     low, bold = (cv2.threshold(ink, share * 255, 1, cv2.THRESH_BINARY)[1] for share in (0.22, BOLD))
     inked = cv2.countNonZero(bold) / bold.size
@@ -54,7 +59,7 @@ def find_traces(ink: np.ndarray, px_per_mm: float, rim: np.ndarray | None = None
     joined = cv2.morphologyEx(low, cv2.MORPH_CLOSE, _disc(0.8 * px_per_mm))
     count, labels = cv2.connectedComponents(joined, connectivity=8)
     if count < 2:
-        return Traces(np.zeros(ink.shape, bool), None, 0.0, False, 0.0, inked, 0.0, 0.0)
+        return Traces(np.zeros(ink.shape, bool), None, 0.0, False, 0.0, 0.0, inked, 0.0, 0.0)
     x, y = cv2.findNonZero(joined).reshape(-1, 2).T  # a few percent of the pixels
     stroke, darkness = labels[y, x], ink[y, x] / 255
     area = np.bincount(stroke, minlength=count)
@@ -72,7 +77,8 @@ def find_traces(ink: np.ndarray, px_per_mm: float, rim: np.ndarray | None = None
     long_x = real & (width > LETTER_MM) & (height < 200) & ~(straight & (height > width))
     long_y = real & (height > LETTER_MM) & (width < 200) & ~(straight & (width > height))
     long_ink = (long_x | long_y)[stroke] & (low[y, x] > 0)
-    sideways = _run_down(x[long_ink], y[long_ink], width[long_x].sum(), height[long_y].sum())
+    down = _run_down(x[long_ink], y[long_ink], width[long_x].sum(), height[long_y].sum())
+    sideways = down > 1 if sideways is None else sideways
     is_trace = long_y if sideways else long_x
     is_trace &= area / px_per_mm**2 / (width + height) < 20  # mm of ink per mm of extent; six joined rows have 8
     # a thin stroke away from every trace is a rest of the grid or the paper's edge; near one, the tip of a beat
@@ -105,7 +111,7 @@ def find_traces(ink: np.ndarray, px_per_mm: float, rim: np.ndarray | None = None
         box = box[1], box[0], box[3], box[2]
     unbroken = _unbroken(cv2.dilate(mask, np.ones((3, 3), np.uint8)), box, sideways)
     ruled = _ruled(cv2.dilate(bold, np.ones((3, 3), np.uint8)), round(RULED_MM * px_per_mm))
-    return Traces(keep, box, float(extent[is_trace].sum()), sideways, thickness, inked, unbroken, ruled)
+    return Traces(keep, box, float(extent[is_trace].sum()), sideways, down, thickness, inked, unbroken, ruled)
 
 
 def _unbroken(bold: np.ndarray, box: tuple[float, float, float, float] | None, sideways: bool) -> float:
@@ -131,16 +137,16 @@ def _ruled(bold: np.ndarray, length: int) -> float:
     return float(min(shares[0], 3 * shares[1]))
 
 
-def _run_down(x: np.ndarray, y: np.ndarray, along_x: float, along_y: float) -> bool:
-    """Whether traces run along y; x, y (N,) are their pixels, `along_x`, `along_y` their summed extents.
+def _run_down(x: np.ndarray, y: np.ndarray, along_x: float, along_y: float) -> float:
+    """How much stronger strokes along y are; x, y (N,) are their pixels, `along_x`, `along_y` their summed extents.
 
     Rows that tall beats join to one stroke are told by where ink gathers: at their baselines, across their direction.
     """
     if not len(x):
-        return False
+        return 0.0
     over_x, over_y = np.bincount(x), np.bincount(y)
     peaked_x, peaked_y = ((p**2).mean() / max(p.mean() ** 2, 1e-9) for p in (over_x[over_x > 0], over_y[over_y > 0]))
-    return bool((along_y + 1) / (along_x + 1) * np.sqrt(peaked_x / peaked_y) > 1.35)  # most photos are level
+    return float((along_y + 1) / (along_x + 1) * np.sqrt(peaked_x / peaked_y) / 1.35)  # most photos are level
 
 
 def _span(values: np.ndarray, stroke: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

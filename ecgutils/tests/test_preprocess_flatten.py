@@ -7,6 +7,9 @@ import pytest
 
 from ecgutils.preprocess import Preprocessor, PreprocessSettings
 from ecgutils.preprocess.grid import measure_grid, transform
+from ecgutils.preprocess.upright import runs_down
+from ecgutils.signals import simulate
+from ecgutils.synth import render_scan
 
 
 def draw_page(px_per_mm=5.0, size_mm=(280, 160), grid=True, seed=0, label=True):
@@ -36,6 +39,14 @@ def photograph(page, quad_xy, size=(1280, 704), ground=(95, 75, 60)):
     photo = np.full((size[1], size[0], 3), ground, np.uint8)
     small = cv2.GaussianBlur(page, (0, 0), 0.5)
     return cv2.warpPerspective(small, homography, size, photo, cv2.INTER_AREA, cv2.BORDER_TRANSPARENT), homography
+
+
+def test_rows_that_run_down_are_told_by_the_way_up_of_letters():
+    rng = np.random.default_rng(3)
+    rendered = render_scan(simulate(rng), rng, "vector", size=(1100, 850))
+    ink = cv2.resize(rendered.trace_mask, (840, 648), interpolation=cv2.INTER_AREA)
+    assert not runs_down(ink)
+    assert runs_down(np.ascontiguousarray(np.rot90(ink)))
 
 
 QUADS = [
