@@ -208,7 +208,7 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
     traces = find_traces(ink_map, PLANE_PX_PER_MM, rim)
     if settings.upright and traces.box is not None and 1 / DOUBT < traces.down < DOUBT:
         kept = cv2.copyTo(ink_map, traces.keep.view(np.uint8))
-        down = runs_down(upright_input(kept, PLANE_PX_PER_MM))
+        down = runs_down(upright_input(kept, PLANE_PX_PER_MM), traces.sideways)
         traces = traces if down == traces.sideways else find_traces(ink_map, PLANE_PX_PER_MM, rim, down)
     steps = {}
     if want_steps:

@@ -45,8 +45,10 @@ def test_rows_that_run_down_are_told_by_the_way_up_of_letters():
     rng = np.random.default_rng(3)
     rendered = render_scan(simulate(rng), rng, "vector", size=(1100, 850))
     ink = cv2.resize(rendered.trace_mask, (840, 648), interpolation=cv2.INTER_AREA)
-    assert not runs_down(ink)
-    assert runs_down(np.ascontiguousarray(np.rot90(ink)))
+    for assumed in (False, True):
+        assert not runs_down(ink, assumed)
+        assert runs_down(np.ascontiguousarray(np.rot90(ink)), assumed)
+    assert runs_down(np.zeros((60, 80), np.uint8), True)  # nothing to read
 
 
 QUADS = [
