@@ -1,23 +1,29 @@
-"""Does morphology learning on scans help on photos? Arms on the same target photos, views and test patients.
+"""Does morphology learning on scans help on photos? Arms with the same views, model and test patients.
 
-    python benchmarks/two_stage.py --profile demo --seeds 3
+    python benchmarks/two_stage.py --seeds 3 --curves
 
-Needs the image sets of that profile (`python -m ecgutils run --profile demo --only 01 --only 02`). Arms:
-single_source  target photos only
-two_stage      stage 1 on the scans of the *same* patients, then adaptation to the target photos
-pooled         scans of the same patients and target photos together
-two_stage_more as two_stage, with the scans of additional patients in stage 1
-Finished trainings are kept below the run folder, so an interrupted benchmark goes on.
+Makes its own image sets from simulated records: photos of 300 patients to adapt to, of 60 to choose checkpoints on and
+of 400 to test on; scans of the first two groups in every scan-like source; scans of 1,600 further patients.
+single_source  (a) target photos only
+two_stage      (b) stage 1 on the scans of the *same* patients, then adaptation to their photos
+pooled         (c) those scans and photos together
+two_stage_more (d) as (b), with the further patients' scans in stage 1
+`--whole` repeats (a) and (b) on whole photos and scans, scaled to the same size and not pre-processed. `--curves` adds,
+one seed each: (b) with one, two and four sources; (a) and (d) with 100 and 1,000 target photos. Finished trainings are
+kept below the run folder, so an interrupted benchmark goes on. Writes benchmarks/two_stage.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from preprocessing_pays import whole_sets
 
 from ecgutils import FINDINGS
 from ecgutils.challenge import fill_unreadable
@@ -28,84 +34,177 @@ from ecgutils.learn import (
     arm_settings,
     bootstrap_auroc,
     build_model,
+    build_sets,
     fit,
     join_sets,
     load_model,
     load_sets,
+    macro_auroc,
     paired_difference,
     predict_set,
 )
 from ecgutils.learn.params import git_describe
+from ecgutils.manifest import read_manifest
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.profiles import Profile, load_profile
+from ecgutils.signals import beat_targets, load_records
+from ecgutils.synth import PHOTO_SOURCE, generate_images
+
+PATIENTS = {"train": 300, "val": 60, "test": 400, "more": 700}  # "more": for the curve over target photos only
+EXTRA = 1600
+SEED = 2024  # of records and images; no profile uses it
+Sets = dict[str, FlatSet]
 
 
-def train(profile: Profile, folder: Path, stages: list[tuple[FlatSet, FlatSet, FitSettings]], seed: int) -> Path:
-    """Run the stages one after another from one random start; returns the folder of the last."""
-    model = None
-    for number, (train_set, val_set, settings) in enumerate(stages, start=1):
-        out = folder / f"stage{number}"
-        if model is None:
-            preprocess = PreprocessSettings.from_dict(train_set.preprocess)
-            model = build_model(profile.backbone, preprocess, pretrained=profile.imagenet, seed=seed)
-        else:
-            model = load_model(folder / f"stage{number - 1}")
-        fit(model, train_set, val_set, replace(settings, seed=seed), out, resume=True)
-    return out
+@dataclass(frozen=True)
+class Arm:
+    """Stage 1 (None: there is none) and the target photos it learns from; `whole`: without pre-processing."""
+
+    stage1: str | None
+    photos: int = PATIENTS["train"]
+    sources: int = 5
+    whole: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of the folder its training is kept in."""
+        return f"{self.stage1 or 'photos'}-{self.photos}-{self.sources}{'-whole' * self.whole}"
+
+
+ARMS = {
+    "single_source": Arm(None),
+    "two_stage": Arm("same"),
+    "pooled": Arm("pooled"),
+    "two_stage_more": Arm("more"),
+}
+WHOLE = {"single_source, whole": Arm(None, whole=True), "two_stage, whole": Arm("same", whole=True)}
+CURVES = {f"two_stage, {n} sources": Arm("same", sources=n) for n in (1, 2, 4)}
+CURVES |= {f"two_stage_more, {n} photos": Arm("more", photos=n) for n in (100, 1000)}
+CURVES |= {f"single_source, {n} photos": Arm(None, photos=n) for n in (100, 1000)}
+
+
+def make_sets(profile: Profile, out: Path, more: bool) -> None:
+    """Draw and flatten what isn't there yet: `out/photos`, `out/scans` and, with `more`, `out/more`."""
+    workers, settings = profile.n_workers, PreprocessSettings(size=profile.flat_size, px_per_mm=profile.px_per_mm)
+    how = {"seed": SEED, "workers": workers}
+    first = np.cumsum([0, *PATIENTS.values()])
+    hearts = load_records(int(first[-1]), SEED, prefix="pair", workers=workers)
+    extra = load_records(EXTRA, SEED + 1, prefix="extra", workers=workers)
+    people = {part: hearts[a:b] for part, a, b in zip(PATIENTS, first[:-1], first[1:], strict=True)}
+    targets = beat_targets([*hearts, *extra])
+
+    def draw(records: list, sources: list[str], name: str) -> pd.DataFrame:
+        size = profile.photo_size if sources == [PHOTO_SOURCE] else profile.scan_size
+        generate_images(records, out / "images" / name, sources, size=size, name=f"{name}.csv", **how)
+        return read_manifest(out / "images" / name / f"{name}.csv")
+
+    photos = {part: draw(people[part], [PHOTO_SOURCE], f"photo-{part}") for part in ("train", "val", "test")}
+    build_sets(out / "photos", photos, settings, workers=workers, targets=targets)
+    scans = {part: draw(people[part], list(profile.scan_sources), f"scan-{part}") for part in ("train", "val")}
+    n = len(profile.scan_sources)
+    further = [draw(extra[i::n], [source], f"extra-{source}") for i, source in enumerate(profile.scan_sources)]
+    scans["train"] = pd.concat([scans["train"], *further], ignore_index=True)
+    build_sets(out / "scans", scans, settings, workers=workers, targets=targets)
+    if more:
+        table = {"train": draw(people["more"], [PHOTO_SOURCE], "photo-more")}
+        build_sets(out / "more", table, settings, workers=workers, targets=targets)
+
+
+def sets_of(arm: Arm, profile: Profile, out: Path) -> tuple[Sets, Sets]:
+    """Scans (train, val) and photos (train, val, test) of an arm."""
+    scans, photos = load_sets(out / "scans"), load_sets(out / "photos")
+    sources = profile.scan_sources[: arm.sources]
+    further = np.char.startswith(scans["train"].cluster_ids.astype(str), "extra")
+    if arm.stage1 != "more":
+        scans["train"] = scans["train"].subset(~further & np.isin(scans["train"].sources, sources))
+    if arm.whole:
+        tables = {"photos": ("train", "val", "test"), "scans": ("train", "val")}
+        tables = {name: {p: read_manifest(out / name / f"{p}.csv") for p in parts} for name, parts in tables.items()}
+        rows = tables["scans"]["train"].set_index("image_id").loc[scans["train"].image_ids].reset_index()
+        scans = whole_sets(scans, tables["scans"] | {"train": rows}, workers=1) if arm.stage1 else scans
+        photos = whole_sets(photos, tables["photos"], workers=1)
+    train = photos["train"]
+    if arm.photos > len(train):
+        train = join_sets(train, load_sets(out / "more")["train"])
+    return scans, photos | {"train": train.subset(np.arange(arm.photos))}
+
+
+def train(arm: Arm, seed: int, profile: Profile, out: Path) -> np.ndarray:
+    """Train an arm from scratch, on one thread; returns its scores (400, 5) on the test photos."""
+    scans, photos = sets_of(arm, profile, out)
+    settings = arm_settings(profile)
+    stage1, last, target = settings["stage1"], settings["two_stage"], (photos["train"], photos["val"])
+    stages: list[tuple[str, FlatSet, FlatSet, FitSettings]] = [("adapted", *target, last)]
+    if arm.stage1 == "pooled":
+        pooled = replace(settings["single_source"], stage="pooled")
+        stages = [("pooled", join_sets(scans["train"], photos["train"]), target[1], pooled)]
+    elif arm.stage1 is None:
+        stages = [("single", *target, settings["single_source"])]
+    else:
+        stages.insert(0, ("stage1", scans["train"], scans["val"], stage1))
+    model = build_model(profile.backbone, PreprocessSettings.from_dict(scans["train"].preprocess), seed=seed)
+    for name, known, val, how in stages:
+        # stage 1 doesn't depend on the number of target photos
+        kept = replace(arm, photos=PATIENTS["train"]) if name == "stage1" else arm
+        folder = out / "checkpoints" / f"{kept.name}-{seed}" / name
+        fit(model, known, val, replace(how, seed=seed, threads=1), folder, resume=True, progress=False)
+        model = load_model(folder)
+    prevalence = dict(zip(FINDINGS, np.nanmean(photos["train"].labels, axis=0), strict=True))
+    test = photos["test"]
+    table = fill_unreadable(predict_set(model, test), prevalence).set_index("ID")
+    print(f"done: {arm.name}, seed {seed}", flush=True)
+    return table.loc[test.image_ids, list(FINDINGS)].to_numpy()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="demo")
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--views", type=int, nargs=2, default=(6000, 1500), help="of stage 1 and of the adaptation")
+    parser.add_argument("--seeds", type=int, default=3, help="of (a) and (b); all others have one")
+    parser.add_argument("--whole", action="store_true", help="also without pre-processing")
+    parser.add_argument("--curves", action="store_true", help="also over sources and target photos")
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
     args = parser.parse_args()
-    profile = load_profile(args.profile)
-    run = profile.run_dir
-    scans, target, settings = load_sets(run / "stage1"), load_sets(run / "target"), arm_settings(profile)
-    same = {part: s.subset(np.isin(s.cluster_ids, target[part].cluster_ids)) for part, s in scans.items()}
-    photos = (target["train"], target["val"])
-    arms = {
-        "single_source": [(*photos, settings["single_source"])],
-        "two_stage": [(same["train"], same["val"], settings["stage1"]), (*photos, settings["two_stage"])],
-        "pooled": [
-            (join_sets(same["train"], photos[0]), photos[1], replace(settings["single_source"], stage="pooled"))
-        ],
-        "two_stage_more": [(scans["train"], scans["val"], settings["stage1"]), (*photos, settings["two_stage"])],
-    }
-    test = target["test"]
-    prevalence = dict(zip(FINDINGS, np.nanmean(target["train"].labels, axis=0), strict=True))
+    views = {"stage1_views": args.views[0], "stage2_views": args.views[1]}
+    profile, commit = load_profile(args.profile, **views), git_describe()
+    out = profile.run_dir / "two_stage"
+    make_sets(profile, out, args.curves)
+    arms = ARMS | (WHOLE if args.whole else {}) | (CURVES if args.curves else {})
+    repeated = [(name, seed) for seed in range(1, args.seeds) for name in ("single_source", "two_stage")]
+    wanted = [*((name, 0) for name in ARMS), *repeated, *((name, 0) for name in arms if name not in ARMS)]
+    jobs = [delayed(train)(arms[name], seed, profile, out) for name, seed in wanted]
+    p: dict[str, list[np.ndarray]] = {name: [] for name in arms}
+    for (name, _), scores in zip(wanted, Parallel(n_jobs=args.jobs)(jobs), strict=True):
+        p[name].append(scores)
+
+    test = load_sets(out / "photos")["test"]
     how = {"clusters": test.cluster_ids, "rounds": profile.bootstrap_rounds, "seed": profile.seed}
-    p: dict[str, list[np.ndarray]] = {arm: [] for arm in arms}
-    for seed in range(args.seeds):
-        for arm, stages in arms.items():
-            folder = train(profile, run / "benchmark" / f"{arm}-{seed}", stages, seed)
-            table = fill_unreadable(predict_set(folder, test), prevalence).set_index("ID")
-            p[arm].append(table.loc[test.image_ids, list(FINDINGS)].to_numpy())
-    rows = []
-    for arm, members in p.items():
-        for seed, scores in enumerate(members):
-            value = bootstrap_auroc(test.labels, scores, **how).set_index("finding")
-            gain = paired_difference(test.labels, scores, p["single_source"][seed], **how).set_index("finding")
-            rows.append(
-                {
-                    "arm": arm,
-                    "seed": seed,
-                    **{f"macro_{k}": float(value.loc["macro", k]) for k in ("value", "low", "high")},
-                    **{f"gain_{k}": float(gain.loc["macro", k]) for k in ("value", "low", "high")},
-                    **{finding: float(value.loc[finding, "value"]) for finding in FINDINGS},
-                }
-            )
-            print({k: round(v, 3) if isinstance(v, float) else v for k, v in rows[-1].items()})
-    write_json(
-        args.out,
-        {
-            "command": f"python benchmarks/two_stage.py --profile {args.profile} --seeds {args.seeds}",
-            "commit": git_describe(),
-            "test": f"{len(test)} photos of {len(set(test.cluster_ids))} patients, 95 % intervals over patients",
-            "rows": jsonable(rows),
-        },
-    )
+    rows, differences = [], []
+    for name, members in p.items():
+        found = bootstrap_auroc(test.labels, np.stack(members), **how).set_index("finding")
+        macro = {f"macro_{key}": found.at["macro", key] for key in ("value", "low", "high")}
+        by_seed = [macro_auroc(test.labels, one) for one in members]
+        rows.append({"arm": name, "seeds": len(members), **macro, **found["value"].drop("macro"), "by_seed": by_seed})
+    pairs = [("two_stage", "single_source", args.seeds)]
+    pairs += [
+        ("two_stage_more", "single_source", 1),
+        ("pooled", "single_source", 1),
+        ("two_stage_more", "two_stage", 1),
+    ]
+    if args.whole:
+        pairs += [(name.split(",")[0], name, 1) for name in WHOLE]
+    if args.curves:
+        pairs += [(f"two_stage_more, {n} photos", f"single_source, {n} photos", 1) for n in (100, 1000)]
+    for a, b, n in pairs:
+        gain = paired_difference(test.labels, np.stack(p[a][:n]), np.stack(p[b][:n]), **how)
+        about = {"arm": a, "against": b, "seeds": n}
+        differences += [about | row for row in gain[["finding", "value", "low", "high"]].to_dict("records")]
+    shown = pd.DataFrame(differences).query("finding == 'macro'")
+    print(pd.DataFrame(rows).round(3).to_string(index=False), shown.round(3).to_string(index=False), sep="\n\n")
+    command = " ".join(["python benchmarks/two_stage.py", *sys.argv[1:]])
+    about = {"command": command, "commit": commit, "views": args.views}
+    about["test"] = f"{len(test)} photos of {len(set(test.cluster_ids))} patients, 95 % intervals over patients"
+    write_json(Path(__file__).with_suffix(".json"), jsonable(about | {"rows": rows, "differences": differences}))
     return 0
 
 

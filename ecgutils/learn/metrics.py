@@ -70,7 +70,8 @@ def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _checked(y: np.ndarray, *predictions: np.ndarray) -> tuple[np.ndarray, ...]:
     arrays = tuple(np.asarray(a, dtype=np.float64) for a in (y, *predictions))
-    for name, array in zip(("y", "p", "p_b"), arrays, strict=False):
+    for i, array in enumerate(arrays):
+        name = "p" if i else "y"
         if array.ndim != 2 or array.shape[1] != len(FINDINGS) or array.shape != arrays[0].shape:
             raise ValueError(
                 f"{name} has shape {array.shape}; labels and predictions must both be (N, {len(FINDINGS)}) "
@@ -96,7 +97,7 @@ def auroc_by_finding(y: np.ndarray, p: np.ndarray, metric: Metric = "auroc") -> 
     """AUROC (or AUPRC) of each finding, indexed by its name; NaN where it has not both classes. y, p : (N, 5)."""
     y, p = _checked(y, p)
     (ranked,) = _ranked(y, [p])
-    return pd.Series([_value([r], metric) if r.defined else np.nan for r in ranked], index=FINDINGS)
+    return pd.Series([_value([r], [1.0], metric) if r.defined else np.nan for r in ranked], index=FINDINGS)
 
 
 def macro_auroc(y: np.ndarray, p: np.ndarray, metric: Metric = "auroc") -> float:
@@ -112,7 +113,8 @@ def bootstrap_auroc(
 
     Parameters
     ----------
-    y, p : (N, 5) labels 0, 1, NaN and predictions (any monotone score), NaN allowed.
+    y, p : (N, 5) labels 0, 1, NaN and predictions (any monotone score), NaN allowed. p : (S, N, 5) are those of S
+        models (seeds, say): the mean of their AUROCs is given, not the AUROC of their mean.
     clusters : (N,) patient of each row; images of one patient are not independent.
     metric : "auprc" gives the area under the precision-recall curve instead (`sklearn`'s average precision); chance
         is then the share of positives, not .5.
@@ -122,8 +124,9 @@ def bootstrap_auroc(
     Frame with columns finding ("macro" first), value, low, high, n, positives, intervals. Resamples in which a
     finding lost a class are left out of its interval; a warning says so when they are more than 5 %.
     """
-    y, p = _checked(y, p)
-    return _bootstrap(y, [p], clusters, rounds, seed, metric)
+    members = _members(p)
+    y, *members = _checked(y, *members)
+    return _bootstrap(y, members, [1 / len(members)] * len(members), clusters, rounds, seed, metric)
 
 
 def paired_difference(
@@ -137,10 +140,18 @@ def paired_difference(
 ) -> pd.DataFrame:
     """AUROC (or AUPRC) of `p_a` minus that of `p_b` on the same rows and resamples; frame as `bootstrap_auroc`.
 
-    A row counts for a finding when both predictions are there.
+    A row counts for a finding when all predictions are there. p_a, p_b : (N, 5), or (S, N, 5) as `bootstrap_auroc` has
+    them, S not necessarily the same.
     """
-    y, p_a, p_b = _checked(y, p_a, p_b)
-    return _bootstrap(y, [p_a, p_b], clusters, rounds, seed, metric)
+    a, b = _members(p_a), _members(p_b)
+    y, *members = _checked(y, *a, *b)
+    shares = [1 / len(a)] * len(a) + [-1 / len(b)] * len(b)
+    return _bootstrap(y, members, shares, clusters, rounds, seed, metric)
+
+
+def _members(p: np.ndarray) -> list[np.ndarray]:
+    """Predictions (S, N, 5) as S arrays (N, 5); (N, 5) is one."""
+    return list(p) if np.ndim(p) == 3 else [p]
 
 
 def auroc_by_group(
@@ -199,35 +210,42 @@ def intervals_by(clusters: np.ndarray) -> str:
     return "ungrouped" if unknown else "by patient"
 
 
-def _value(arms: list[_Ranked], metric: Metric, rows: np.ndarray | None = None) -> np.ndarray | float:
-    """Metric of the first arm, minus that of the second where there are two; of all rows, or drawn counts (R, N)."""
+def _value(
+    arms: Sequence[_Ranked], shares: Sequence[float], metric: Metric, rows: np.ndarray | None = None
+) -> np.ndarray | float:
+    """Sum of the arms' metrics, each times its share; of all rows, or of drawn counts (R, N)."""
     weights = [np.ones((1, arm.n)) if rows is None else rows[:, arm.order] for arm in arms]
-    first, *second = (getattr(arm, metric)(w) for arm, w in zip(arms, weights, strict=True))
-    value = first - second[0] if second else first
+    value = sum(s * getattr(arm, metric)(w) for arm, s, w in zip(arms, shares, weights, strict=True))
     return float(value[0]) if rows is None else value
 
 
 def _bootstrap(
-    y: np.ndarray, predictions: list[np.ndarray], clusters: np.ndarray, rounds: int, seed: int, metric: Metric
+    y: np.ndarray,
+    predictions: list[np.ndarray],
+    shares: list[float],
+    clusters: np.ndarray,
+    rounds: int,
+    seed: int,
+    metric: Metric,
 ) -> pd.DataFrame:
-    """Intervals of the metric of the first prediction, minus that of the second where there are two."""
+    """Intervals of the sum of the predictions' metrics, each times its share."""
     if len(clusters) != len(y):
         raise ValueError(f"clusters has {len(clusters)} entries for {len(y)} rows.")
     if metric not in ("auroc", "auprc"):
         raise ValueError(f'metric must be "auroc" or "auprc", got {metric!r}.')
     arms = list(zip(*_ranked(y, predictions), strict=True))  # per finding
     defined = np.array([first.defined for first, *_ in arms])
-    value = np.array([_value(pair, metric) if pair[0].defined else np.nan for pair in arms])
+    value = np.array([_value(some, shares, metric) if some[0].defined else np.nan for some in arms])
     draws = np.full((rounds, len(FINDINGS)), np.nan)
     for part, counts in resamples(clusters, rounds, seed):
         for k in np.flatnonzero(defined):
-            draws[part, k] = _value(arms[k], metric, counts)
+            draws[part, k] = _value(arms[k], shares, metric, counts)
     lost = np.isnan(draws[:, defined]).mean(axis=0)
     if (lost > 0.05).any():
         few = ", ".join(np.array(FINDINGS)[defined][lost > 0.05])
         warnings.warn(f"More than 5 % of the resamples lack a class of {few}: too few patients.", stacklevel=3)
     low, high = percentiles(np.column_stack([_macro(draws, defined), draws]))
-    first = [pair[0] for pair in arms]
+    first = [some[0] for some in arms]
     columns = {
         "value": np.r_[_macro(value, defined), value],
         "low": low,

@@ -231,3 +231,15 @@ def test_wrong_shapes_and_labels_are_refused(y, p, clusters, message):
 def test_an_unknown_metric_is_refused(rng):
     with pytest.raises(ValueError, match="auprc"):
         bootstrap_auroc(*made_up(rng, 9), np.arange(9), metric="f1")
+
+
+def test_several_models_give_the_mean_of_their_aurocs(rng):
+    y, p = made_up(rng, 120)
+    members = np.stack([p, rng.standard_normal((120, 5)), p + rng.standard_normal((120, 5))])
+    how = {"clusters": np.arange(120), "rounds": 200, "seed": 3}
+    several = bootstrap_auroc(y, members, **how)
+    alone = [bootstrap_auroc(y, one, **how)["value"] for one in members]
+    np.testing.assert_allclose(several["value"], np.mean(alone, axis=0), atol=1e-12)
+    difference = paired_difference(y, members, p, **how)
+    np.testing.assert_allclose(difference["value"], several["value"] - alone[0], atol=1e-12)
+    assert (paired_difference(y, members[:1], p, **how)[["low", "high"]] == 0).all(axis=None)
