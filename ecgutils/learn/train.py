@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import shutil
 import time
 import warnings
 import zlib
@@ -227,8 +228,16 @@ class _Run:
             "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
             "targets": None if self.targets is None else self.targets.state_dict(),
         }  # fmt: skip
-        with atomic_path(self.out_dir / RESUME_NAME) as temporary:
-            torch.save(state, temporary)
+        path = self.out_dir / RESUME_NAME
+        try:
+            with atomic_path(path) as temporary:
+                torch.save(state, temporary)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError about positions
+            free = shutil.disk_usage(self.out_dir).free / 1e9
+            raise OSError(
+                f"{path} could not be written; {free:.1f} GB are free there, twice its size is needed. Make room, then "
+                "resume: the checkpoint before it, if there was one, is whole."
+            ) from error
 
     def load(self) -> None:
         path = self.out_dir / RESUME_NAME

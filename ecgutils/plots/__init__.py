@@ -8,12 +8,13 @@ from ecgutils.plots.evaluation import (
     plot_robustness,
 )
 from ecgutils.plots.images import plot_contact_sheet, plot_outlines, plot_reading, plot_steps
-from ecgutils.plots.results import plot_auroc, plot_class_balance, plot_difference, plot_history
+from ecgutils.plots.results import plot_arms, plot_auroc, plot_class_balance, plot_difference, plot_history
 from ecgutils.plots.show import show
 from ecgutils.plots.signals import plot_record
 
 __all__ = [
     "plot_abstention",
+    "plot_arms",
     "plot_auroc",
     "plot_class_balance",
     "plot_contact_sheet",

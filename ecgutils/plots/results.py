@@ -73,6 +73,28 @@ def plot_auroc(tables: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
+def plot_arms(table: pd.DataFrame, title: str) -> Figure:
+    """Macro-AUROC of each arm with its 95 % interval, one line per arm, a small dot per seed where there are several.
+
+    Columns `arm`, `macro_value`, `macro_low`, `macro_high`, and `by_seed` (a list, optional), as the benchmarks write.
+    """
+    figure = Figure(figsize=(8, 0.9 + 0.3 * len(table)), layout="constrained")
+    ax = figure.subplots()
+    y, middle = np.arange(len(table)), table["macro_value"].to_numpy(float)
+    errors = np.abs(table[["macro_low", "macro_high"]].to_numpy(float).T - middle)
+    ax.errorbar(middle, y, xerr=errors, fmt="o", capsize=3, color=COLORS[0])
+    for row, seeds in zip(y, table.get("by_seed", [[]] * len(table)), strict=True):
+        if len(seeds) > 1:
+            ax.plot(seeds, [row] * len(seeds), ".", color=COLORS[1], markersize=5)
+    ax.axvline(0.5, color="grey", linewidth=0.8, linestyle=":")
+    ax.set_yticks(y, table["arm"])
+    ax.invert_yaxis()
+    ax.set(xlabel="macro-AUROC (95 % interval; red: single seeds)")
+    ax.set_title(title, fontsize=10)
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def plot_difference(table: pd.DataFrame, title: str) -> Figure:
     """Paired AUROC differences with intervals; a table of `paired_difference`. Right of zero is better."""
     figure = Figure(figsize=(7, 2.8), layout="constrained")

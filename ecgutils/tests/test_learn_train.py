@@ -1,5 +1,6 @@
 import json
 import math
+import resource
 from dataclasses import replace
 
 import numpy as np
@@ -211,6 +212,17 @@ def test_a_damaged_resume_file_is_one_sentence(sets, tmp_path):
     (tmp_path / "resume.pt").write_bytes(b"half a file")
     with pytest.raises(ValueError, match=r"resume\.pt cannot be read .* delete it"):
         run(sets, tmp_path, resume=True)
+
+
+def test_a_full_disk_is_one_sentence(sets, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # no file can grow larger, as on a full disk
+    try:
+        with pytest.raises(OSError, match=r"resume.pt could not be written; .* GB are free"):
+            run(sets, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())
 
 
 def test_threads_and_checkpoint_spacing_may_change_on_resume(sets, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from ecgutils import FINDINGS, LEADS
 from ecgutils.learn import reliability
 from ecgutils.plots import (
     plot_abstention,
+    plot_arms,
     plot_auroc,
     plot_class_balance,
     plot_contact_sheet,
@@ -143,3 +144,12 @@ def test_balance_and_history_have_a_line_or_bars_per_name():
 def test_show_writes_the_file_it_displays(tmp_path, record):
     shown = show(plot_record(record), tmp_path / "figures" / "a.png", dpi=30)
     assert shown.data == (tmp_path / "figures" / "a.png").read_bytes()
+
+
+def test_arms_are_lines_with_a_dot_for_each_seed():
+    table = pd.DataFrame({"arm": ["a", "b"], "macro_value": [0.6, 0.7], "macro_low": [0.5, 0.6]})
+    table["macro_high"], table["by_seed"] = [0.7, 0.8], [[0.6], [0.65, 0.75]]
+    ax = plot_arms(table, "two arms").axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+    dots = [line.get_xdata().tolist() for line in ax.lines if line.get_marker() == "."]
+    assert dots == [[0.65, 0.75]]  # one seed alone is the value itself

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import timm
 
 from ecgutils.learn import arm_settings
 from ecgutils.profiles import PROFILES, load_profile, runs_root
@@ -13,6 +14,7 @@ def test_every_profile_loads(name):
     changes = {"data": "somewhere"} if name == "full" else {}
     profile = load_profile(name, **changes)
     arms = arm_settings(profile)
+    assert timm.is_model(profile.backbone)
     assert arms["single_source"].steps == arms["stage1"].steps + arms["two_stage"].steps
 
 
