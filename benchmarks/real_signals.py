@@ -2,14 +2,14 @@
 
     ECG_PTBXL=path/to/ptb-xl python benchmarks/real_signals.py
 
-Needs the checkpoints of `benchmarks/ship_weights.py --profile weights`. Every record is photographed three times;
-models learn from all three of the other folds' patients and are tested on one of their own fold's. Arms, the scores of
-all four folds pooled:
-shipped       the weights as they are, which never saw a patient
-scratch       real photos only
-two_stage     stage 1 on scans of simulated signals, then the real photos
-fine_tuned    the shipped weights, then the real photos
-mean          the mean of two_stage and fine_tuned
+Every record is photographed twice, and scanned once in every scan-like source; models learn from the other folds'
+patients and are tested on one photo of each of their own fold's. Arms, the scores of all four folds pooled:
+shipped         the weights as they are, which never saw a patient
+scratch         real photos only
+two_stage       stage 1 on scans of the *same* real records, then their photos; as many views as scratch
+two_stage_more  stage 1 on scans of simulated signals (benchmarks/two_stage.py has to be run before), then real photos
+fine_tuned      the shipped weights, then the real photos
+mean            the mean of the last two
 Each fold's own calibration is fitted on the other folds' test rows. Finished trainings are kept below the run folder.
 Writes benchmarks/real_signals.json.
 """
@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 
 from ecgutils import FINDINGS
 from ecgutils.challenge import blend, fill_unreadable
@@ -50,14 +51,16 @@ from ecgutils.profiles import Profile, load_profile
 from ecgutils.signals import beat_targets, load_records
 from ecgutils.synth import PHOTO_SOURCE, generate_images
 
-FOLDS, PHOTOS = 4, 3
-STARTS = {"scratch": None, "two_stage": "stage1", "fine_tuned": "two_stage"}  # arm -> checkpoint it starts from
-PAIRS = (("fine_tuned", "scratch"), ("fine_tuned", "shipped"), ("two_stage", "scratch"), ("mean", "fine_tuned"))
+FOLDS, PHOTOS = 4, 2
+TRAINED = ("scratch", "two_stage", "two_stage_more", "fine_tuned")
+PAIRS = (("two_stage", "scratch"), ("two_stage_more", "scratch"), ("fine_tuned", "scratch"), ("fine_tuned", "shipped"),
+         ("mean", "fine_tuned"))  # fmt: skip
 
 
-def photograph(folder: str, out: Path, settings: PreprocessSettings, workers: int) -> tuple[pd.DataFrame, FlatSet]:
-    """Every record PHOTOS times: the manifest with `photo` (0..PHOTOS-1), and the flat photos in its order."""
-    records = load_records(0, 0, ptbxl=folder)
+def make_sets(folder: str, out: Path, profile: Profile) -> tuple[pd.DataFrame, dict[str, FlatSet]]:
+    """The photos' manifest with `photo` (0..PHOTOS-1), and flat pages: "photos" in its order, those same "large", as
+    the shipped weights read them, and "scans"."""
+    records, workers = load_records(0, 0, ptbxl=folder), profile.n_workers
     tables = []
     for photo in range(PHOTOS):
         name, place = f"photo-{photo}", out / f"photo-{photo}"
@@ -65,50 +68,80 @@ def photograph(folder: str, out: Path, settings: PreprocessSettings, workers: in
         table = read_manifest(place / f"{name}.csv")
         tables.append(table.assign(image_id=table["image_id"] + f"-{photo}", photo=photo))
     table = pd.concat(tables, ignore_index=True)
-    build_sets(out / "sets", {"train": table}, settings, workers=workers, targets=beat_targets(records))
-    flat = load_sets(out / "sets")["train"]
-    return table.set_index("image_id").loc[flat.image_ids].reset_index(), flat
+    generate_images(records, out / "scans", profile.scan_sources, seed=300, workers=workers, name="scans.csv")
+    small = PreprocessSettings(size=profile.flat_size, px_per_mm=profile.px_per_mm)
+    wanted = {
+        "photos": (table, small),
+        "large": (table, load_model().settings),
+        "scans": (read_manifest(out / "scans/scans.csv"), small),
+    }
+    sets = {}
+    for name, (rows, settings) in wanted.items():
+        build_sets(out / "sets" / name, {"train": rows}, settings, workers=workers, targets=beat_targets(records))
+        sets[name] = load_sets(out / "sets" / name)["train"]
+    return table.set_index("image_id").loc[sets["photos"].image_ids].reset_index(), sets
 
 
-def train(profile: Profile, arm: str, out: Path, known: FlatSet, views: int) -> Path:
-    """Train one arm on `known`, of whose patients a tenth choose the checkpoint."""
-    held_out = grouped_folds(known.labels, known.cluster_ids, np.array([0.9, 0.1]), profile.seed) == 1
-    kind = "single_source" if STARTS[arm] is None else "two_stage"
-    settings = replace(arm_settings(profile)[kind], stage=arm, views=views, eval_every=max(1, views // 4))
-    if STARTS[arm] is None:
-        model = build_model(profile.backbone, PreprocessSettings.from_dict(known.preprocess), seed=profile.seed)
+def train(profile: Profile, arm: str, known: dict[str, FlatSet], stage1: Path, out: Path) -> Path:
+    """Train one arm, on one thread, on `known`, of whose patients a tenth choose the checkpoint."""
+    photos = known["large" if arm == "fine_tuned" else "photos"]
+    held_out = grouped_folds(photos.labels, photos.cluster_ids, np.array([0.9, 0.1]), profile.seed) == 1
+    chosen_on = set(photos.cluster_ids[held_out])
+    settings = {name: replace(how, threads=1) for name, how in arm_settings(profile).items()}
+    how = {"resume": True, "progress": False}
+    model, last = None, settings["two_stage"]
+    if arm in ("scratch", "two_stage"):
+        model = build_model(profile.backbone, PreprocessSettings.from_dict(photos.preprocess), seed=profile.seed)
+    if arm == "scratch":
+        last = settings["single_source"]
+    elif arm == "two_stage":
+        kept = np.array([patient in chosen_on for patient in known["scans"].cluster_ids])
+        scans = known["scans"].subset(~kept), known["scans"].subset(kept)
+        fit(model, *scans, settings["stage1"], out / "stage1", **how)
     else:
-        model = load_model(profile.run_dir / "checkpoints" / STARTS[arm])
-    fit(model, known.subset(~held_out), known.subset(held_out), settings, out, resume=True)
-    return out
+        model = load_model("default" if arm == "fine_tuned" else stage1)
+    fit(model, photos.subset(~held_out), photos.subset(held_out), last, out / "photos", **how)
+    return out / "photos"
+
+
+def cross_fit(
+    arm: str, k: int, fold: np.ndarray, first: np.ndarray, sets: dict[str, FlatSet], profile: Profile, out: Path
+) -> pd.DataFrame:
+    """Predictions of the model of `arm` that did not see fold `k`, for the first photos of that fold."""
+    tested = set(sets["photos"].cluster_ids[fold == k])
+    known = {
+        name: flat.subset(np.array([patient not in tested for patient in flat.cluster_ids]))
+        for name, flat in sets.items()
+    }
+    stage1 = profile.run_dir / "two_stage/checkpoints/more-300-5-0/stage1"
+    folder = train(profile, arm, known, stage1, out / f"{arm}-{k}")
+    own = sets["large" if arm == "fine_tuned" else "photos"]
+    print(f"done: {arm}, fold {k}", flush=True)
+    return predict_set(folder, own.subset(first & (fold == k)))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="weights")
-    parser.add_argument(
-        "--views", type=int, default=3000, help="of two_stage and fine_tuned; scratch sees twice as many"
-    )
+    parser.add_argument("--profile", default="demo")
+    parser.add_argument("--views", type=int, nargs=2, default=(2000, 1000), help="of stage 1 and of the real photos")
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
     args = parser.parse_args()
     if not os.environ.get("ECG_PTBXL"):
-        raise SystemExit("Set ECG_PTBXL to a PTB-XL folder.")
-    profile = load_profile(args.profile)
-    out = profile.run_dir / "real_signals"
-    settings = load_model(profile.run_dir / "checkpoints/two_stage").settings
-    table, flat = photograph(os.environ["ECG_PTBXL"], out, settings, profile.n_workers)
+        parser.error("set ECG_PTBXL to a folder in PTB-XL's layout")
+    profile = load_profile(args.profile, stage1_views=args.views[0], stage2_views=args.views[1])
+    out, commit = profile.run_dir / "real_signals", git_describe()
+    table, sets = make_sets(os.environ["ECG_PTBXL"], out, profile)
+    flat = sets["photos"]
     fold = grouped_folds(flat.labels, flat.cluster_ids, np.full(FOLDS, 1 / FOLDS), profile.seed)
     first = (table["photo"] == 0).to_numpy()
     test = flat.subset(first)
     truth = table[first].reset_index(drop=True)
-    tables = {"shipped": predict_set("default", test)}
-    for arm in STARTS:
-        parts = []
-        for k in range(FOLDS):
-            views = args.views if STARTS[arm] else 2 * args.views
-            folder = train(profile, arm, out / f"{arm}-{k}", flat.subset(fold != k), views)
-            parts.append(predict_set(folder, flat.subset(first & (fold == k))))
-        tables[arm] = pd.concat(parts, ignore_index=True)
-    tables["mean"] = blend([tables["two_stage"], tables["fine_tuned"]])
+    jobs = [delayed(cross_fit)(arm, k, fold, first, sets, profile, out) for arm in TRAINED for k in range(FOLDS)]
+    parts = Parallel(n_jobs=args.jobs)(jobs)
+    tables = {"shipped": predict_set("default", sets["large"].subset(first))}
+    for i, arm in enumerate(TRAINED):
+        tables[arm] = pd.concat(parts[i * FOLDS : (i + 1) * FOLDS], ignore_index=True)
+    tables["mean"] = blend([tables["two_stage_more"], tables["fine_tuned"]])
     prevalence = dict(zip(FINDINGS, np.nanmean(flat.labels, axis=0), strict=True))
 
     def scores(name: str) -> np.ndarray:
@@ -133,8 +166,9 @@ def main() -> int:
         differences.append({"arm": a, "against": b, **gain[["value", "low", "high"]]})
     print(pd.DataFrame(arms).round(3).to_string(index=False), pd.DataFrame(differences).round(3), sep="\n\n")
     about = {
-        "command": f"python benchmarks/real_signals.py --profile {args.profile} --views {args.views}",
-        "commit": git_describe(),
+        "command": " ".join(["python benchmarks/real_signals.py", *sys.argv[1:]]),
+        "commit": commit,
+        "views": args.views,
         "test": f"{len(test)} photos of {len(set(test.cluster_ids))} patients, {FOLDS} folds pooled",
     }
     write_json(Path(__file__).with_suffix(".json"), jsonable(about | {"arms": arms, "differences": differences}))
