@@ -55,7 +55,7 @@ CARD = """# Shipped weights
 
 {backbone}, input {width} x {height} px at {px_per_mm} px/mm, half precision.
 Learned from {trained_on}: **no patient's signal**.
-Training: `python benchmarks/ship_weights.py --profile {profile}` at commit {commit}, {views} images shown in all
+Training: `{command}` at commit {commit}, {views} images shown in all
 stages together, {seconds:.0f} s on a CPU. sha256 of `model.safetensors`: `{sha256}`.
 
 The same command measured (95 % intervals, clustered by patient; unreadable photos count with the training prevalence):
@@ -170,7 +170,8 @@ def main() -> int:
     _, shipped = read_params(folder)
     text = CARD.format(
         backbone=shipped["model"]["backbone"], width=model.input_size[1], height=model.input_size[0],
-        px_per_mm=model.settings.px_per_mm, trained_on=shipped["run"]["trained_on"], profile=profile.name,
+        px_per_mm=model.settings.px_per_mm, trained_on=shipped["run"]["trained_on"],
+        command=" ".join(["python benchmarks/ship_weights.py", *sys.argv[1:]]),
         commit=shipped["trained_at"], views=sum(stage["views"] for stage in history),
         seconds=sum(stage["seconds"] for stage in history), sha256=shipped["sha256"], table="\n".join(lines),
         calibrated_on=calibration.describe(),
