@@ -232,7 +232,7 @@ def draw_style(rng: np.random.Generator, source: str, aspect: float = 1.3) -> Pa
     chest_gain = gain / 2 if rng.random() < 0.06 and not plotted else None
     calibration = _pick(rng, {"left": 6, "right": 2, "stepped": 0.3, "none": 1.5})
     paper, minor, major = (_jitter(rng, rgb, 2 if plotted else 7) for rgb in PALETTES[drawn["palette"]])
-    thick = {"vector": 0.26, "office": 0.3, "fax": 0.42, "thermal": 0.36, "archive": 0.4, "photo": 0.25}[source]
+    thick = {"vector": 0.26, "office": 0.3, "fax": 0.42, "thermal": 0.36, "archive": 0.4, "photo": 0.28}[source]
     fine = 0.6 if plotted else 1.0
     dots = drawn["grid"] == "dots"
     return PageStyle(
