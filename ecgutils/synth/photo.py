@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from ecgutils.signals.record import Record
+from ecgutils.synth.archive import scuff
 from ecgutils.synth.camera import NodeGrid, aim, draw_surface, scaled_projection
 from ecgutils.synth.effects import add_noise, blur, jpeg, motion_blur, sense, sharpen
 from ecgutils.synth.page import draw_layers, split_layers
@@ -84,6 +85,8 @@ def render_photo(
     k = float(np.clip(streams["lens"].normal(-0.008, 0.012), -0.035, 0.025)) * strength["lens"]
     lens = Lens(k, ((size[0] - 1) / 2, (size[1] - 1) / 2), float(np.hypot(*size) / 2)) if k else Lens()
     layers, boxes, drawn = draw_layers(record, rng, style, ppm)
+    if strength["crease"]:
+        scuff(layers, streams["crease"].spawn(1)[0], strength["crease"], ppm)
     page_size = layers.shape[1::-1]
     projection = scaled_projection(to_image_mm, surface_mm, camera_mm, ppm, lens)
 
