@@ -1,11 +1,11 @@
-"""What happens to a page in a hospital's folder: stamps, punch holes, staples, worn folds."""
+"""What happens to a page in a pocket or a hospital's folder: scuffs, stamps, punch holes, staples, worn folds."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from ecgutils.synth.lettering import stroke, write
+from ecgutils.synth.lettering import paleness, stroke, write
 from ecgutils.synth.page import ink
 
 _STAMPS = ("RECEIVED", "CARDIOLOGY", "ECG DEPT", "COPY", "FILED", "SEEN", "MED. RECORDS", "CHECKED")
@@ -22,6 +22,25 @@ def keep_in_folder(layers: np.ndarray, rng: np.random.Generator, ppm: float) -> 
         _staple(layers, rng, ppm)
     if rng.random() < 0.75:
         _punch(layers, rng, ppm)
+
+
+def scuff(layers: np.ndarray, rng: np.random.Generator, s: float, ppm: float) -> None:
+    """Hairlines of crumpled and scratched paper in place: thin bent dark lines, each with a pale one beside it.
+
+    `s` in 0..1 is their strength; layers as in `keep_in_folder`.
+    """
+    t, lines = np.linspace(0, 1, 12), []
+    for _ in range(int(rng.integers(2, 14))):
+        at = rng.uniform(0, 1, 2) * layers.shape[1::-1]
+        turn = rng.uniform(0, 2 * np.pi) + rng.normal(0, 0.4) * t + np.cumsum(rng.normal(0, 0.2, 12))
+        step = rng.lognormal(2.4, 0.6) / 12 * ppm
+        lines.append(at + step * np.cumsum(np.stack([np.cos(turn), np.sin(turn)], -1), axis=0))
+    width = rng.uniform(0.12, 0.3) * ppm
+    mask = np.zeros(layers.shape[:2], np.uint8)
+    for rgb, shift, opacity in (((96, 88, 80), 0.0, 0.5), ((255, 254, 250), 1.2 * width, 0.6)):
+        mask[:] = 0
+        stroke(mask, [line + shift for line in lines], width)
+        ink(layers, mask, rgb, s * opacity * paleness(width))
 
 
 def _stamp(layers: np.ndarray, rng: np.random.Generator, ppm: float) -> None:

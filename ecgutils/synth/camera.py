@@ -108,9 +108,12 @@ def draw_surface(streams: dict[str, np.random.Generator], style: PageStyle, stre
             angle, at = rng.uniform(0, np.pi), rng.uniform(0.1, 0.9, 2) * size
             length = np.inf if rng.random() < 0.35 else rng.uniform(6, 30)
         a = sharp * rng.uniform(0.05, 0.24) * rng.choice([-1, 1]) * strength["crease"]
-        across = (np.cos(angle) * (x - at[0]) + np.sin(angle) * (y - at[1])) / sharp
-        along = (np.cos(angle) * (y - at[1]) - np.sin(angle) * (x - at[0])) / length
-        heights += np.float32(a) * np.exp(-(across**2) - along**2).astype(np.float32)
+        along = np.float32(np.cos(angle)) * (y - at[1]) - np.float32(np.sin(angle)) * (x - at[0])
+        across = np.float32(np.cos(angle)) * (x - at[0]) + np.float32(np.sin(angle)) * (y - at[1])
+        # a hand's crease runs unevenly: it wavers and fades in places
+        across += rng.uniform(0, 0.9) * np.sin(along / rng.uniform(5, 14) + rng.uniform(0, 6))
+        fade = rng.uniform(0, 0.6) * (1 + np.sin(along / rng.uniform(6, 20) + rng.uniform(0, 6)))
+        heights += a * (1 - 0.8 * fade) * np.exp(-((across / sharp) ** 2) - (along / length) ** 2)
 
     if strength["crumple"]:
         rng = streams["crumple"]

@@ -88,6 +88,8 @@ def print_text(mask: np.ndarray, style: PageStyle, plan: Plan, rng: np.random.Ge
         footer.append(f"AC {rng.choice([50, 60])} Hz")
         footer.append(f"CART-{rng.integers(2, 90)} v{rng.integers(1, 9)}.{rng.integers(10)}")
         y = style.height_mm - style.top_mm - 1.5
+        if rng.random() < 0.5:  # in one run, as many carts print it
+            footer = ["   ".join(footer)]
         for text, x in zip(footer, np.linspace(left, 0.8 * style.width_mm, len(footer)), strict=True):
             write(mask, text, x * ppm, y * ppm, font, size_mm * ppm)
     if style.header_mm:

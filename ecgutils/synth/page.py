@@ -101,22 +101,30 @@ def _paper(style: PageStyle, size: tuple[int, int], ppm: float, phase: np.ndarra
         _coverage(px, ppm, 5.0, style.major_mm, o) for px, o in zip((columns, rows), phase, strict=True)
     )
     dotted_x, dotted_y = (_coverage(px, ppm, 0.5, 0.3, o) for px, o in zip((columns, rows), phase, strict=True))
+    if style.grid == "dots":  # carts' paper has its dots inside the boxes, none on the bold lines
+        minor_x, minor_y = (
+            np.maximum(0, minor - _coverage(px, ppm, 5.0, style.minor_mm, o))
+            for minor, px, o in zip((minor_x, minor_y), (columns, rows), phase, strict=True)
+        )
 
     def inked(coverage: np.ndarray | float, colour: np.ndarray) -> np.ndarray:  # (n,) -> (n, 4)
         return (paper - (paper - colour) * np.asarray(coverage)[..., None]).astype(np.uint8)
 
     plain = inked(major_x, bold)
-    across = (minor_y, major_y, dotted_y) if style.grid == "stipple" else (minor_y, major_y)
+    across = (minor_y, major_y, dotted_y) if style.grid in ("stipple", "dots") else (minor_y, major_y)
     keys = np.round(32 * np.stack(across, -1)).astype(np.float32)
     kinds, which = np.unique(keys, axis=0, return_inverse=True)
     table = np.empty((len(kinds), len(columns), 4), np.uint8)
     for row, kind in zip(table, kinds / 32, strict=True):
-        row[:] = np.minimum(plain, inked(kind[1], bold))
+        if style.grid == "dots":  # bold lines made of dots
+            row[:] = np.minimum(inked(major_x * kind[2], bold), inked(dotted_x * kind[1], bold))
+        else:
+            row[:] = np.minimum(plain, inked(kind[1], bold))
         if style.grid == "lines":
             row[:] = np.minimum(row, inked(minor_x + kind[0] - minor_x * kind[0], fine))
         elif style.grid == "stipple":  # fine lines made of dots
             row[:] = np.minimum(row, inked(np.maximum(minor_x * kind[2], dotted_x * kind[0]), fine))
-        elif style.grid == "dots":  # one at each crossing of fine lines
+        elif style.grid == "dots":
             row[:] = np.minimum(row, inked(minor_x * kind[0], fine))
     area = table[which.ravel()]
     if not edge:
@@ -189,7 +197,9 @@ def _print_marks(mask: np.ndarray, style: PageStyle, plan: Plan, ppm: float) -> 
             shape += [(left, zero - level), (right, zero - level)]
         lines.append([*shape, (end, zero), (end + 0.5, zero)])
     n_rows = sum(strip.left_mm == plan.columns_mm[0] and "_" not in strip.name for strip in plan.strips)
-    top, bottom = plan.rows_mm[0][0] - 2, plan.rows_mm[n_rows - 1][0] + 0.6 * plan.row_pitch_mm
+    top = max(0.0, plan.rows_mm[0][0] - 0.55 * plan.row_pitch_mm)
+    bottom = plan.rows_mm[n_rows - 1][0] + 0.6 * plan.row_pitch_mm
+    dots: list[list[tuple[float, float]]] = []
     for x in plan.columns_mm[1:]:
         zeros = [zero for zero, _ in plan.rows_mm[:n_rows]]
         if style.separator == "ticks":
@@ -199,6 +209,7 @@ def _print_marks(mask: np.ndarray, style: PageStyle, plan: Plan, ppm: float) -> 
         elif style.separator == "line":
             lines.append([(x, top), (x, bottom)])
         elif style.separator == "dotted":
-            lines += [[(x, y), (x, y + 0.3)] for y in np.arange(top, bottom, 1.0)]
-    if lines:
-        stroke(mask, [np.array(line) * ppm for line in lines], 0.8 * style.trace_mm * ppm)
+            dots += [[(x, y), (x, y + 0.25)] for y in np.arange(top, bottom, 1.0)]
+    for drawn, width_mm in ((lines, 0.8 * style.trace_mm), (dots, max(0.3, 0.8 * style.trace_mm))):
+        if drawn:
+            stroke(mask, [np.array(line) * ppm for line in drawn], width_mm * ppm)

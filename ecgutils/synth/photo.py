@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from ecgutils.signals.record import Record
+from ecgutils.synth.archive import scuff
 from ecgutils.synth.camera import NodeGrid, aim, draw_surface, scaled_projection
 from ecgutils.synth.effects import add_noise, blur, jpeg, motion_blur, sense, sharpen
 from ecgutils.synth.page import draw_layers, split_layers
@@ -31,9 +32,11 @@ _ABSENT = {
     "glare": 0.5,
     "blur": 0.35,
     "moire": 0.93,
-    "sharpen": 0.4,
+    "sharpen": 0.15,
     "jpeg": 0.4,
 }
+# Phones meter, balance, focus and clean so well that strong effects are rare: the square of a uniform number
+_MOSTLY_MILD = ("light", "colour", "shadow", "blur", "noise")
 _FINE_PPM = 5.0  # px/mm below which a page is softened before it is resampled, lest its grid beats with the pixels
 _BAND = 128  # rows that are worked on at a time: what belongs to them stays in the processor's cache
 Severity = float | dict[str, float] | None
@@ -42,12 +45,13 @@ Severity = float | dict[str, float] | None
 def draw_severity(rng: np.random.Generator, severity: Severity) -> dict[str, float]:
     """Severity of each of EFFECTS.
 
-    None draws each one (0 in a fifth of photos or more, else uniform in 0..1; quarter turns are always possible); a
-    float sets all; a dict sets the effects it names and leaves the others at 0. A value outside 0..1 or an unknown
-    effect raises ValueError.
+    None draws each one (0 in a fifth of photos or more, else in 0..1, mostly mild where phones help; quarter turns are
+    always possible); a float sets all; a dict sets the effects it names and leaves the others at 0. A value outside
+    0..1 or an unknown effect raises ValueError.
     """
     absent = np.array([_ABSENT.get(name, 0.2) for name in EFFECTS])
-    drawn = np.where(rng.random(len(EFFECTS)) < absent, 0.0, rng.random(len(EFFECTS)))
+    power = np.array([2 if name in _MOSTLY_MILD else 1 for name in EFFECTS])
+    drawn = np.where(rng.random(len(EFFECTS)) < absent, 0.0, rng.random(len(EFFECTS)) ** power)
     if severity is None:
         return {**dict(zip(EFFECTS, map(float, drawn), strict=True)), "rotation": 1.0}
     given = severity if isinstance(severity, dict) else dict.fromkeys(EFFECTS, severity)
@@ -81,14 +85,14 @@ def render_photo(
     k = float(np.clip(streams["lens"].normal(-0.008, 0.012), -0.035, 0.025)) * strength["lens"]
     lens = Lens(k, ((size[0] - 1) / 2, (size[1] - 1) / 2), float(np.hypot(*size) / 2)) if k else Lens()
     layers, boxes, drawn = draw_layers(record, rng, style, ppm)
+    if strength["crease"]:
+        scuff(layers, streams["crease"].spawn(1)[0], strength["crease"], ppm)
     page_size = layers.shape[1::-1]
     projection = scaled_projection(to_image_mm, surface_mm, camera_mm, ppm, lens)
 
     nodes = NodeGrid(projection, size)
     on_page = _on_page(nodes, page_size)
-    layers = _photograph(
-        layers, ppm, projection, nodes, draw_desk(rng, size, cv2.resize(on_page.astype(np.uint8), size))
-    )
+    layers = _photograph(layers, ppm, projection, nodes, draw_desk(rng, size, _paper_cover(nodes, page_size)))
     if strength["clutter"]:
         lay_clutter(layers, streams["clutter"], strength["clutter"])
     turn = 0  # clockwise quarter turns of the picture
@@ -135,13 +139,21 @@ def _on_page(nodes: NodeGrid, page_size: tuple[int, int]) -> np.ndarray:
     return (x > -0.5) & (x < page_size[0] - 0.5) & (y > -0.5) & (y < page_size[1] - 0.5)
 
 
+def _paper_cover(nodes: NodeGrid, page_size: tuple[int, int]) -> np.ndarray:
+    """Share 0..1 of each node's cell that paper covers, float32, for the nodes inside the image; as if px and page px
+    were of one size, which they nearly are. Without it the paper's contact shadow has steps."""
+    x, y = nodes.page_xy[1:-1, 1:-1, 0], nodes.page_xy[1:-1, 1:-1, 1]
+    inside = np.minimum(np.minimum(x, page_size[0] - 1 - x), np.minimum(y, page_size[1] - 1 - y))
+    return np.clip(inside / nodes.step + 0.5, 0, 1)
+
+
 def _photograph(
     layers: np.ndarray, ppm: float, projection: Projection, nodes: NodeGrid, scene: np.ndarray | None
 ) -> np.ndarray:
     """The page's layers, resampled once, over the scene (None: the page fills the frame); uint8 (H, W, 4)."""
     w, h = nodes.size
     if ppm < _FINE_PPM and np.abs(projection.homography[:2, :2] - np.eye(2)).max() > 1e-6:
-        layers = blur(layers, 0.55)
+        layers = blur(layers, 0.45)
     out = np.zeros((h, w, 4), np.uint8) if scene is None else cv2.cvtColor(scene, cv2.COLOR_RGB2RGBA)
     cv2.insertChannel(np.zeros((h, w), np.uint8), out, 3)
     warp = {"borderMode": cv2.BORDER_TRANSPARENT}
@@ -246,8 +258,7 @@ def _cast(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> n
     """Colour of the light, which may change over the picture (lamp on one side, window on the other)."""
     tints = np.array([(1, 0.88, 0.68), (1, 0.94, 0.84), (0.86, 0.94, 1), (0.9, 1, 0.94), (1, 0.9, 0.94)], np.float32)
     first, second = tints[rng.integers(len(tints), size=2)]
-    if rng.random() < 0.6:
-        second = first
+    second = first + (second - first) * max(0.0, rng.uniform(-1.5, 0.6))  # a second light is mostly absent or faint
     angle = rng.uniform(0, 2 * np.pi)
     mix = np.clip(0.5 + 0.5 * (u * cos(angle) + v * sin(angle)), 0, 1)[..., None].astype(np.float32)
     return 1 - s * (1 - (first * mix + second * (1 - mix)))
@@ -260,7 +271,7 @@ def _shadow(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) ->
     across = u * cos(angle) + v * sin(angle) - at + 0.12 * np.sin(rng.uniform(1, 4) * along + rng.uniform(0, 6))
     if rng.random() < 0.4:  # limited in width: an arm
         across = rng.uniform(0.15, 0.4) - np.abs(across)
-    dark = 1 / (1 + np.exp(np.clip(-across / rng.uniform(0.02, 0.2), -30, 30)))
+    dark = 1 / (1 + np.exp(np.clip(-across / rng.uniform(0.04, 0.3), -30, 30)))
     return 1 - s * rng.uniform(0.15, 0.55) * dark
 
 
@@ -289,7 +300,7 @@ def _capture(image: np.ndarray, streams: dict[str, np.random.Generator], strengt
         image = sense(image, rng, sigma) if raw else add_noise(image, rng, sigma, grain_px=0.6 * scale)
     rng, s = streams["sharpen"], strength["sharpen"]
     if s:
-        image = sharpen(image, rng.uniform(0.7, 1.6) * scale, s * rng.uniform(0.3, 1.1))
+        image = sharpen(image, rng.uniform(0.7, 1.6) * scale, s * rng.uniform(0.5, 1.8))
     rng, s = streams["jpeg"], strength["jpeg"]
     if s:
         image = jpeg(image, round(96 - s * rng.uniform(15, 65)))

@@ -159,7 +159,8 @@ def _archive(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, d
     tone = 1 - yellow * np.array([0.07, 0.14, 0.34], np.float32) * rng.uniform(0.8, 1.2, 3).astype(np.float32)
     x, y = np.meshgrid(np.linspace(-1, 1, w, dtype=np.float32), np.linspace(-1, 1, h, dtype=np.float32))
     rim = np.maximum(np.abs(x), np.abs(y)) ** 12 + 0.25 * np.maximum(smooth_field(rng, (w, h), 4), 0)  # air and light
-    foxing = np.clip(smooth_field(rng, (w, h), 70) - rng.uniform(2.4, 3.4), 0, 0.5) * rng.uniform(0.3, 1)
+    spots = cv2.GaussianBlur(rng.standard_normal((h, w), dtype=np.float32), (0, 0), w / 140)
+    foxing = np.clip(spots / spots.std() - rng.uniform(2.4, 3.4), 0, 0.5) * rng.uniform(0.3, 1)
     aged = 1 - (0.16 * yellow * rim + foxing)[..., None] * np.array([0.5, 0.75, 1.1], np.float32)
     image = multiply_field(image, aged * tone)
     image = blur(image, rng.uniform(0.35, 0.8) * scale)

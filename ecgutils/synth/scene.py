@@ -23,10 +23,10 @@ _PAPER = ((246, 246, 242), (238, 240, 244), (250, 240, 205), (222, 232, 244), (2
 def draw_desk(rng: np.random.Generator, size: tuple[int, int], page: np.ndarray) -> np.ndarray | None:
     """What the paper lies on and what lies beside it, with the paper's contact shadow: uint8 (H, W, 3) RGB.
 
-    `page` is a mask (H, W) of the paper; None is returned when it fills the picture.
+    `page` is the paper's coverage, float32 0..1 of any size; None is returned when it fills the picture.
     """
     rng = np.random.default_rng(rng.integers(2**63))  # the same draws from `rng` whether or not any desk is seen
-    if page.all():
+    if page.min() >= 1:
         return None
     coarse = max(3, round(max(size) / _DESK_PX))
     w, h = (-(-side // coarse) for side in size)
@@ -36,7 +36,7 @@ def draw_desk(rng: np.random.Generator, size: tuple[int, int], page: np.ndarray)
     desk = np.clip(colour.astype(np.float32) * (1 + texture)[..., None], 0, 255).astype(np.uint8)
     for _ in range(int(rng.integers(0, 4)) if kind != "screen" else 0):
         _lay_paper(desk, rng)
-    small = cv2.resize(page, (w // 4, h // 4), interpolation=cv2.INTER_NEAREST).astype(np.float32)  # shadows are soft
+    small = cv2.resize(page, (w // 4, h // 4), interpolation=cv2.INTER_AREA)  # shadows are soft
     shift = np.float32([[1, 0, rng.normal(0, 0.006) * w / 4], [0, 1, rng.normal(0, 0.006) * w / 4]])
     near, far = float(rng.uniform(0.002, 0.005)) * w / 4, float(rng.uniform(0.01, 0.03)) * w / 4
     dark = 0.35 * cv2.GaussianBlur(small, (0, 0), near)
@@ -64,8 +64,10 @@ def _texture(rng: np.random.Generator, kind: str, size: tuple[int, int]) -> np.n
         y, x = np.mgrid[:h, :w].astype(np.float32) / w
         across = x * np.float32(np.sin(np.radians(angle))) + y * np.float32(np.cos(np.radians(angle)))
         rings = np.sin(across * rng.uniform(40, 160) + rng.uniform(2, 7) * smooth_field(rng, size, 2.5))
-        planks = np.where(np.mod(across * rng.uniform(1.5, 5), 1) < 0.012, -0.5, 0.0)
-        return (0.07 * grain + 0.06 * rings + 0.02 * fine + planks).astype(np.float32)
+        planks = rng.uniform(1.5, 5)
+        off_gap = np.abs(np.mod(across * planks, 1) - 0.5)
+        gaps = -0.5 * np.clip((0.006 - off_gap) * w / planks + 0.5, 0, 1)
+        return (0.07 * grain + 0.06 * rings + 0.02 * fine + gaps).astype(np.float32)
     if kind == "cloth":
         y, x = np.mgrid[:h, :w].astype(np.float32)
         weave = np.sin(x * rng.uniform(1.2, 2.2)) * np.sin(y * rng.uniform(1.2, 2.2))
@@ -74,8 +76,8 @@ def _texture(rng: np.random.Generator, kind: str, size: tuple[int, int]) -> np.n
         level = 0.03 * smooth_field(rng, size, 60) + 0.03 * fine
         angle, at = rng.uniform(0, 2 * np.pi), rng.uniform(0.25, 0.48) * w
         y, x = np.mgrid[:h, :w].astype(np.float32)
-        beyond = (x - w / 2) * np.cos(angle) + (y - h / 2) * np.sin(angle) > at
-        return np.where(beyond, -0.55 + 0.1 * level, level).astype(np.float32)
+        beyond = np.clip((x - w / 2) * np.cos(angle) + (y - h / 2) * np.sin(angle) - at + 0.5, 0, 1)
+        return (level * (1 - 0.9 * beyond) - 0.55 * beyond).astype(np.float32)
     speckle = cv2.GaussianBlur(fine, (0, 0), 0.8)
     return 0.04 * smooth_field(rng, size, 3) + rng.uniform(0.005, 0.08) * speckle
 
@@ -121,12 +123,14 @@ def _lay_paper(image: np.ndarray, rng: np.random.Generator, s: float = 0.0) -> N
     ends = np.cumsum(rng.uniform((0.25, 0.8), (0.4, 3.0), (len(rows), words, 2)).reshape(len(rows), -1), axis=1)
     ends = 0.06 * side[0] + step * ends
     keep = ends[:, 1::2] < side[0] * rng.uniform(0.2, 0.94, (len(rows), 1))
-    y = np.broadcast_to(rows[:, None] * step, ends.shape)
-    lines = np.stack([ends, y], -1).reshape(len(rows), words, 2, 2)[keep]
+    starts, stops = ends[:, 0::2, None], ends[:, 1::2, None]
+    x = starts + (stops - starts) * np.linspace(0, 1, 15)  # a word is a zigzag as high as its letters
+    y = rows[:, None, None] * step - rng.uniform(0, 0.4, x.shape) * step
+    lines = np.stack([x, y], -1)[keep]
     cos, sin = np.cos(angle), np.sin(angle)
     turned = _fixed(centre + (lines - side / 2) @ np.array([[cos, sin], [-sin, cos]]))
     ink = int(rng.integers(60, 170))
-    cv2.polylines(image, list(turned), False, (ink, ink, ink + 6, *black), max(1, round(0.16 * step)), cv2.LINE_AA, 4)
+    cv2.polylines(image, list(turned), False, (ink, ink, ink + 6, *black), max(1, round(0.1 * step)), cv2.LINE_AA, 4)
 
 
 def lay_clutter(layers: np.ndarray, rng: np.random.Generator, s: float) -> None:
@@ -148,7 +152,7 @@ def _white_out(layers: np.ndarray, rng: np.random.Generator, s: float) -> None:
     if rng.random() < 0.3:
         at = np.array([rng.choice([0.01, 0.99]) * w, rng.uniform(0, 1) * h])
     n = int(rng.integers(2, 6))
-    points = at + np.cumsum(rng.normal(0, 1, (n, 2)) * (0.06 * s * w, 0.008 * w), axis=0)
+    points = at + np.cumsum(rng.normal(0, 1, (n, 2)) * ((0.02 + 0.05 * s) * w, 0.008 * w), axis=0)
     level = int(rng.choice([255, 255, 0]))
     thick = max(2, round(s * rng.uniform(0.015, 0.05) * w))
     cv2.polylines(layers, [_fixed(points)], False, (level, level, level, 0), thick, cv2.LINE_AA, 4)
@@ -179,12 +183,12 @@ def _lay_finger(layers: np.ndarray, rng: np.random.Generator, s: float) -> None:
     wrinkles = 0.03 * cv2.resize(
         rng.standard_normal((40, 40), dtype=np.float32), part.shape[1::-1], interpolation=cv2.INTER_CUBIC
     )
-    colour = skin * (0.5 + 0.5 * round_ + wrinkles)[..., None] + (1 - round_)[..., None] * np.float32([18, -4, -8])
-    nail = ((dx * inward[0] + dy * inward[1] + 0.25 * radius) / (0.55 * radius)) ** 2
-    nail += ((-dx * inward[1] + dy * inward[0]) / (0.5 * radius)) ** 2
+    colour = skin * (0.62 + 0.38 * round_ + wrinkles)[..., None] + (1 - round_)[..., None] * np.float32([18, -4, -8])
+    nail = ((dx * inward[0] + dy * inward[1]) / (0.75 * radius)) ** 4  # longer than wide, its free edge near the tip
+    nail += ((-dx * inward[1] + dy * inward[0]) / (0.6 * radius)) ** 4
     if rng.random() < 0.7:
         soft = 1 / (1 + np.exp(np.clip((nail - 1) * 8, -30, 30)))[..., None].astype(np.float32)
-        colour = colour * (1 - 0.6 * soft) + 0.6 * soft * (skin * 0.6 + np.float32([100, 84, 82]))
+        colour = colour * (1 - 0.4 * soft) + 0.4 * soft * (skin * 0.7 + np.float32([82, 66, 64]))
     shadow = 1 - 0.4 * np.exp(-((np.clip(off - 1, 0, None) / 0.25) ** 2))
     cover = np.clip((1 - off) * radius / (0.003 * w), 0, 1)[..., None]
     part[..., :3] = np.clip(part[..., :3] * shadow[..., None] * (1 - cover) + colour * cover, 0, 255).astype(np.uint8)

@@ -24,7 +24,7 @@ PALETTES: dict[str, tuple[RGB, RGB, RGB]] = {
     "grey": ((252, 252, 252), (216, 216, 218), (158, 158, 162)),
     "brick": ((246, 242, 238), (222, 186, 178), (186, 112, 104)),
     "faint": ((252, 250, 249), (243, 233, 231), (228, 208, 206)),
-    "cart": ((250, 249, 245), (96, 78, 74), (206, 142, 134)),  # grey-brown dots in boxes of pale red lines
+    "cart": ((250, 249, 245), (84, 70, 66), (186, 106, 102)),  # grey-brown dots in boxes of pale red lines
     "crimson": ((250, 238, 232), (216, 128, 138), (206, 42, 74)),
     # what plotting scripts draw: saturated thin lines on pure white
     "plot-red": ((255, 255, 255), (254, 204, 204), (255, 60, 60)),
@@ -211,8 +211,9 @@ def draw_style(rng: np.random.Generator, source: str, aspect: float = 1.3) -> Pa
         drawn |= {"palette": _pick(rng, _PLOT), "grid": "lines", "paper": _pick(rng, {"letter": 3, "strip": 2})}
         drawn |= {"font": _pick(rng, {"sans": 6, "roman": 1, "serif": 1, "sans-oblique": 1})}
         drawn |= {"separator": _pick(rng, {"cross": 5, "none": 4})}
-    elif drawn["palette"] == "cart":
+    elif drawn["palette"] == "cart":  # one make of printer, whose pages look alike
         drawn["grid"] = "dots"
+        drawn |= {"separator": _pick(rng, {"dotted": 9, "none": 1}), "font": _pick(rng, {"serif": 9, "serif-bold": 1})}
     columns, rhythm = LAYOUTS[drawn["layout"]]
     n_rows = len(columns[0]) + len(rhythm)
     if drawn["paper"] == "strip":
@@ -231,7 +232,7 @@ def draw_style(rng: np.random.Generator, source: str, aspect: float = 1.3) -> Pa
     chest_gain = gain / 2 if rng.random() < 0.06 and not plotted else None
     calibration = _pick(rng, {"left": 6, "right": 2, "stepped": 0.3, "none": 1.5})
     paper, minor, major = (_jitter(rng, rgb, 2 if plotted else 7) for rgb in PALETTES[drawn["palette"]])
-    thick = {"vector": 0.26, "office": 0.3, "fax": 0.42, "thermal": 0.36, "archive": 0.4, "photo": 0.25}[source]
+    thick = {"vector": 0.26, "office": 0.3, "fax": 0.42, "thermal": 0.36, "archive": 0.4, "photo": 0.28}[source]
     fine = 0.6 if plotted else 1.0
     dots = drawn["grid"] == "dots"
     return PageStyle(
@@ -261,7 +262,7 @@ def draw_style(rng: np.random.Generator, source: str, aspect: float = 1.3) -> Pa
         minor_rgb=minor,
         major_rgb=major,
         minor_mm=float(rng.uniform(0.3, 0.44) if dots else fine * rng.uniform(0.1, 0.18)),
-        major_mm=float(fine * rng.uniform(0.16, 0.3)),
+        major_mm=float(rng.uniform(0.26, 0.4) if dots else fine * rng.uniform(0.16, 0.3)),
         trace_rgb=_jitter(rng, (8, 8, 10) if plotted else _INKS.get(source, (22, 22, 28)), 8 if plotted else 18),
         trace_mm=float(np.clip(thick * rng.lognormal(-0.05, 0.25), 0.12, 0.7)),
         notes=int(rng.integers(1, 6)) if rng.random() < _NOTED.get(source, 0.0) else 0,

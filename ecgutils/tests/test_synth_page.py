@@ -169,3 +169,15 @@ def test_pen_marks_are_drawn_and_are_no_trace():
     changed = (plain.image != noted.image).any(2)
     assert changed.sum() > 200
     assert (noted.image[changed][:, 0] > plain.image[changed][:, 0].astype(int) - 2).all()  # red ink darkens no red
+
+
+def test_a_dotted_grid_has_its_dots_inside_the_boxes_only():
+    style = PageStyle(grid="dots", minor_rgb=(0, 0, 0), minor_mm=0.4, major_rgb=(255, 120, 120), calibration="none")
+    page = render_page(make_record(np.full((12, 500), np.nan)), np.random.default_rng(0), style, 10.0)
+    x0, y0 = ((p + 50) * 10 for p in page.style["grid_phase_mm"])
+    spots = page.image[np.ix_(*(np.round(o + 10 * np.arange(20)).astype(int) for o in (y0, x0)))].max(2)
+    dark = spots < 100
+    bold = np.arange(20) % 5 == 0
+    assert dark[np.ix_(~bold, ~bold)].all()
+    assert not dark[bold].any()
+    assert not dark[:, bold].any()

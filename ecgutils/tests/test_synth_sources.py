@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from ecgutils.synth import EFFECTS, SCAN_SOURCES, Lens, Projection, Surface, render_photo, render_scan
+from ecgutils.synth.archive import scuff
 from ecgutils.synth.effects import add_noise, blur, motion_blur, multiply_field, sense, sharpen
 from ecgutils.synth.page import draw_layers
+from ecgutils.synth.photo import draw_severity
 from ecgutils.tests.test_synth_page import make_record
 
 SMALL = (640, 352)
@@ -150,6 +152,22 @@ def test_quarter_turns_happen_in_a_minority_and_the_truth_turns_along():
         clockwise_turn = np.degrees(np.arctan2(top[1], top[0])) % 360
         assert clockwise_turn == pytest.approx(-photo.style["rotation"] % 360, abs=1)
         assert top[0] * right[1] - top[1] * right[0] > 0  # never mirrored
+
+
+def test_most_photos_are_lit_and_focused_well_but_not_all():
+    drawn = [draw_severity(np.random.default_rng(seed), None) for seed in range(400)]
+    for mild, any_strength in (("light", "perspective"), ("noise", "bend")):
+        assert np.mean([d[mild] > 0.5 for d in drawn]) < 0.75 * np.mean([d[any_strength] > 0.5 for d in drawn])
+        assert max(d[mild] for d in drawn) > 0.9
+
+
+def test_scuffed_paper_keeps_its_trace():
+    rng = np.random.default_rng(0)
+    layers = np.full((400, 600, 4), 200, np.uint8)
+    before = layers.copy()
+    scuff(layers, rng, 1.0, 4.0)
+    assert np.array_equal(layers[..., 3], before[..., 3])
+    assert 0 < (layers != before).any(2).mean() < 0.1
 
 
 @pytest.mark.parametrize("severity", [-0.1, 1.1, float("nan"), {"glare": 2}, {"fog": 0.5}])
