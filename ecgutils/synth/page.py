@@ -118,9 +118,11 @@ def _paper(style: PageStyle, size: tuple[int, int], ppm: float, phase: np.ndarra
     for row, kind in zip(table, kinds / 32, strict=True):
         if style.grid == "dots":  # bold lines made of dots
             row[:] = np.minimum(inked(major_x * kind[2], bold), inked(dotted_x * kind[1], bold))
+        elif style.grid == "millimetre":  # no bold lines
+            row[:] = blank
         else:
             row[:] = np.minimum(plain, inked(kind[1], bold))
-        if style.grid == "lines":
+        if style.grid in ("lines", "millimetre"):
             row[:] = np.minimum(row, inked(minor_x + kind[0] - minor_x * kind[0], fine))
         elif style.grid == "stipple":  # fine lines made of dots
             row[:] = np.minimum(row, inked(np.maximum(minor_x * kind[2], dotted_x * kind[0]), fine))

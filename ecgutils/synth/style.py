@@ -40,7 +40,7 @@ _CHOICES = {
     "separator": ("none", "ticks", "cross", "line", "dotted"),
     "names": ("above", "on", "below"),
     "font": ("sans", "serif", "roman", "mono", "sans-bold", "serif-bold", "mono-bold", "sans-oblique"),
-    "grid": ("lines", "dots", "stipple", "coarse", "none"),
+    "grid": ("lines", "dots", "stipple", "coarse", "millimetre", "none"),
 }
 
 
@@ -122,7 +122,7 @@ _DRAWS: dict[str, dict[str, dict[str, float]]] = {
     "vector": {
         "layout": {"3x4+1": 10, "3x4": 4, "3x4+2": 1, "3x4+3": 3, "6x2": 1, "12x1": 1},
         "palette": {"red": 4, "pink": 3, "blue": 2, "grey": 1, "green": 1, "orange": 1},
-        "grid": {"lines": 8, "stipple": 2, "coarse": 2},
+        "grid": {"lines": 8, "stipple": 2, "coarse": 2, "millimetre": 0.5},
         "separator": {"none": 4, "ticks": 3, "cross": 1, "line": 1},
         "font": {"sans": 4, "serif": 4, "sans-bold": 2, "roman": 1},
         "paper": {"letter": 2, "a4": 2, "strip": 5},
@@ -131,7 +131,7 @@ _DRAWS: dict[str, dict[str, dict[str, float]]] = {
     "office": {
         "layout": {"3x4+1": 10, "3x4": 4, "3x4+3": 3, "6x2": 1, "6x2+1": 1},
         "palette": {"red": 4, "pink": 4, "orange": 3, "brick": 2, "green": 1, "crimson": 1},
-        "grid": {"lines": 6, "stipple": 3, "dots": 2},
+        "grid": {"lines": 6, "stipple": 3, "dots": 2, "millimetre": 0.5},
         "separator": {"none": 2, "ticks": 3, "cross": 1, "dotted": 2},
         "font": {"sans": 2, "serif": 3, "mono": 3, "serif-bold": 1, "sans-oblique": 1},
         "paper": {"letter": 4, "a4": 4, "strip": 1},
@@ -168,7 +168,7 @@ _DRAWS: dict[str, dict[str, dict[str, float]]] = {
         "layout": {"3x4+1": 12, "3x4": 4, "3x4+2": 1, "3x4+3": 3, "6x2": 1, "6x2+1": 1, "12x1": 1},
         "palette": {"cart": 10, "brick": 3, "faint": 2, "red": 3, "crimson": 2, "pink": 2, "grey": 2, "green": 1,
                     "orange": 1, "blue": 1},
-        "grid": {"lines": 12, "stipple": 3, "coarse": 1, "none": 0.5},
+        "grid": {"lines": 12, "stipple": 3, "coarse": 1, "millimetre": 0.5, "none": 0.5},
         "separator": {"dotted": 5, "none": 3, "ticks": 2, "cross": 1, "line": 1},
         "font": {"serif-bold": 3, "serif": 4, "sans": 2, "sans-bold": 2, "mono": 1, "mono-bold": 1, "roman": 1},
         "paper": {"strip": 5, "letter": 1, "a4": 2},

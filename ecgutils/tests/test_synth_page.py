@@ -78,6 +78,15 @@ def test_the_grid_has_lines_at_its_phase_every_five_mm(rng):
     assert np.abs(centre - lines).max() < 0.3
 
 
+def test_a_millimetre_grid_has_no_bold_lines(rng):
+    style = PageStyle(grid="millimetre", calibration="none", major_rgb=(255, 0, 0), minor_rgb=(0, 0, 0), minor_mm=0.2)
+    page = render_page(make_record(np.zeros((12, 5000))), rng, style, 10.0)
+    row = np.median(page.image[:20, :, 0].astype(float), axis=0)[3:-3]
+    by_mm = row[: len(row) // 10 * 10].reshape(-1, 10).mean(1)
+    assert np.ptp(by_mm) < 3  # every millimetre holds as much ink as the next
+    assert by_mm.mean() < 0.9 * row.max()
+
+
 def test_line_coverage_adds_up_to_the_ink_that_was_ordered():
     coverage = _coverage(np.arange(4000), 4.0, 1.0, 0.13, 0.37)
     assert coverage.min() >= 0
