@@ -10,6 +10,8 @@ import numpy as np
 WORD_MM = 30.0  # longer strokes are traces or rulings, not printed words
 BROKEN_ROW_MM = 150.0  # of strokes side by side, each longer than LETTER_MM; lines of text reach about 100
 RULING_MM = 2.5  # a ruling or paper edge reaches less far to its sides, a trace further
+STRAIGHT = 0.97  # of a ruling's length lies on one row of pixels, whatever letters hang on it
+WAVE_MM = 20.0  # from which a stroke that waves is counted
 LETTER_MM = 8.0  # printed letters and most short words are smaller; a single beat with its baseline is longer
 RULED_MM = 40.0  # a beat interrupts the straightest baseline sooner, at 38 a minute and 25 mm/s
 BOLD = 0.3  # of the traces' darkness, from which ink is surely there
@@ -31,6 +33,8 @@ class Traces:
     inked : share of the map with ink.
     unbroken : 0..1, how much of its length each row is there.
     ruled : 0..1, the share of the ink that is straight lines crossed by others, as in a table.
+    wave_mm : extent of the longest stroke that waves, as no letter, word or ruling does.
+    waving : 0..1, the share of `length_mm` in strokes that wave.
     """
 
     keep: np.ndarray
@@ -42,6 +46,8 @@ class Traces:
     inked: float
     unbroken: float
     ruled: float
+    wave_mm: float
+    waving: float
 
 
 def find_traces(
@@ -61,7 +67,7 @@ def find_traces(
     joined = cv2.morphologyEx(low, cv2.MORPH_CLOSE, _disc(0.8 * px_per_mm))
     count, labels = cv2.connectedComponents(joined, connectivity=8)
     if count < 2:
-        return Traces(np.zeros(ink.shape, bool), None, 0.0, False, 0.0, 0.0, inked, 0.0, 0.0)
+        return Traces(np.zeros(ink.shape, bool), None, 0.0, False, 0.0, 0.0, inked, 0.0, 0.0, 0.0, 0.0)
     x, y = cv2.findNonZero(joined).reshape(-1, 2).T  # a few percent of the pixels
     stroke, darkness = labels[y, x], ink[y, x] / 255
     area = np.bincount(stroke, minlength=count)
@@ -104,6 +110,10 @@ def find_traces(
     mask[y, x] = on_trace
     mask &= bold
     bold_px = [values[on_trace & (bold[y, x] > 0)] for values in ((y, x) if sideways else (x, y))]
+    straightest = _fullest_row(bold_px[1], stroke[on_trace & (bold[y, x] > 0)], count) / px_per_mm
+    waves = along[is_trace & (across > RULING_MM) & (straightest < STRAIGHT * along)]
+    length_mm = float(along[is_trace].sum())
+    waving = float(waves[waves > WAVE_MM].sum()) / max(length_mm, 1.0)
     thickness = _median_run(*bold_px) / px_per_mm
     pieces = np.flatnonzero(is_trace & (across > RULING_MM))
     middle = ((left + right if sideways else top + bottom) / 2 / px_per_mm)[pieces]
@@ -120,7 +130,19 @@ def find_traces(
         box = box[1], box[0], box[3], box[2]
     unbroken = _unbroken(cv2.dilate(mask, np.ones((3, 3), np.uint8)), box, sideways)
     ruled = _ruled(cv2.dilate(bold, np.ones((3, 3), np.uint8)), round(RULED_MM * px_per_mm))
-    return Traces(keep, box, float(along[is_trace].sum()), sideways, down, thickness, inked, unbroken, ruled)
+    return Traces(
+        keep=keep,
+        box=box,
+        length_mm=length_mm,
+        sideways=sideways,
+        down=down,
+        thickness_mm=thickness,
+        inked=inked,
+        unbroken=unbroken,
+        ruled=ruled,
+        wave_mm=float(waves.max(initial=0)),
+        waving=waving,
+    )
 
 
 def _unbroken(bold: np.ndarray, box: tuple[float, float, float, float] | None, sideways: bool) -> float:
@@ -170,6 +192,17 @@ def _largest(values: np.ndarray, stroke: np.ndarray, count: int) -> np.ndarray:
     largest = np.zeros(count, values.dtype)
     np.maximum.at(largest, stroke, values)
     return largest
+
+
+def _fullest_row(across: np.ndarray, stroke: np.ndarray, count: int) -> np.ndarray:
+    """Most px that each of `count` strokes has at one place across the traces; `across`, `stroke` (N,) tell each px."""
+    if not len(across):
+        return np.zeros(count)
+    owners, index = np.unique(stroke, return_inverse=True)
+    size = int(across.max()) + 1
+    fullest = np.zeros(count)
+    fullest[owners] = np.bincount(index * size + across, minlength=len(owners) * size).reshape(-1, size).max(1)
+    return fullest
 
 
 def _median_run(along: np.ndarray, across: np.ndarray) -> float:
