@@ -99,7 +99,8 @@ def find_traces(
     along, across = (height, width) if sideways else (width, height)
     tip = thin & (across > TIP_MM) & (mean > TIP)
     column = np.ones(_across(round(GAP_MM * px_per_mm) | 1, px_per_mm + 1, sideways), np.uint8)  # of the halved map
-    near |= tip & (_largest(cv2.dilate(halved, column)[y // 2, x // 2], stroke, count) > 0)
+    if tip.any():
+        near |= tip & (_largest(cv2.dilate(halved, column)[y // 2, x // 2], stroke, count) > 0)
     real &= ~thin | near
     mask = np.zeros(ink.shape, np.uint8)
     mask[y, x] = (real & tip)[stroke]
@@ -198,10 +199,11 @@ def _fullest_row(across: np.ndarray, stroke: np.ndarray, count: int) -> np.ndarr
     """Most px that each of `count` strokes has at one place across the traces; `across`, `stroke` (N,) tell each px."""
     if not len(across):
         return np.zeros(count)
-    owners, index = np.unique(stroke, return_inverse=True)
+    there = np.bincount(stroke, minlength=count) > 0
+    place = (np.cumsum(there) - 1)[stroke]
     size = int(across.max()) + 1
     fullest = np.zeros(count)
-    fullest[owners] = np.bincount(index * size + across, minlength=len(owners) * size).reshape(-1, size).max(1)
+    fullest[there] = np.bincount(place * size + across, minlength=there.sum() * size).reshape(-1, size).max(1)
     return fullest
 
 
