@@ -141,12 +141,17 @@ def _bridged(inked: np.ndarray, lines: np.ndarray, width: int) -> np.ndarray:
     """Ink on both sides of a grid line as dark as a trace, which was taken away where they cross, is joined over it."""
     if not 0 < lines.mean() < 0.5:  # of 5 mm lines alone; rests of 1 mm lines would join, too
         return inked
-    joined = []
-    for shape in (np.array([1, width]), np.array([width, 1])):
-        strokes = cv2.morphologyEx(inked, cv2.MORPH_OPEN, np.ones(np.maximum(shape - 2, 1), np.uint8))  # no specks
-        joined.append(cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, np.ones(shape, np.uint8)))
-    over = cv2.max(inked, cv2.max(*joined))
-    return cv2.copyTo(over, lines, inked.copy())
+    over = inked.copy()
+    for short, long in zip(_bars(width - 2), _bars(width), strict=True):
+        strokes = cv2.morphologyEx(inked, cv2.MORPH_OPEN, short)  # no specks
+        cv2.max(over, cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, long), dst=over)
+    return cv2.copyTo(over, lines, inked)
+
+
+def _bars(length: int) -> list[np.ndarray]:
+    """Level, upright and the two diagonal lines of pixels."""
+    slant = np.eye(length, dtype=np.uint8)
+    return [np.ones((1, length), np.uint8), np.ones((length, 1), np.uint8), slant, slant[::-1].copy()]
 
 
 def _block_level(values: np.ndarray, block: int, share: float) -> np.ndarray:
