@@ -131,7 +131,27 @@ def ink(
     gain = 255 / (0.8 * trace - level)
     gain, offset = (cv2.resize(part, dark.shape[::-1], interpolation=cv2.INTER_LINEAR) for part in (gain, gain * level))
     scaled = cv2.multiply(left, gain, dst=gain, dtype=cv2.CV_32F)
-    return cv2.subtract(scaled, offset, dtype=cv2.CV_8U), trace / 255
+    inked = cv2.subtract(scaled, offset, dtype=cv2.CV_8U)
+    if lines is not None:
+        inked = _bridged(inked, (lines > 0.6 * trace).view(np.uint8), round(1.5 * px_per_mm) | 1)
+    return inked, trace / 255
+
+
+def _bridged(inked: np.ndarray, lines: np.ndarray, width: int) -> np.ndarray:
+    """Ink on both sides of a grid line as dark as a trace, which was taken away where they cross, is joined over it."""
+    if not 0 < lines.mean() < 0.5:  # of 5 mm lines alone; rests of 1 mm lines would join, too
+        return inked
+    over = inked.copy()
+    for short, long in zip(_bars(width - 2), _bars(width), strict=True):
+        strokes = cv2.morphologyEx(inked, cv2.MORPH_OPEN, short)  # no specks
+        cv2.max(over, cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, long), dst=over)
+    return cv2.copyTo(over, lines, inked)
+
+
+def _bars(length: int) -> list[np.ndarray]:
+    """Level, upright and the two diagonal lines of pixels."""
+    slant = np.eye(length, dtype=np.uint8)
+    return [np.ones((1, length), np.uint8), np.ones((length, 1), np.uint8), slant, slant[::-1].copy()]
 
 
 def _block_level(values: np.ndarray, block: int, share: float) -> np.ndarray:

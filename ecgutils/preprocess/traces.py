@@ -10,9 +10,13 @@ import numpy as np
 WORD_MM = 30.0  # longer strokes are traces or rulings, not printed words
 BROKEN_ROW_MM = 150.0  # of strokes side by side, each longer than LETTER_MM; lines of text reach about 100
 RULING_MM = 2.5  # a ruling or paper edge reaches less far to its sides, a trace further
+STRAIGHT = 0.97  # of a ruling's length lies on one row of pixels, whatever letters hang on it
+WAVE_MM = 20.0  # from which a stroke that waves is counted
 LETTER_MM = 8.0  # printed letters and most short words are smaller; a single beat with its baseline is longer
 RULED_MM = 40.0  # a beat interrupts the straightest baseline sooner, at 38 a minute and 25 mm/s
 BOLD = 0.3  # of the traces' darkness, from which ink is surely there
+TIP_MM, TIP = 4.0, 0.45  # a steep stroke so tall and so dark (mean, of the traces' darkness) is the tip of a beat
+GAP_MM = 8.0  # within this of its row; two tips of 26 real photos' most faded one are 6 mm away
 THICK_MM = 4.0  # no line on an ECG is that thick: shadows, fingers, the table
 
 
@@ -29,6 +33,8 @@ class Traces:
     inked : share of the map with ink.
     unbroken : 0..1, how much of its length each row is there.
     ruled : 0..1, the share of the ink that is straight lines crossed by others, as in a table.
+    wave_mm : extent of the longest stroke that waves, as no letter, word or ruling does.
+    waving : 0..1, the share of `length_mm` in strokes that wave.
     """
 
     keep: np.ndarray
@@ -40,6 +46,8 @@ class Traces:
     inked: float
     unbroken: float
     ruled: float
+    wave_mm: float
+    waving: float
 
 
 def find_traces(
@@ -59,7 +67,7 @@ def find_traces(
     joined = cv2.morphologyEx(low, cv2.MORPH_CLOSE, _disc(0.8 * px_per_mm))
     count, labels = cv2.connectedComponents(joined, connectivity=8)
     if count < 2:
-        return Traces(np.zeros(ink.shape, bool), None, 0.0, False, 0.0, 0.0, inked, 0.0, 0.0)
+        return Traces(np.zeros(ink.shape, bool), None, 0.0, False, 0.0, 0.0, inked, 0.0, 0.0, 0.0, 0.0)
     x, y = cv2.findNonZero(joined).reshape(-1, 2).T  # a few percent of the pixels
     stroke, darkness = labels[y, x], ink[y, x] / 255
     area = np.bincount(stroke, minlength=count)
@@ -87,22 +95,34 @@ def find_traces(
     halved = np.zeros([n // 2 + 1 for n in ink.shape], np.uint8)
     halved[y[on_trace] // 2, x[on_trace] // 2] = 1
     near = _largest(cv2.dilate(halved, _disc(2.5 * px_per_mm))[y // 2, x // 2], stroke, count) > 0
+    # a steep line that is too thin for print or photo fades between its row and its tip, which is as dark as any trace
+    along, across = (height, width) if sideways else (width, height)
+    tip = thin & (across > TIP_MM) & (mean > TIP)
+    column = np.ones(_across(round(GAP_MM * px_per_mm) | 1, px_per_mm + 1, sideways), np.uint8)  # of the halved map
+    if tip.any():
+        near |= tip & (_largest(cv2.dilate(halved, column)[y // 2, x // 2], stroke, count) > 0)
     real &= ~thin | near
     mask = np.zeros(ink.shape, np.uint8)
+    mask[y, x] = (real & tip)[stroke]
+    column = np.ones(_across(2 * round(GAP_MM * px_per_mm) + 1, 2 * px_per_mm + 1, sideways), np.uint8)
+    keep = cv2.dilate(mask, column)
     mask[y, x] = real[stroke]
-    keep = cv2.dilate(mask, _disc(1.0 * px_per_mm)).view(bool)
+    keep = (keep | cv2.dilate(mask, _disc(1.0 * px_per_mm))).view(bool)
     mask[y, x] = on_trace
     mask &= bold
     bold_px = [values[on_trace & (bold[y, x] > 0)] for values in ((y, x) if sideways else (x, y))]
+    straightest = _fullest_row(bold_px[1], stroke[on_trace & (bold[y, x] > 0)], count) / px_per_mm
+    waves = along[is_trace & (across > RULING_MM) & (straightest < STRAIGHT * along)]
+    length_mm = float(along[is_trace].sum())
+    waving = float(waves[waves > WAVE_MM].sum()) / max(length_mm, 1.0)
     thickness = _median_run(*bold_px) / px_per_mm
-    extent, across = (height, width) if sideways else (width, height)
     pieces = np.flatnonzero(is_trace & (across > RULING_MM))
     middle = ((left + right if sideways else top + bottom) / 2 / px_per_mm)[pieces]
-    together = (np.abs(middle[:, None] - middle) < 4) @ extent[
+    together = (np.abs(middle[:, None] - middle) < 4) @ along[
         pieces
     ]  # mm; a row may be broken, a line of text is short
     rows = np.zeros(count, bool)
-    rows[pieces] = (extent[pieces] > WORD_MM) | (together > BROKEN_ROW_MM)
+    rows[pieces] = (along[pieces] > WORD_MM) | (together > BROKEN_ROW_MM)
     # a tall beat may hang on its row by ink too faint to join it
     tips = real & near & ~is_trace & (across < WORD_MM)
     spans = [(top, bottom, y[on_trace]), (left, right, x[on_trace])]
@@ -111,7 +131,19 @@ def find_traces(
         box = box[1], box[0], box[3], box[2]
     unbroken = _unbroken(cv2.dilate(mask, np.ones((3, 3), np.uint8)), box, sideways)
     ruled = _ruled(cv2.dilate(bold, np.ones((3, 3), np.uint8)), round(RULED_MM * px_per_mm))
-    return Traces(keep, box, float(extent[is_trace].sum()), sideways, down, thickness, inked, unbroken, ruled)
+    return Traces(
+        keep=keep,
+        box=box,
+        length_mm=length_mm,
+        sideways=sideways,
+        down=down,
+        thickness_mm=thickness,
+        inked=inked,
+        unbroken=unbroken,
+        ruled=ruled,
+        wave_mm=float(waves.max(initial=0)),
+        waving=waving,
+    )
 
 
 def _unbroken(bold: np.ndarray, box: tuple[float, float, float, float] | None, sideways: bool) -> float:
@@ -163,6 +195,18 @@ def _largest(values: np.ndarray, stroke: np.ndarray, count: int) -> np.ndarray:
     return largest
 
 
+def _fullest_row(across: np.ndarray, stroke: np.ndarray, count: int) -> np.ndarray:
+    """Most px that each of `count` strokes has at one place across the traces; `across`, `stroke` (N,) tell each px."""
+    if not len(across):
+        return np.zeros(count)
+    there = np.bincount(stroke, minlength=count) > 0
+    place = (np.cumsum(there) - 1)[stroke]
+    size = int(across.max()) + 1
+    fullest = np.zeros(count)
+    fullest[there] = np.bincount(place * size + across, minlength=there.sum() * size).reshape(-1, size).max(1)
+    return fullest
+
+
 def _median_run(along: np.ndarray, across: np.ndarray) -> float:
     """Median length in px of the runs of pixels across the traces' direction; beats are steep, most of a trace is not.
 
@@ -173,6 +217,11 @@ def _median_run(along: np.ndarray, across: np.ndarray) -> float:
     place = np.sort(along * (across.max() + 2) + across)
     ends = np.flatnonzero(np.diff(place, append=-1) != 1)
     return float(np.median(np.diff(ends, prepend=-1)))
+
+
+def _across(length: int, width: int, sideways: bool) -> tuple[int, int]:
+    """Shape (rows, cols) of a bar that lies across the traces' direction."""
+    return (width, length) if sideways else (length, width)
 
 
 def _disc(diameter: float) -> np.ndarray:
