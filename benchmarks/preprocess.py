@@ -1,10 +1,11 @@
 """Measure pre-processing on fresh photo-like renders: python benchmarks/preprocess.py [--n 500] [--workers 2]
 
-Row i is simulated and rendered from default_rng([SEED, i]) at 3460 x 1900; nothing else uses this seed. The distribution
-of effects is frozen here and harder than the renderer's own, in which strong light, blur and noise are rare. The same photos go through arms that leave stages out and through a plain
-OpenCV scanner (largest contour with four corners). Writes benchmarks/preprocess.json: the figures of every arm, a table
-by effect and severity, and the seconds of processor time after decoding. `lost` is the share of the traces that the
-flat page does not show; `cache_read_ms` what it takes to read one page, at random, from a flat cache of 2,000.
+Row i is simulated and rendered from default_rng([SEED, i]) at 3460 x 1900; nothing else uses this seed. The
+distribution of effects is frozen here and harder than the renderer's own, in which strong light, blur and noise are
+rare. The same photos go through arms that leave stages out and through a plain OpenCV scanner (largest contour with
+four corners). Writes benchmarks/preprocess.json: the figures of every arm, a table by effect and severity, and the
+seconds of processor time after decoding. `lost` is the share of the traces that the flat page does not show;
+`cache_read_ms` what it takes to read one page, at random, from a flat cache of 2,000.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ class Profile:
     backbone: str = "convnext_atto_ols"
     pretrained: str = ""  # "" = from scratch, "hub" = timm's hub, else a local file
     batch_size: int = 16
-    stage1_views: int = 14_000  # images shown, with repetition
-    stage2_views: int = 2000
+    stage1_views: int = 7000  # images shown, with repetition
+    stage2_views: int = 1500
     optimizer: str = "muon"
     stage1_lr: float = 2e-3
     stage2_lr: float = 4e-4
