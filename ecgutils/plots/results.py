@@ -88,8 +88,7 @@ def plot_arms(table: pd.DataFrame, title: str) -> Figure:
             ax.plot(seeds, [row] * len(seeds), ".", color=COLORS[1], markersize=5)
     ax.axvline(0.5, color="grey", linewidth=0.8, linestyle=":")
     ax.set_yticks(y, table["arm"])
-    ax.invert_yaxis()
-    ax.set(xlabel="macro-AUROC (95 % interval; red: single seeds)")
+    ax.set(ylim=(len(table) - 0.5, -0.5), xlabel="macro-AUROC (95 % interval; red: single seeds)")
     ax.set_title(title, fontsize=10)
     ax.spines[["top", "right"]].set_visible(False)
     return figure
