@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from two_stage import ARMS
 
 from ecgutils import FINDINGS
 from ecgutils.challenge import blend, fill_unreadable
@@ -113,7 +114,7 @@ def cross_fit(
         name: flat.subset(np.array([patient not in tested for patient in flat.cluster_ids]))
         for name, flat in sets.items()
     }
-    stage1 = profile.run_dir / "two_stage/checkpoints/more-300-5-0/stage1"
+    stage1 = profile.run_dir / "two_stage/checkpoints" / f"{ARMS['two_stage_more'].name}-0" / "stage1"
     folder = train(profile, arm, known, stage1, out / f"{arm}-{k}")
     own = sets["large" if arm == "fine_tuned" else "photos"]
     print(f"done: {arm}, fold {k}", flush=True)

@@ -64,7 +64,7 @@ Learned from {trained_on}: **no patient's signal**.
 Training: `{command}` at commit {commit}, {views} images shown in all
 stages together, {seconds:.0f} s on a CPU. sha256 of `model.safetensors`: `{sha256}`.
 
-AUROC with 95 % intervals, clustered by patient; unreadable photos count with the prevalence:
+{table_begins}
 
 The simulator was set with statistics and pages of a 353-record PTB-XL sample in view:
 scores on that sample are not those of an untouched test.
@@ -181,6 +181,7 @@ def ship(profile: Profile, stages: list[Path], photos: dict[str, FlatSet], folde
     calibration.save(folder / "calibration.json")
     _, shipped = read_params(folder)
     return CARD.format(
+        table_begins=TABLE_BEGINS,
         backbone=shipped["model"]["backbone"], width=model.input_size[1], height=model.input_size[0],
         px_per_mm=model.settings.px_per_mm, trained_on=shipped["run"]["trained_on"],
         command=" ".join(["python benchmarks/ship_weights.py", *sys.argv[1:]]),
