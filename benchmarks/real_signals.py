@@ -7,7 +7,8 @@ patients and are tested on one photo of each of their own fold's. Arms, the scor
 shipped         the weights as they are, which never saw a patient
 scratch         real photos only
 two_stage       stage 1 on scans of the *same* real records, then their photos; as many views as scratch
-two_stage_more  stage 1 on scans of simulated signals (benchmarks/two_stage.py has to be run before), then real photos
+two_stage_more  the run's own stage 1 on scans of simulated signals (`python -m ecgutils run --profile demo` has to be
+                run before), then the real photos
 fine_tuned      the shipped weights, then the real photos
 mean            the mean of the last two
 Each fold's own calibration is fitted on the other folds' test rows. Finished trainings are kept below the run folder.
@@ -25,7 +26,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from two_stage import ARMS
 
 from ecgutils import FINDINGS
 from ecgutils.challenge import blend, fill_unreadable
@@ -114,8 +114,7 @@ def cross_fit(
         name: flat.subset(np.array([patient not in tested for patient in flat.cluster_ids]))
         for name, flat in sets.items()
     }
-    stage1 = profile.run_dir / "two_stage/checkpoints" / f"{ARMS['two_stage_more'].name}-0" / "stage1"
-    folder = train(profile, arm, known, stage1, out / f"{arm}-{k}")
+    folder = train(profile, arm, known, profile.run_dir / "checkpoints/stage1", out / f"{arm}-{k}")
     own = sets["large" if arm == "fine_tuned" else "photos"]
     print(f"done: {arm}, fold {k}", flush=True)
     return predict_set(folder, own.subset(first & (fold == k)))
