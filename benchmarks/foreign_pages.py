@@ -2,9 +2,10 @@
 
     ECG_PTBXL=path/to/ptb-xl python benchmarks/foreign_pages.py [--weights default]
 
-Every record is drawn by a plain matplotlib page and, when installed, by `pmecg` (GPL, not a dependency), as an image
-and as a photo of it: perspective, a table, uneven light, blur, noise, JPEG, none of it drawn by the package. Unreadable
-images count with the mean of the others. Writes benchmarks/foreign_pages.json.
+Every record is drawn by a plain matplotlib page, by one whose grid boxes are 2.5 times taller than wide as no paper's
+are, and, when installed, by `pmecg` (GPL, not a dependency), as an image and as a photo of it: perspective, a table,
+uneven light, blur, noise, JPEG, none of it drawn by the package. Unreadable images count with the mean of the others.
+Writes benchmarks/foreign_pages.json.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -32,7 +34,10 @@ from ecgutils.learn.params import git_describe
 from ecgutils.signals import Record, load_records
 
 SIZE = (1730, 950)
-DRAWN_BY: dict[str, Callable[[], Callable[[Record, int], np.ndarray]]] = {"matplotlib": with_matplotlib}
+DRAWN_BY: dict[str, Callable[[], Callable[[Record, int], np.ndarray]]] = {
+    "matplotlib": with_matplotlib,
+    "stretched": partial(with_matplotlib, 2.5),
+}
 if importlib.util.find_spec("pmecg"):
     DRAWN_BY["pmecg"] = with_pmecg
 

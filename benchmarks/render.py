@@ -48,29 +48,32 @@ def photo(size: tuple[int, int]) -> Callable[[Record, int], np.ndarray]:
     return lambda record, i: render_photo(record, np.random.default_rng(i), size=size).image
 
 
-def with_matplotlib() -> Callable[[Record, int], np.ndarray]:
-    """A plain page as it is usually plotted: 11 x 8.5 inches at 200 dpi."""
+def with_matplotlib(stretch: float = 1.0) -> Callable[[Record, int], np.ndarray]:
+    """A plain page, 11 x 8.5 inches at 200 dpi, 25 mm to the inch; its boxes are `stretch` times taller than wide."""
     import matplotlib
 
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
+    top = 21.25 / stretch  # mV
+
     def draw(record: Record, i: int) -> np.ndarray:
         figure = plt.figure(figsize=(11, 8.5), dpi=200)
-        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, 11), ylim=(-2, 6.4))
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, 11), ylim=(0, top))
         axes.set_xticks(np.arange(0, 11, 0.2))
         axes.set_xticks(np.arange(0, 11, 0.04), minor=True)
-        axes.set_yticks(np.arange(-2, 6.4, 0.5))
-        axes.set_yticks(np.arange(-2, 6.4, 0.1), minor=True)
+        axes.set_yticks(np.arange(0, top, 0.5))
+        axes.set_yticks(np.arange(0, top, 0.1), minor=True)
         axes.grid(which="major", color=(1, 0.5, 0.5), linewidth=0.5)
         axes.grid(which="minor", color=(1, 0.8, 0.8), linewidth=0.2)
         quarter = round(2.5 * record.fs)
         for lead, name in enumerate(LEADS):
-            row, column = 5 - 2 * (lead % 3), lead // 3
+            row, column = (0.83 - 0.22 * (lead % 3)) * top, lead // 3
             part = record.signal_mv[lead, column * quarter : (column + 1) * quarter]
             axes.plot(0.5 + 2.5 * column + np.arange(len(part)) / record.fs, row + part, color="k", linewidth=0.7)
-            axes.text(0.55 + 2.5 * column, row + 0.4, name)
-        axes.plot(0.5 + np.arange(4 * quarter) / record.fs, -1 + record.signal_mv[1, : 4 * quarter], "k", linewidth=0.7)
+            axes.text(0.55 + 2.5 * column, row + 0.05 * top, name)
+        rhythm = 0.15 * top + record.signal_mv[1, : 4 * quarter]
+        axes.plot(0.5 + np.arange(4 * quarter) / record.fs, rhythm, "k", linewidth=0.7)
         figure.canvas.draw()
         image = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
         plt.close(figure)
