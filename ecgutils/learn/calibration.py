@@ -14,9 +14,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
 from scipy.special import expit, logit
-from sklearn.isotonic import IsotonicRegression
 
 from ecgutils.files import write_json
 from ecgutils.findings import FINDINGS
@@ -153,6 +151,8 @@ def _platt(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
 
     A standard normal prior of ours holds the slope near 1, so that a handful of images can't make it 10.
     """
+    from scipy.optimize import minimize  # here and below: a second to import, and reading a photo fits nothing
+
     x = _logit(p)
     n1 = y.sum()
     target = np.where(y > 0, (n1 + 1) / (n1 + 2), 1 / (len(y) - n1 + 2))
@@ -169,6 +169,8 @@ def _platt(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
 
 
 def _isotonic(p: np.ndarray, y: np.ndarray) -> dict[str, list[float]]:
+    from sklearn.isotonic import IsotonicRegression
+
     curve = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(p, y)
     return {"raw": curve.X_thresholds_.tolist(), "calibrated": curve.y_thresholds_.tolist()}
 

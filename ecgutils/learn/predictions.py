@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from iterstrat.ml_stratifiers import IterativeStratification
 
 from ecgutils.findings import FINDINGS
 from ecgutils.manifest import clusters, label_array
@@ -87,6 +86,8 @@ def grouped_folds(labels: np.ndarray, clusters: np.ndarray, shares: np.ndarray, 
     Multi-label stratified (Sechidis et al. 2011, doi:10.1007/978-3-642-23808-6_10) over clusters: the labels of one
     patient are pooled. An unknown label counts as absent. Depends on the set of rows and the seed, not on their order.
     """
+    from iterstrat.ml_stratifiers import IterativeStratification  # a second to import, and reading a photo deals none
+
     names, cluster_of_row = np.unique(clusters, return_inverse=True)
     pooled = np.zeros((len(names), labels.shape[1]), bool)  # (clusters, 5)
     np.logical_or.at(pooled, cluster_of_row, np.nan_to_num(labels) == 1)
