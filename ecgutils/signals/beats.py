@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-INDEPENDENT_LEADS = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
-
 # Dipole -> leads: Dower, Machado, Osborne, Clin Cardiol 1980;3:87.
 DOWER = np.array(
     [

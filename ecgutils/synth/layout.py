@@ -46,7 +46,6 @@ class Plan:
     rows_mm: tuple[tuple[float, float | None], ...]
     columns_mm: tuple[float, ...]
     row_pitch_mm: float
-    right_mm: float
 
 
 def plan_page(style: PageStyle, duration_s: float) -> Plan:
@@ -57,7 +56,6 @@ def plan_page(style: PageStyle, duration_s: float) -> Plan:
     shown_s = min(duration_s, PRINTED_S, room_mm / style.speed)
     left = (style.width_mm - shown_s * style.speed - calibration_mm) / 2
     left += calibration_mm if style.calibration in ("left", "stepped") else 0.0
-    right = left + shown_s * style.speed
     top = style.top_mm + style.header_mm
     n_rows = len(columns[0]) + len(rhythm)
     body_mm = style.height_mm - style.top_mm - style.footer_mm - top
@@ -75,12 +73,11 @@ def plan_page(style: PageStyle, duration_s: float) -> Plan:
             strips.append(Strip(name, LEADS.index(name), start, stop, x, zeros[row]))
     for row, name in enumerate(rhythm, start=len(columns[0])):
         strips.append(Strip(f"{name}_rhythm", LEADS.index(name), 0.0, shown_s, left, zeros[row]))
-    before = left - style.pulse_mm - 2.5
-    pulse = {"left": before, "stepped": before, "right": right + 1.0, "none": None}[style.calibration]
+    before, after = left - style.pulse_mm - 2.5, left + shown_s * style.speed + 1.0
+    pulse = {"left": before, "stepped": before, "right": after, "none": None}[style.calibration]
     return Plan(
         strips=tuple(strips),
         rows_mm=tuple((zero, pulse) for zero in zeros),
         columns_mm=tuple(left + c * column_s * style.speed for c in range(len(columns))),
         row_pitch_mm=pitch,
-        right_mm=right,
     )
