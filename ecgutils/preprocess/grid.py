@@ -151,8 +151,8 @@ def _tile_spectra(contrast: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarr
     Zero frequency is in the middle.
     """
     height, width = contrast.shape
-    xs = np.linspace(0, width - tile, max(2, round(1.25 * width / tile))).astype(int)
-    ys = np.linspace(0, height - tile, max(2, round(1.25 * height / tile))).astype(int)
+    xs = np.linspace(0, width - tile, max(2, round(width / tile))).astype(int)
+    ys = np.linspace(0, height - tile, max(2, round(height / tile))).astype(int)
     alternating = (-1.0) ** np.arange(tile)  # moves frequency y = 0 to the middle
     window = np.outer(np.hanning(tile) * alternating, np.hanning(tile)).astype(np.float32)
     corners = [(x, y) for y in ys for x in xs]

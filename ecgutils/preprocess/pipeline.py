@@ -26,8 +26,8 @@ from ecgutils.preprocess.phase import Flattening, local_px_per_unit, transform
 from ecgutils.preprocess.traces import BOLD, find_traces
 from ecgutils.preprocess.upright import runs_down, upright_input, upside_down
 
-VERSION = 5  # raise when the same settings would give other pixels: caches are then redone
-WORK_SIDE = 1400  # px of the longer side of the copy that is measured: 4.7 px/mm on a page that fills the frame
+VERSION = 6  # raise when the same settings would give other pixels: caches are then redone
+WORK_SIDE = 1200  # px of the longer side of the copy that is measured: 4 px/mm on a page that fills the frame
 PLANE_PX_PER_MM = 4  # of the flattened page; the photo has 4.5 where it fills a 1280 px frame
 RIM_MM = 4  # from a paper edge: what runs along within is its shadow, not a trace
 MARGIN_MM = 8  # beyond the grid in which traces may still run
