@@ -11,6 +11,7 @@ WORD_MM = 30.0  # longer strokes are traces or rulings, not printed words
 BROKEN_ROW_MM = 150.0  # of strokes side by side, each longer than LETTER_MM; lines of text reach about 100
 RULING_MM = 2.5  # a ruling or paper edge reaches less far to its sides, a trace further
 STRAIGHT = 0.97  # of a ruling's length lies on one row of pixels, whatever letters hang on it
+BAND, BANDED = 5, 0.9  # or this share of its ink within so many rows: it may lie a little aslant
 WAVE_MM = 20.0  # from which a stroke that waves is counted
 LETTER_MM = 8.0  # printed letters and most short words are smaller; a single beat with its baseline is longer
 RULED_MM = 40.0  # a beat interrupts the straightest baseline sooner, at 38 a minute and 25 mm/s
@@ -111,10 +112,10 @@ def find_traces(
     mask[y, x] = on_trace
     mask &= bold
     bold_px = [values[on_trace & (bold[y, x] > 0)] for values in ((y, x) if sideways else (x, y))]
-    straightest = _fullest_row(bold_px[1], stroke[on_trace & (bold[y, x] > 0)], count) / px_per_mm
-    waves = along[is_trace & (across > RULING_MM) & (straightest < STRAIGHT * along)]
+    fullest, banded = _fullest_rows(bold_px[1], stroke[on_trace & (bold[y, x] > 0)], count)
+    waving = (across > RULING_MM) & (fullest / px_per_mm < STRAIGHT * along) & (banded < BANDED)
+    waves = along[is_trace & waving]
     length_mm = float(along[is_trace].sum())
-    waving = float(waves[waves > WAVE_MM].sum()) / max(length_mm, 1.0)
     thickness = _median_run(*bold_px) / px_per_mm
     pieces = np.flatnonzero(is_trace & (across > RULING_MM))
     middle = ((left + right if sideways else top + bottom) / 2 / px_per_mm)[pieces]
@@ -142,7 +143,7 @@ def find_traces(
         unbroken=unbroken,
         ruled=ruled,
         wave_mm=float(waves.max(initial=0)),
-        waving=waving,
+        waving=float(waves[waves > WAVE_MM].sum()) / max(length_mm, 1.0),
     )
 
 
@@ -195,16 +196,23 @@ def _largest(values: np.ndarray, stroke: np.ndarray, count: int) -> np.ndarray:
     return largest
 
 
-def _fullest_row(across: np.ndarray, stroke: np.ndarray, count: int) -> np.ndarray:
-    """Most px that each of `count` strokes has at one place across the traces; `across`, `stroke` (N,) tell each px."""
+def _fullest_rows(across: np.ndarray, stroke: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Most px that each of `count` strokes has in one row along the traces, and the share of all its px in BAND rows.
+
+    across, stroke (N,) tell each px's row and whose it is.
+    """
+    fullest, banded = np.zeros(count), np.zeros(count)
     if not len(across):
-        return np.zeros(count)
-    there = np.bincount(stroke, minlength=count) > 0
+        return fullest, banded
+    area = np.bincount(stroke, minlength=count)
+    there = area > 0
     place = (np.cumsum(there) - 1)[stroke]
-    size = int(across.max()) + 1
-    fullest = np.zeros(count)
-    fullest[there] = np.bincount(place * size + across, minlength=there.sum() * size).reshape(-1, size).max(1)
-    return fullest
+    size = int(across.max()) + BAND
+    rows = np.bincount(place * size + across, minlength=there.sum() * size).reshape(-1, size)
+    summed = np.pad(np.cumsum(rows, axis=1), ((0, 0), (1, 0)))
+    fullest[there] = rows.max(1)
+    banded[there] = (summed[:, BAND:] - summed[:, :-BAND]).max(1) / area[there]
+    return fullest, banded
 
 
 def _median_run(along: np.ndarray, across: np.ndarray) -> float:
