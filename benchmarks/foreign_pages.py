@@ -89,7 +89,7 @@ def main() -> int:
             list(tqdm(Parallel(n_jobs=2, return_as="generator")(jobs), total=len(jobs), desc=program))
             for kind in ("scan", "photo"):
                 paths = [folder / program / kind / f"{record.record_id}.jpg" for record in records]
-                table = predict(model, paths)
+                table = predict(model, paths, workers=2, views=True)
                 refused = table[list(FINDINGS)].isna().any(axis=1)
                 mean = table[list(FINDINGS)].mean().to_dict()
                 p = fill_unreadable(table, mean)[list(FINDINGS)].to_numpy()

@@ -119,7 +119,7 @@ def _predict(args: argparse.Namespace) -> int:
 
     names = args.model or ["default"]
     models = [load_model(name) for name in names]
-    table = predict(models, args.photos)
+    table = predict(models, args.photos, views=True)
     cards = [read_params(name) for name in names]
     origins = {params.get("run", {}).get("trained_on", "data that its card does not name") for _, params in cards}
     fitted = "not calibrated"

@@ -6,12 +6,10 @@ from ecgutils.challenge.leakage import check_roles
 from ecgutils.challenge.split import split_bhf
 from ecgutils.challenge.submission import fill_unreadable, submission_name, submissions_dir, write_submission
 from ecgutils.challenge.validate import validate_submission
-from ecgutils.challenge.views import VIEWS, predict_views
 from ecgutils.challenge.write import write_bhf
 
 __all__ = [
     "BLENDS",
-    "VIEWS",
     "blend",
     "check_bhf",
     "check_roles",
@@ -21,7 +19,6 @@ __all__ = [
     "find_sample",
     "fit_weights",
     "plain_id",
-    "predict_views",
     "read_bhf",
     "read_ids",
     "read_sample_ids",

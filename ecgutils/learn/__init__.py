@@ -26,15 +26,18 @@ from ecgutils.learn.predictions import Scored, grouped_folds, join_truth
 from ecgutils.learn.sets import build_sets, load_sets
 from ecgutils.learn.settings import FitSettings, arm_settings, baseline_settings, stage1_settings, stage2_settings
 from ecgutils.learn.train import History, fit
+from ecgutils.learn.views import VIEWS, View
 
 __all__ = [
     "PREDICTION_COLUMNS",
+    "VIEWS",
     "Calibration",
     "ECGModel",
     "FitSettings",
     "FlatSet",
     "History",
     "Scored",
+    "View",
     "abstention_curve",
     "arm_settings",
     "augment",

@@ -18,6 +18,7 @@ from ecgutils.findings import FINDINGS
 from ecgutils.learn.checkpoint import load_model
 from ecgutils.learn.dataset import FlatSet
 from ecgutils.learn.model import ECGModel, to_ink
+from ecgutils.learn.views import VIEWS
 from ecgutils.preprocess import Preprocessor, PreprocessSettings
 
 Models = ECGModel | str | Path | Sequence[ECGModel | str | Path]
@@ -43,11 +44,11 @@ def predict_logits(model: ECGModel, images: np.ndarray, batch_size: int = _BATCH
     return logits
 
 
-def predict_set(models: Models, flat: FlatSet) -> pd.DataFrame:
+def predict_set(models: Models, flat: FlatSet, views: bool = False) -> pd.DataFrame:
     """Predictions for images that are flat already: one row per image, in order; unreadable ones are NaN.
 
-    Returns PREDICTION_COLUMNS; probabilities are the mean over the models. Raises ValueError when the images
-    were made with other preprocessing settings than a model's.
+    Returns PREDICTION_COLUMNS; probabilities are the mean over the models, with `views` also over VIEWS. Raises
+    ValueError when the images were made with other preprocessing settings than a model's.
     """
     members = _as_models(models)
     for model in members:
@@ -55,13 +56,15 @@ def predict_set(models: Models, flat: FlatSet) -> pd.DataFrame:
     probabilities = np.full((len(flat), len(FINDINGS)), np.nan)
     if flat.readable.any():
         images = flat.images if flat.readable.all() else flat.images[flat.readable]
-        probabilities[flat.readable] = np.mean([_sigmoid(predict_logits(m, images)) for m in members], axis=0)
+        probabilities[flat.readable] = np.mean([_probabilities(m, images, views) for m in members], axis=0)
     quality = np.full(len(flat), np.nan) if flat.quality is None else flat.quality
     reasons = np.where(flat.readable, "", "unreadable") if flat.reasons is None else flat.reasons
     return _table(flat.image_ids, probabilities, quality, flat.readable, reasons)
 
 
-def predict(models: Models, paths: Iterable[str | Path], workers: int = 1, progress: bool = True) -> pd.DataFrame:
+def predict(
+    models: Models, paths: Iterable[str | Path], workers: int = 1, progress: bool = True, views: bool = False
+) -> pd.DataFrame:
     """Predictions for image files: one row per path, in the order given, always.
 
     Parameters
@@ -70,6 +73,7 @@ def predict(models: Models, paths: Iterable[str | Path], workers: int = 1, progr
         with different preprocessing settings are fine, each gets the images it was trained for.
     paths : image files; the file stem is the ID.
     workers : processes for preprocessing.
+    views : also average over VIEWS, as test-time augmentation: five times the model's work.
 
     Returns
     -------
@@ -102,7 +106,7 @@ def predict(models: Models, paths: Iterable[str | Path], workers: int = 1, progr
                 seen = [i for i, flat in enumerate(flats) if flat[1]]
                 if seen:
                     images = np.stack([flats[i][0] for i in seen])
-                    total[rows[seen]] += sum(_sigmoid(predict_logits(model, images)) for model in group)
+                    total[rows[seen]] += sum(_probabilities(model, images, views) for model in group)
                 bar.update(len(flats))
     total[~readable] = np.nan
     stems = [path.stem for path in paths]
@@ -152,6 +156,15 @@ def _as_models(models: Models) -> list[ECGModel]:
     if not several:
         raise ValueError("predict: give at least one model.")
     return [model if isinstance(model, ECGModel) else load_model(model) for model in several]
+
+
+def _probabilities(model: ECGModel, images: np.ndarray, views: bool) -> np.ndarray:
+    """Probabilities (N, 5), with `views` the mean over VIEWS; some at a time, for thousands would fill the memory."""
+    chosen, found = VIEWS if views else VIEWS[:1], np.zeros((len(images), len(FINDINGS)))
+    for start in range(0, len(images), 1024):
+        part = images[start : start + 1024]
+        found[start : start + 1024] = np.mean([_sigmoid(predict_logits(model, view(part))) for view in chosen], axis=0)
+    return found
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -1,13 +1,11 @@
-"""Test-time views: small, never mirrored, blended by ID."""
+"""Test-time views: small, never mirrored, averaged."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ecgutils.challenge import VIEWS, blend, predict_views
-from ecgutils.challenge.views import View
 from ecgutils.findings import FINDINGS
-from ecgutils.learn import build_model, predict_set
+from ecgutils.learn import VIEWS, View, build_model, predict_logits, predict_set
 from ecgutils.tests.test_learn_predict import SMALL
 from ecgutils.tests.test_learn_train import ecg_like
 
@@ -51,14 +49,15 @@ def test_known_views():
     assert View(ink=2)(np.full((1, 4, 4), 200, np.uint8)).max() == 145
 
 
-def test_views_are_blended_by_id_and_unreadable_rows_stay_nan():
+def test_views_are_averaged_and_unreadable_rows_stay_nan():
     model = build_model("convnext_zepto_rms", SMALL)
     flat = ecg_like(6, 2, readable=np.array([True, False, True, True, True, True]))
-    table = predict_views(model, flat)
+    table = predict_set(model, flat, views=True)
     assert table.ID.tolist() == flat.image_ids.tolist()
     assert table.loc[1, list(FINDINGS)].isna().all()
     plain = predict_set(model, flat)
     assert 0 < (table[list(FINDINGS)] - plain[list(FINDINGS)]).abs().max(axis=None) < 0.2
-    mixed = predict_views(model, flat.subset(np.array([4, 0, 5, 1, 3, 2])))
+    mixed = predict_set(model, flat.subset(np.array([4, 0, 5, 1, 3, 2])), views=True)
     pd.testing.assert_frame_equal(mixed.set_index("ID").loc[table.ID], table.set_index("ID"), atol=1e-6)
-    assert list(blend([table])) == list(table)
+    each = [1 / (1 + np.exp(-predict_logits(model, view(flat.images)[:1]).astype(float))) for view in VIEWS]
+    assert table.loc[0, list(FINDINGS)].to_numpy(float) == pytest.approx(np.mean(each, axis=0)[0], abs=1e-6)

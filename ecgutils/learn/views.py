@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import pandas as pd
-
-from ecgutils.challenge.blend import blend
-from ecgutils.learn import FlatSet, predict_set
-from ecgutils.learn.inference import Models
-
-_AT_ONCE = 1024  # images that are moved at a time: keeps memory small for thousands of them
 
 
 @dataclass(frozen=True)
@@ -30,6 +23,8 @@ class View:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Flat images uint8 (N, H, W), seen so; what comes in from outside is white."""
+        if self == View():
+            return images
         h, w = images.shape[1:]
         centre = np.array([(w - 1) / 2, (h - 1) / 2])
         corners = np.array([(0, 0), (w - 1, 0), (w - 1, h - 1), (0, h - 1)], np.float32)
@@ -48,12 +43,3 @@ VIEWS = (
     View(scale=1.02, keystone=0.02),
     View(scale=0.98, keystone=-0.02),
 )
-
-
-def predict_views(models: Models, flat: FlatSet, how: str = "mean") -> pd.DataFrame:
-    """As `predict_set`, blended over VIEWS (the first is the page as it is) by `how` of `blend`."""
-    parts = []
-    for start in range(0, len(flat), _AT_ONCE):
-        part = flat.subset(np.arange(start, min(start + _AT_ONCE, len(flat))))
-        parts.append([predict_set(models, replace(part, images=view(part.images))) for view in VIEWS])
-    return blend([pd.concat(tables, ignore_index=True) for tables in zip(*parts, strict=True)], how)
