@@ -24,6 +24,7 @@ from ecgutils.preprocess import Preprocessor, PreprocessSettings
 Models = ECGModel | str | Path | Sequence[ECGModel | str | Path]
 PREDICTION_COLUMNS = ("ID", *FINDINGS, "quality", "readable", "reasons")
 _BATCH = 64
+_AT_ONCE = 256  # images whose views are held in memory
 
 
 def predict_logits(model: ECGModel, images: np.ndarray, batch_size: int = _BATCH) -> np.ndarray:
@@ -159,11 +160,12 @@ def _as_models(models: Models) -> list[ECGModel]:
 
 
 def _probabilities(model: ECGModel, images: np.ndarray, views: bool) -> np.ndarray:
-    """Probabilities (N, 5), with `views` the mean over VIEWS; some at a time, for thousands would fill the memory."""
+    """Probabilities (N, 5), with `views` the mean over VIEWS."""
     chosen, found = VIEWS if views else VIEWS[:1], np.zeros((len(images), len(FINDINGS)))
-    for start in range(0, len(images), 1024):
-        part = images[start : start + 1024]
-        found[start : start + 1024] = np.mean([_sigmoid(predict_logits(model, view(part))) for view in chosen], axis=0)
+    for start in range(0, len(images), _AT_ONCE):
+        part = images[start : start + _AT_ONCE]
+        logits = predict_logits(model, np.concatenate([view(part) for view in chosen]))
+        found[start : start + _AT_ONCE] = _sigmoid(logits).reshape(len(chosen), len(part), -1).mean(0)
     return found
 
 
