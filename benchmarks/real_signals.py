@@ -10,7 +10,8 @@ two_stage       stage 1 on scans of the *same* real records, then their photos; 
 two_stage_more  the run's own stage 1 on scans of simulated signals (`python -m ecgutils run --profile demo` has to be
                 run before), then the real photos
 fine_tuned      the shipped weights, then the real photos
-mean            the mean of the last two
+mean            the mean of shipped and fine_tuned
+weighted        all five, blended with weights fitted on the other patients' rows
 Each fold's own calibration is fitted on the other folds' test rows. Finished trainings are kept below the run folder.
 Writes benchmarks/real_signals.json.
 """
@@ -28,7 +29,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from ecgutils import FINDINGS
-from ecgutils.challenge import blend, fill_unreadable
+from ecgutils.challenge import blend, cross_blend, fill_unreadable
 from ecgutils.files import jsonable, write_json
 from ecgutils.learn import (
     FlatSet,
@@ -55,7 +56,7 @@ from ecgutils.synth import PHOTO_SOURCE, generate_images
 FOLDS, PHOTOS = 4, 2
 TRAINED = ("scratch", "two_stage", "two_stage_more", "fine_tuned")
 PAIRS = (("two_stage", "scratch"), ("two_stage_more", "scratch"), ("fine_tuned", "scratch"), ("fine_tuned", "shipped"),
-         ("mean", "fine_tuned"))  # fmt: skip
+         ("mean", "shipped"), ("mean", "fine_tuned"), ("weighted", "shipped"), ("weighted", "fine_tuned"))  # fmt: skip
 
 
 def make_sets(folder: str, out: Path, profile: Profile) -> tuple[pd.DataFrame, dict[str, FlatSet]]:
@@ -141,7 +142,8 @@ def main() -> int:
     tables = {"shipped": predict_set("default", sets["large"].subset(first))}
     for i, arm in enumerate(TRAINED):
         tables[arm] = pd.concat(parts[i * FOLDS : (i + 1) * FOLDS], ignore_index=True)
-    tables["mean"] = blend([tables["two_stage_more"], tables["fine_tuned"]])
+    members = list(tables.values())
+    tables |= {"mean": blend([tables["shipped"], tables["fine_tuned"]]), "weighted": cross_blend(members, truth)}
     prevalence = dict(zip(FINDINGS, np.nanmean(flat.labels, axis=0), strict=True))
 
     def scores(name: str) -> np.ndarray:
