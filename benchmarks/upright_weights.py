@@ -1,8 +1,10 @@
 """Train the network that tells an upright page from one upside down: python benchmarks/upright_weights.py
 
 Learns from flat pages of simulated records in the styles of every source, with words in many typefaces added; on some
-of them the signals run upside down and backwards, so that letters come to weigh more than beats. Writes
-ecgutils/weights/upright/upright.safetensors, whose metadata says the same. About 25 minutes on two cores.
+of them the signals run upside down and backwards, so that letters come to weigh more than beats. Pages that lie on
+their side are shown, too: they have no way up, and `runs_down` counts on hearing so. Writes
+ecgutils/weights/upright/upright.safetensors, whose metadata says the same. About 40 minutes on two cores; `--more`
+goes on from the weights that are there.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import matplotlib
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from ecgutils.preprocess import appearance
 from ecgutils.preprocess.traces import find_traces
@@ -32,6 +34,7 @@ PAGES = 2400
 STEPS = 4000
 MISLED = 0.2  # of the pages: their beats are those of a page that is upside down, their letters are not
 BATCH = 24
+SIDEWAYS = 1 / 3  # of the crops
 CROP = (264, 408)  # (H, W) px: 88 x 136 mm, a part of a page
 SIZES, CHANNELS = (5, 3, 3, 3, 1), (1, 12, 24, 32, 32, 1)
 FONTS = ("DejaVu*.ttf", "STIXGeneral*.ttf", "cmr10.ttf", "cmss10.ttf", "cmtt10.ttf", "cmb10.ttf")
@@ -94,8 +97,8 @@ def distort(page: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(crop * np.float32(rng.uniform(0.7, 1.8) / 255), 0, 1).astype(np.float32)
 
 
-def train(pages: list[np.ndarray]) -> torch.nn.Sequential:
-    """Each crop is shown both ways up; log odds are summed over it."""
+def build(more: bool) -> torch.nn.Sequential:
+    """The network, new or with the weights that are there."""
     torch.manual_seed(SEED)
     layers: list[torch.nn.Module] = []
     for size, stride, inputs, outputs in zip(SIZES, STRIDES, CHANNELS[:-1], CHANNELS[1:], strict=True):
@@ -103,42 +106,61 @@ def train(pages: list[np.ndarray]) -> torch.nn.Sequential:
     model = torch.nn.Sequential(*layers[:-1])
     torch.nn.init.zeros_(model[-1].bias)
     model[-1].weight.data *= 0.1
-    optimizer = torch.optim.AdamW(model.parameters(), 3e-3, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=STEPS)
+    if more:
+        tensors = load_file(OUT)
+        for i, layer in enumerate(m for m in model if isinstance(m, torch.nn.Conv2d)):
+            layer.weight.data = torch.from_numpy(tensors[f"{i}.weight"].transpose(3, 2, 0, 1).copy())
+            layer.bias.data = torch.from_numpy(tensors[f"{i}.bias"])
+    return model
+
+
+def train(model: torch.nn.Sequential, pages: list[np.ndarray], steps: int, lr: float) -> None:
+    """Each crop is shown both ways up; log odds are summed over it."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
     rng = np.random.default_rng([SEED, PAGES])
-    for step in range(STEPS):
-        crops = np.stack([distort(pages[j], rng) for j in rng.integers(len(pages), size=BATCH)])[:, None]
+    for step in range(steps):
+        sideways = rng.random(BATCH) < SIDEWAYS
+        chosen = [pages[j] for j in rng.integers(len(pages), size=BATCH)]
+        crops = [distort(np.rot90(page) if lies else page, rng) for page, lies in zip(chosen, sideways, strict=True)]
+        crops = np.stack(crops)[:, None]
         both = torch.from_numpy(np.concatenate([crops, crops[:, :, ::-1, ::-1]]))
         odds = model(both).sum((1, 2, 3))
-        target = torch.cat([torch.ones(BATCH), torch.zeros(BATCH)])
+        up = torch.from_numpy(np.where(sideways, 0.5, 1.0).astype(np.float32))
+        target = torch.cat([up, 1 - up])
         loss = torch.nn.functional.binary_cross_entropy_with_logits(odds, target)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-        if step % 50 == 0 or step == STEPS - 1:
-            print(
-                f"step {step}: loss {loss.item():.3f}, crops right {((odds > 0) == (target > 0.5)).float().mean():.2f}"
-            )
-    return model
+        if step % 50 == 0 or step == steps - 1:
+            right = ((odds > 0) == (target > 0.5))[target != 0.5].float().mean()
+            lying = odds[target == 0.5].abs().mean()
+            print(f"step {step}: loss {loss.item():.3f}, right {right:.2f}, on its side {lying:.2f}", flush=True)
 
 
 def main() -> None:
     """Draw, train, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--pages", type=int, default=PAGES)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--more", action="store_true", help="go on from the weights that are there")
     args = parser.parse_args()
     start = time.perf_counter()
-    pages = joblib.Parallel(n_jobs=args.workers)(joblib.delayed(draw_input)(i) for i in range(PAGES))
-    print(f"{PAGES} pages in {time.perf_counter() - start:.0f} s")
-    model = train(pages)
+    pages = joblib.Parallel(n_jobs=args.workers)(joblib.delayed(draw_input)(i) for i in range(args.pages))
+    print(f"{args.pages} pages in {time.perf_counter() - start:.0f} s", flush=True)
+    model = build(args.more)
+    train(model, pages, args.steps, args.lr)
     tensors = {}
     for i, layer in enumerate(m for m in model if isinstance(m, torch.nn.Conv2d)):
         tensors[f"{i}.weight"] = np.ascontiguousarray(layer.weight.detach().numpy().transpose(2, 3, 1, 0))
         tensors[f"{i}.bias"] = layer.bias.detach().numpy()
     note = (
         f"Upright or upside down, from ink maps at {PX_PER_MM} px/mm. Trained by benchmarks/upright_weights.py (seed "
-        f"{SEED}) on {PAGES} rendered pages of simulated records, {STEPS} steps of {BATCH} crops, each both ways up."
+        f"{SEED}) on {args.pages} rendered pages of simulated records, {args.steps} steps of {BATCH} crops, each both "
+        f"ways up{', going on from earlier weights' * args.more}."
     )
     OUT.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, OUT, metadata={"note": note})
