@@ -26,7 +26,7 @@ from ecgutils.synth.style import PHOTO_SOURCE, SOURCES
 from ecgutils.synth.truth import truth_bytes, truth_path
 
 STAGE = 2  # separates this stage's random streams from those of other stages
-VERSION = 4  # raise when the same seed draws another picture than before: existing files are then drawn again
+VERSION = 5  # raise when the same seed draws another picture than before: existing files are then drawn again
 _ENCODING = {"jpg": [cv2.IMWRITE_JPEG_QUALITY, 92], "png": [cv2.IMWRITE_PNG_COMPRESSION, 3]}
 Size = tuple[int, int]
 

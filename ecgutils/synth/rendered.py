@@ -116,9 +116,11 @@ class Projection:
             return plane
         flat_x, flat_y = x, y = plane[..., 0].copy(), plane[..., 1].copy()
         away_x, away_y = ((c - v) / self.camera[2] for c, v in zip(self.camera, (x, y), strict=False))
-        for _ in range(6):  # slopes times the ray's tilt are below 0.3
+        for _ in range(40):  # slopes times the ray's tilt are below 0.3, but for corners of bent pages
             lift = self.surface.height(x, y)
-            x, y = flat_x + away_x * lift, flat_y + away_y * lift
+            before, x, y = (x, y), flat_x + away_x * lift, flat_y + away_y * lift
+            if max(np.abs(x - before[0]).max(initial=0), np.abs(y - before[1]).max(initial=0)) < 1e-3:  # page px
+                break
         return np.stack([x, y], axis=-1)
 
 
