@@ -38,7 +38,10 @@ class Truth:
     map_xy: np.ndarray
 
     def to_image(self, page_xy: np.ndarray) -> np.ndarray:
-        """Page px (..., 2), inside the paper -> image px (..., 2), interpolated between the points of `map_xy`."""
+        """Page px (..., 2), inside the paper -> image px (..., 2), interpolated between the points of `map_xy`.
+
+        At 3460 px a few points beside the sharpest folds are up to 0.8 px off; `Rendered.projection` is exact there.
+        """
         at = np.asarray(page_xy, dtype=np.float64) / (STEP_MM * self.px_per_mm)
         fields = np.ascontiguousarray(np.moveaxis(self.map_xy, -1, 0))
         return np.stack([sample(field, at[..., 0], at[..., 1]) for field in fields], axis=-1)

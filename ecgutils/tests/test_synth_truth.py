@@ -49,10 +49,12 @@ def distance_to_seen_lines(rendered, to_image):
 
 @pytest.fixture
 def bare(monkeypatch):
-    """Pages with nothing on them but a grid of black lines."""
+    """Pages with nothing on them but a grid of black lines; no shading, which would move the lines' centroids."""
     for module in ("photo", "scan"):
         monkeypatch.setattr(f"ecgutils.synth.{module}.draw_style", lambda *_: BARE)
     monkeypatch.setattr("ecgutils.synth.page.print_text", lambda *_: None)
+    for shading in ("scuff", "_light"):
+        monkeypatch.setattr(f"ecgutils.synth.photo.{shading}", lambda *_: None)
 
 
 @pytest.mark.usefixtures("bare")
@@ -63,10 +65,11 @@ def test_grid_crossings_of_a_bent_page_are_where_the_map_says(seed, size, tmp_pa
     assert photo.projection.lens.k != 0
     assert not photo.projection.surface.is_flat
     write_bytes(truth_path(tmp_path / "a.jpg"), truth_bytes(photo))
-    for to_image in (photo.projection.to_image, read_truth(tmp_path / "a.jpg").to_image):
-        distance = distance_to_seen_lines(photo, to_image)
-        assert len(distance) > 300
-        assert np.percentile(distance, 99) < 0.5
+    distance = distance_to_seen_lines(photo, photo.projection.to_image)
+    assert len(distance) > 300
+    assert distance.max() < 0.5
+    stored = distance_to_seen_lines(photo, read_truth(tmp_path / "a.jpg").to_image)
+    assert np.percentile(stored, 99) < 0.5  # beside a sharp fold its points lie too far apart
 
 
 @pytest.mark.usefixtures("bare")
