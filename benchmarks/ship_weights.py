@@ -50,7 +50,7 @@ from ecgutils.learn.params import git_describe
 from ecgutils.manifest import read_manifest, read_targets
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.profiles import Profile, load_profile
-from ecgutils.signals import load_records
+from ecgutils.signals import Record, load_records
 from ecgutils.synth import PHOTO_SOURCE, generate_images
 
 ENLARGE = 4 / 3  # of the later stages: a QRS complex is then 4 to 8 px wide
@@ -135,6 +135,16 @@ def score(model: ECGModel, flat: FlatSet, prevalence: dict[str, float], profile:
     return bootstrap_auroc(flat.labels, p, flat.cluster_ids, rounds=profile.bootstrap_rounds, seed=profile.seed)
 
 
+def draw(
+    records: list[Record], folder: Path, source: str, size: tuple[int, int], model: ECGModel, workers: int
+) -> tuple[FlatSet, pd.DataFrame]:
+    """One image of each record, flattened as the model reads it, and the manifest."""
+    generate_images(records, folder, [source], seed=1, workers=workers, size=size, name="images.csv")
+    table = read_manifest(folder / "images.csv")
+    build_sets(folder, {"test": table}, model.settings, workers=workers)
+    return load_sets(folder)["test"], table
+
+
 def test_sets(profile: Profile, model: ECGModel) -> dict[str, FlatSet]:
     """Photos of simulated patients that no profile draws; photos and crisp scans of every record of a PTB-XL folder."""
     out, workers = profile.run_dir / "shipping", profile.n_workers
@@ -149,20 +159,16 @@ def test_sets(profile: Profile, model: ECGModel) -> dict[str, FlatSet]:
     found = {}
     for name, source, size in wanted:
         folder = out / f"{name.split()[0]}-{source}"
-        generate_images(people[name], folder, [source], seed=1, workers=workers, size=size, name="images.csv")
-        build_sets(folder, {"test": read_manifest(folder / "images.csv")}, model.settings, workers=workers)
-        found[f"{name}, {source}"] = load_sets(folder)["test"]
+        found[f"{name}, {source}"], _ = draw(people[name], folder, source, size, model, workers)
     return found
 
 
 def calibrate(profile: Profile, folder: Path) -> Calibration:
     """Fit the probabilities of the weights in `folder`, as `predict` gives them, on photos of patients drawn for it."""
-    model, out, workers = load_model(folder), profile.run_dir / "calibration", profile.n_workers
+    model, workers = load_model(folder), profile.n_workers
     records = load_records(N_CALIBRATION, SEED_CALIBRATION, prefix="calibration", workers=workers)
-    generate_images(records, out, [PHOTO_SOURCE], seed=1, workers=workers, size=profile.photo_size, name="images.csv")
-    table = read_manifest(out / "images.csv")
-    build_sets(out, {"test": table}, model.settings, workers=workers)
-    predictions = predict_set(model, load_sets(out)["test"], views=True)
+    photos, table = draw(records, profile.run_dir / "calibration", PHOTO_SOURCE, profile.photo_size, model, workers)
+    predictions = predict_set(model, photos, views=True)
     calibration = fit_calibration(predictions, table, "photo-like renders of further simulated signals")
     calibration.save(folder / "calibration.json")
     return calibration
