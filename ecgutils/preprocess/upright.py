@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 PX_PER_MM = 3  # of the network's input: the smallest letters are 5 px high
 STRIDES = (2, 2, 2, 1, 1)  # of the layers; all but the last are followed by a ReLU
-CLEAR = 7.0  # log odds from which nothing more is asked; a third of a page told up to 5.6 for the wrong way
+CLEAR = 7.0  # log odds from which nothing more is asked; of 400 renders a third told up to 4.8 for the wrong way
 
 
 def upright_input(ink: np.ndarray, px_per_mm: float) -> np.ndarray:
