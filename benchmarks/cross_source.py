@@ -88,15 +88,22 @@ def main() -> int:
             table = fill_unreadable(predict_set(folder, seen), prevalence).set_index("ID")
             p = table.loc[seen.image_ids, list(FINDINGS)].to_numpy()
             how = {"rounds": profile.bootstrap_rounds, "seed": profile.seed}
-            macro = bootstrap_auroc(seen.labels, p, seen.cluster_ids, **how).set_index("finding").loc["macro"]
-            shown = {key: float(macro[key]) for key in ("value", "low", "high")}
-            rows.append({"trained_on": name, "tested_on": source, "n": len(seen), **shown})
+            auroc = bootstrap_auroc(seen.labels, p, seen.cluster_ids, **how).set_index("finding")
+            shown = {key: float(auroc.loc["macro", key]) for key in ("value", "low", "high")}
+            each = {finding: float(auroc.loc[finding, "value"]) for finding in FINDINGS}
+            rows.append({"trained_on": name, "tested_on": source, "n": len(seen), **shown, **each})
     score = {(row["trained_on"], row["tested_on"]): row["value"] for row in rows}
     print(f"{'source':10s}{'all':>8s}{'without':>9s}{'alone':>8s}{'without/own':>13s}{'alone on others':>17s}")
     for s in sources:
         every, without, alone = (score.get((name, s), np.nan) for name in ("all", f"without {s}", f"{s} alone"))
         others = np.mean([score.get((f"{s} alone", other), np.nan) for other in sources if other != s])
         print(f"{s:10s}{every:8.3f}{without:9.3f}{alone:8.3f}{without / np.fmax(every, alone):13.3f}{others:17.3f}")
+    for finding in FINDINGS:  # a finding that is read well tells more about sources than a mean near chance
+        own, unseen = (
+            np.mean([row[finding] for row in rows if row["trained_on"] == name.format(row["tested_on"])])
+            for name in (("all" if args.skip_alone else "{} alone"), "without {}")
+        )
+        print(f"{finding}: own source {own:.3f}, unseen {unseen:.3f}")
     command = " ".join(["python benchmarks/cross_source.py", *sys.argv[1:]])
     about = {"command": command, "commit": commit, "sources": sources, "rows": jsonable(rows)}
     write_json(Path(__file__).with_suffix(".json"), about)
