@@ -1,6 +1,7 @@
 """Does morphology learning on scans help on photos? Arms with the same views, model and test patients.
 
-    python benchmarks/two_stage.py --seeds 3 --curves
+    python benchmarks/two_stage.py --seeds 3
+    python benchmarks/two_stage.py --curves
 
 Makes its own image sets from simulated records: photos of 300 patients to adapt to, of 60 to choose checkpoints on and
 of 400 to test on; scans of the first two groups in every scan-like source; scans of 1,600 further patients.
@@ -8,9 +9,10 @@ single_source  (a) target photos only
 two_stage      (b) stage 1 on the scans of the *same* patients, then adaptation to their photos
 pooled         (c) those scans and photos together
 two_stage_more (d) as (b), with the further patients' scans in stage 1
-`--whole` repeats (a) and (b) on whole photos and scans, scaled to the same size and not pre-processed. `--curves` adds,
-one seed each: (b) with one, two and four sources; (a) and (d) with 100 and 1,000 target photos. Finished trainings are
-kept below the run folder, so an interrupted benchmark goes on. Writes benchmarks/two_stage.json.
+`--whole` repeats (a) and (b) on whole photos and scans, scaled to the same size and not pre-processed. `--curves` asks
+something else, one seed each: what (b) gains over (a) with one, two, four and five sources, and (d) over (a) with 100,
+300 and 1,000 target photos. Finished trainings are kept below the run folder, so an interrupted benchmark goes on.
+Writes benchmarks/two_stage.json, or two_stage_curves.json.
 """
 
 from __future__ import annotations
@@ -77,10 +79,11 @@ ARMS = {
     "pooled": Arm("pooled"),
     "two_stage_more": Arm("more"),
 }
+CURVES: dict[str, list[tuple[int, Arm, Arm]]] = {  # over what, how much of it, and the two arms that are compared
+    "sources": [(n, Arm("same", sources=n), Arm(None)) for n in (1, 2, 4, 5)],
+    "photos": [(n, Arm("more", photos=n), Arm(None, photos=n)) for n in (100, PATIENTS["train"], 1000)],
+}
 WHOLE = {"single_source, whole": Arm(None, whole=True), "two_stage, whole": Arm("same", whole=True)}
-CURVES = {f"two_stage, {n} sources": Arm("same", sources=n) for n in (1, 2, 4)}
-CURVES |= {f"two_stage_more, {n} photos": Arm("more", photos=n) for n in (100, 1000)}
-CURVES |= {f"single_source, {n} photos": Arm(None, photos=n) for n in (100, 1000)}
 
 
 def make_sets(profile: Profile, out: Path, more: bool) -> None:
@@ -162,14 +165,17 @@ def main() -> int:
     parser.add_argument("--views", type=int, nargs=2, default=(6000, 1500), help="of stage 1 and of the adaptation")
     parser.add_argument("--seeds", type=int, default=3, help="of (a) and (b); all others have one")
     parser.add_argument("--whole", action="store_true", help="also without pre-processing")
-    parser.add_argument("--curves", action="store_true", help="also over sources and target photos")
+    parser.add_argument("--curves", action="store_true", help="instead: gains over sources and target photos")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
     args = parser.parse_args()
     views = {"stage1_views": args.views[0], "stage2_views": args.views[1]}
     profile, commit = load_profile(args.profile, **views), git_describe()
     out = profile.run_dir / "two_stage"
     make_sets(profile, out, args.curves)
-    arms = ARMS | (WHOLE if args.whole else {}) | (CURVES if args.curves else {})
+    about = {"command": " ".join(["python benchmarks/two_stage.py", *sys.argv[1:]]), "commit": commit}
+    if args.curves:
+        return curves(about | {"views": args.views}, profile, out, args.jobs)
+    arms = ARMS | (WHOLE if args.whole else {})
     repeated = [(name, seed) for seed in range(1, args.seeds) for name in ("single_source", "two_stage")]
     wanted = [*((name, 0) for name in ARMS), *repeated, *((name, 0) for name in arms if name not in ARMS)]
     jobs = [delayed(train)(arms[name], seed, profile, out) for name, seed in wanted]
@@ -193,19 +199,39 @@ def main() -> int:
     ]
     if args.whole:
         pairs += [(name.split(",")[0], name, 1) for name in WHOLE]
-    if args.curves:
-        pairs += [(f"two_stage_more, {n} photos", f"single_source, {n} photos", 1) for n in (100, 1000)]
     for a, b, n in pairs:
         gain = paired_difference(test.labels, np.stack(p[a][:n]), np.stack(p[b][:n]), **how)
-        about = {"arm": a, "against": b, "seeds": n}
-        differences += [about | row for row in gain[["finding", "value", "low", "high"]].to_dict("records")]
+        pair = {"arm": a, "against": b, "seeds": n}
+        differences += [pair | row for row in gain[["finding", "value", "low", "high"]].to_dict("records")]
     shown = pd.DataFrame(differences).query("finding == 'macro'")
     print(pd.DataFrame(rows).round(3).to_string(index=False), shown.round(3).to_string(index=False), sep="\n\n")
-    command = " ".join(["python benchmarks/two_stage.py", *sys.argv[1:]])
-    about = {"command": command, "commit": commit, "views": args.views}
+    about |= {"views": args.views}
     about["test"] = f"{len(test)} photos of {len(set(test.cluster_ids))} patients, 95 % intervals over patients"
     write_json(Path(__file__).with_suffix(".json"), jsonable(about | {"rows": rows, "differences": differences}))
     return 0
+
+
+def curves(about: dict, profile: Profile, out: Path, jobs: int) -> int:
+    """Train what CURVES names, one seed each; print and write the gains."""
+    arms = sorted({arm for points in CURVES.values() for _, *pair in points for arm in pair}, key=_stage1_first)
+    scores = Parallel(n_jobs=jobs)(delayed(train)(arm, 0, profile, out) for arm in arms)
+    p = dict(zip(arms, scores, strict=True))
+    test = load_sets(out / "photos")["test"]
+    how = {"clusters": test.cluster_ids, "rounds": profile.bootstrap_rounds, "seed": profile.seed}
+    rows = []
+    for over, points in CURVES.items():
+        for n, arm, other in points:
+            gain = paired_difference(test.labels, p[arm], p[other], **how).set_index("finding").loc["macro"]
+            macro = {"two_stage": macro_auroc(test.labels, p[arm]), "single_source": macro_auroc(test.labels, p[other])}
+            rows.append({"over": over, "n": n, **macro, **gain[["value", "low", "high"]]})
+    print(pd.DataFrame(rows).round(3).to_string(index=False))
+    write_json(Path(__file__).with_name("two_stage_curves.json"), jsonable(about | {"rows": rows}))
+    return 0
+
+
+def _stage1_first(arm: Arm) -> tuple[bool, str]:
+    """Order in which arms are trained: those with the usual number of photos first, whose stage 1 others share."""
+    return arm.photos != PATIENTS["train"], arm.name
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from ecgutils.plots.evaluation import (
     plot_robustness,
 )
 from ecgutils.plots.images import plot_contact_sheet, plot_outlines, plot_reading, plot_steps
-from ecgutils.plots.results import plot_arms, plot_auroc, plot_class_balance, plot_difference, plot_history
+from ecgutils.plots.results import plot_arms, plot_auroc, plot_class_balance, plot_difference, plot_gain, plot_history
 from ecgutils.plots.show import show
 from ecgutils.plots.signals import plot_record
 
@@ -19,6 +19,7 @@ __all__ = [
     "plot_class_balance",
     "plot_contact_sheet",
     "plot_difference",
+    "plot_gain",
     "plot_heat",
     "plot_history",
     "plot_lead_heat",

@@ -94,6 +94,24 @@ def plot_arms(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
+def plot_gain(table: pd.DataFrame, over: str) -> Figure:
+    """Paired AUROC differences with intervals against a growing number, on a logarithmic axis that `over` names.
+
+    Columns `n`, `value`, `low`, `high`, as `benchmarks/two_stage.py --curves` writes.
+    """
+    figure = Figure(figsize=(5, 3), layout="constrained")
+    ax = figure.subplots()
+    errors = np.abs(table[["low", "high"]].to_numpy(float).T - table["value"].to_numpy(float))
+    ax.errorbar(table["n"], table["value"], yerr=errors, fmt="o-", capsize=3, color=COLORS[0])
+    ax.axhline(0, color="grey", linewidth=0.8)
+    ax.set_xscale("log")
+    ax.set_xticks(table["n"], [f"{n:,}" for n in table["n"]])
+    ax.minorticks_off()
+    ax.set(xlabel=over, ylabel="gain in macro-AUROC (95 % interval)")
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def plot_difference(table: pd.DataFrame, title: str) -> Figure:
     """Paired AUROC differences with intervals; a table of `paired_difference`. Right of zero is better."""
     figure = Figure(figsize=(7, 2.8), layout="constrained")

@@ -16,6 +16,7 @@ from ecgutils.plots import (
     plot_class_balance,
     plot_contact_sheet,
     plot_difference,
+    plot_gain,
     plot_heat,
     plot_history,
     plot_lead_heat,
@@ -153,3 +154,12 @@ def test_arms_are_lines_with_a_dot_for_each_seed():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
     dots = [line.get_xdata().tolist() for line in ax.lines if line.get_marker() == "."]
     assert dots == [[0.65, 0.75]]  # one seed alone is the value itself
+
+
+def test_gains_are_drawn_over_their_numbers_with_intervals():
+    table = pd.DataFrame({"n": [100, 1000], "value": [0.1, 0.05], "low": [0.05, -0.01], "high": [0.2, 0.1]})
+    ax = plot_gain(table, "target photos").axes[0]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["100", "1,000"]
+    (bars,) = ax.containers
+    ends = [segment[:, 1].tolist() for segment in bars[2][0].get_segments()]
+    np.testing.assert_allclose(ends, [[0.05, 0.2], [-0.01, 0.1]])
