@@ -95,7 +95,7 @@ def plot_arms(table: pd.DataFrame, title: str) -> Figure:
 
 
 def plot_gain(table: pd.DataFrame, over: str) -> Figure:
-    """Paired AUROC differences with intervals against a growing number, on a logarithmic axis that `over` names.
+    """Paired AUROC differences with 95 % intervals over a growing number, on a logarithmic axis that `over` names.
 
     Columns `n`, `value`, `low`, `high`, as `benchmarks/two_stage.py --curves` writes.
     """
@@ -107,7 +107,7 @@ def plot_gain(table: pd.DataFrame, over: str) -> Figure:
     ax.set_xscale("log")
     ax.set_xticks(table["n"], [f"{n:,}" for n in table["n"]])
     ax.minorticks_off()
-    ax.set(xlabel=over, ylabel="gain in macro-AUROC (95 % interval)")
+    ax.set(xlabel=over, ylabel="gain in macro-AUROC")
     ax.spines[["top", "right"]].set_visible(False)
     return figure
 
