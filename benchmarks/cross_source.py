@@ -98,12 +98,6 @@ def main() -> int:
         every, without, alone = (score.get((name, s), np.nan) for name in ("all", f"without {s}", f"{s} alone"))
         others = np.mean([score.get((f"{s} alone", other), np.nan) for other in sources if other != s])
         print(f"{s:10s}{every:8.3f}{without:9.3f}{alone:8.3f}{without / np.fmax(every, alone):13.3f}{others:17.3f}")
-    for finding in FINDINGS:  # a finding that is read well tells more about sources than a mean near chance
-        own, unseen = (
-            np.mean([row[finding] for row in rows if row["trained_on"] == name.format(row["tested_on"])])
-            for name in (("all" if args.skip_alone else "{} alone"), "without {}")
-        )
-        print(f"{finding}: own source {own:.3f}, unseen {unseen:.3f}")
     command = " ".join(["python benchmarks/cross_source.py", *sys.argv[1:]])
     about = {"command": command, "commit": commit, "sources": sources, "rows": jsonable(rows)}
     write_json(Path(__file__).with_suffix(".json"), about)

@@ -163,20 +163,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="demo")
     parser.add_argument("--views", type=int, nargs=2, default=(6000, 1500), help="of stage 1 and of the adaptation")
-    parser.add_argument("--seeds", type=int, default=3, help="of (a) and (b); all others have one")
+    parser.add_argument("--seeds", type=int, help="of (a) and (b), default 3; all others have one")
     parser.add_argument("--whole", action="store_true", help="also without pre-processing")
     parser.add_argument("--curves", action="store_true", help="instead: gains over sources and target photos")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
     args = parser.parse_args()
-    views = {"stage1_views": args.views[0], "stage2_views": args.views[1]}
+    if args.curves and (args.whole or args.seeds):
+        parser.error("--curves has one seed and no arms without pre-processing: leave out --seeds and --whole")
+    seeds, views = args.seeds or 3, {"stage1_views": args.views[0], "stage2_views": args.views[1]}
     profile, commit = load_profile(args.profile, **views), git_describe()
     out = profile.run_dir / "two_stage"
     make_sets(profile, out, args.curves)
     about = {"command": " ".join(["python benchmarks/two_stage.py", *sys.argv[1:]]), "commit": commit}
+    about |= {"views": args.views}
     if args.curves:
-        return curves(about | {"views": args.views}, profile, out, args.jobs)
+        return curves(about, profile, out, args.jobs)
     arms = ARMS | (WHOLE if args.whole else {})
-    repeated = [(name, seed) for seed in range(1, args.seeds) for name in ("single_source", "two_stage")]
+    repeated = [(name, seed) for seed in range(1, seeds) for name in ("single_source", "two_stage")]
     wanted = [*((name, 0) for name in ARMS), *repeated, *((name, 0) for name in arms if name not in ARMS)]
     jobs = [delayed(train)(arms[name], seed, profile, out) for name, seed in wanted]
     p: dict[str, list[np.ndarray]] = {name: [] for name in arms}
@@ -191,7 +194,7 @@ def main() -> int:
         macro = {f"macro_{key}": found.at["macro", key] for key in ("value", "low", "high")}
         by_seed = [macro_auroc(test.labels, one) for one in members]
         rows.append({"arm": name, "seeds": len(members), **macro, **found["value"].drop("macro"), "by_seed": by_seed})
-    pairs = [("two_stage", "single_source", args.seeds)]
+    pairs = [("two_stage", "single_source", seeds)]
     pairs += [
         ("two_stage_more", "single_source", 1),
         ("pooled", "single_source", 1),
@@ -205,7 +208,6 @@ def main() -> int:
         differences += [pair | row for row in gain[["finding", "value", "low", "high"]].to_dict("records")]
     shown = pd.DataFrame(differences).query("finding == 'macro'")
     print(pd.DataFrame(rows).round(3).to_string(index=False), shown.round(3).to_string(index=False), sep="\n\n")
-    about |= {"views": args.views}
     about["test"] = f"{len(test)} photos of {len(set(test.cluster_ids))} patients, 95 % intervals over patients"
     write_json(Path(__file__).with_suffix(".json"), jsonable(about | {"rows": rows, "differences": differences}))
     return 0
