@@ -1,15 +1,14 @@
 """Train the weights that ship, and measure them after the change to half precision.
 
-    python -m ecgutils run --profile weights --only 01 --only 02
-    python benchmarks/ship_weights.py --profile weights
+    python benchmarks/ship_weights.py --train             # a GPU and 16 cores: ten minutes
     python benchmarks/ship_weights.py --measure           # the shipped weights, on images of today's code
 
-Training needs the image sets that the first command makes. Three stages: morphology learning on scans at the profile's
-scale; the same network on scans and photos at a larger scale, for which pages are flattened anew; adaptation, half of
-the views photos. An interrupted training goes on from its last checkpoint; `--start` takes the first stage from a
-finished checkpoint. Calibrates on photos of further simulated patients. Measures on photos of yet others and, where
-ECG_PTBXL names a PTB-XL folder, on photo-like and scan-like renders of its records, which the weights have never seen.
-Writes ecgutils/weights/default/ with its calibration and card, and benchmarks/ship_weights.json.
+Morphology learning on scans, while another process draws the photos; then adaptation: half of the views photos, half
+scans again. Every image is of another simulated patient. Finished images and trainings are kept below the run folder,
+so that an interrupted run goes on. Measuring calibrates on photos of further simulated patients and scores photos of
+yet others and, where ECG_PTBXL names a PTB-XL folder, photo-like and scan-like renders of its records, which the
+weights have never seen. Writes ecgutils/weights/default/, calibration and card included, and
+benchmarks/ship_weights.json.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -43,18 +43,17 @@ from ecgutils.learn import (
     load_sets,
     predict_set,
     save_model,
-    take_weights,
 )
 from ecgutils.learn.checkpoint import read_params
 from ecgutils.learn.params import git_describe
-from ecgutils.manifest import read_manifest, read_targets
+from ecgutils.manifest import read_manifest
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.profiles import Profile, load_profile
-from ecgutils.signals import Record, load_records
+from ecgutils.signals import Record, beat_targets, load_records
 from ecgutils.synth import PHOTO_SOURCE, generate_images
 
-ENLARGE = 4 / 3  # of the later stages: a QRS complex is then 4 to 8 px wide
-
+N_VAL, SEED_VAL = 500, 9292  # simulated patients that choose the checkpoints
+LARGE_PHOTO = (1730, 950)  # of half of the photos; the others are as small as the profile says
 N_TEST, SEED_TEST = 300, 9090  # simulated test patients; no profile uses this seed
 N_CALIBRATION, SEED_CALIBRATION = 600, 9191  # and those whose photos the probabilities are calibrated on
 TABLE_BEGINS = """AUROC of `predict` (mean over five slightly moved views of a page) with 95 % intervals, by patient;
@@ -66,8 +65,8 @@ CARD = """# Shipped weights
 
 {backbone}, input {width} x {height} px at {px_per_mm} px/mm, half precision.
 Learned from {trained_on}: **no patient's signal**.
-Training: `{command}` at commit {commit}, {views} images shown in all
-stages together, {seconds:.0f} s on a CPU. sha256 of `model.safetensors`: `{sha256}`.
+Training: `{command}` at commit {commit}, {views} images shown in both
+stages together, {seconds:.0f} s on {device}. sha256 of `model.safetensors`: `{sha256}`.
 
 {table_begins}
 
@@ -81,51 +80,53 @@ Research software, not a medical device. *No finding is not a normal ECG.*
 """
 
 
-def large_sets(profile: Profile) -> tuple[dict[str, FlatSet], dict[str, FlatSet]]:
-    """Scans and photos of the run, flattened at the larger scale."""
-    size = tuple(round(ENLARGE * n) for n in profile.flat_size)
-    settings = PreprocessSettings(size=size, px_per_mm=round(ENLARGE * profile.px_per_mm, 3))
-    found = []
-    for name, parts in (("stage1", ("train", "val")), ("target", ("train", "val", "test"))):
-        tables = {part: read_manifest(profile.run_dir / name / f"{part}.csv") for part in parts}
-        out, targets = profile.run_dir / "large" / name, read_targets(profile.run_dir / name / "targets.npz")
-        build_sets(out, tables, settings, workers=profile.n_workers, targets=targets)
-        found.append(load_sets(out))
-    return found[0], found[1]
+def make_sets(profile: Profile, kind: str) -> None:
+    """Draw and flatten what isn't there yet of "scans" or "photos", one image of each patient."""
+    out, workers = profile.run_dir / kind, profile.n_workers
+    n = {"scans": profile.extra_records, "photos": profile.n_records}[kind]
+    kinds: list[tuple[str, tuple[int, int]]] = [(source, profile.scan_size) for source in profile.scan_sources]
+    if kind == "photos":
+        kinds = [(PHOTO_SOURCE, profile.photo_size), (PHOTO_SOURCE, LARGE_PHOTO)]
+    people = {
+        "train": load_records(n, profile.seed + (kind == "photos"), prefix=kind, workers=workers),
+        "val": load_records(N_VAL, SEED_VAL, prefix="val", workers=workers),
+    }
+    parts = {}
+    for part, records in people.items():
+        tables = []
+        for i, (source, size) in enumerate(kinds):
+            name, seed = f"{part}-{i}.csv", (profile.seed if part == "train" else SEED_VAL) + i
+            generate_images(records[i :: len(kinds)], out / "images", [source], seed, workers, size=size, name=name)
+            tables.append(read_manifest(out / "images" / name))
+        parts[part] = pd.concat(tables, ignore_index=True)
+    settings = PreprocessSettings(size=profile.flat_size, px_per_mm=profile.px_per_mm)
+    targets = beat_targets([*people["train"], *people["val"]])
+    build_sets(out / "sets", parts, settings, workers=workers, targets=targets)
 
 
-def train(profile: Profile, start: Path | None, views: tuple[int, int]) -> list[Path]:
-    """All stages; what is finished is left as it is. Returns their folders."""
+def train(profile: Profile) -> list[Path]:
+    """Both stages; what is finished is left as it is. Returns their folders."""
     settings, checkpoints = arm_settings(profile), profile.run_dir / "checkpoints"
-    how = {"resume": True}
-    note = {"trained_on": f"scan-like renders of {profile.signals} signals", "profile": profile.settings()}
-    if start is None:
-        start, scans = checkpoints / "stage1", load_sets(profile.run_dir / "stage1")
+    make_sets(profile, "scans")
+    with subprocess.Popen([sys.executable, *sys.argv, "--draw", "photos"]) as drawing:
+        note = {"trained_on": f"scan-like renders of {profile.signals} signals", "profile": profile.settings()}
+        scans = load_sets(profile.run_dir / "scans/sets")
         preprocess = PreprocessSettings.from_dict(scans["train"].preprocess)
         model = build_model(profile.backbone, preprocess, pretrained=profile.imagenet, seed=profile.seed)
-        params = note | {"arm": "stage1"}
-        fit(model, scans["train"], scans["val"], settings["stage1"], start, params=params, **how)
-
-    scans, photos = large_sets(profile)
-    both = {part: join_sets(scans[part], photos[part]) for part in ("train", "val")}
-    note["trained_on"] = f"scan-like and photo-like renders of {profile.signals} signals"
-    model = build_model(profile.backbone, PreprocessSettings.from_dict(both["train"].preprocess), seed=profile.seed)
-    take_weights(model, start)
-    large = replace(settings["stage1"], stage="large", lr=profile.stage1_lr / 2, **rhythm(views[0]))
-    fit(model, both["train"], both["val"], large, checkpoints / "large", params=note | {"arm": "large"}, **how)
+        stage1 = checkpoints / "stage1"
+        fit(model, scans["train"], scans["val"], settings["stage1"], stage1, resume=True, params=note)
+    if drawing.returncode:
+        raise RuntimeError(f"The photos could not be drawn (exit status {drawing.returncode}); the reason is above.")
 
     # balanced sampling draws sources alike: scans as one source are half of the views
+    photos = load_sets(profile.run_dir / "photos/sets")
     replay = replace(scans["train"], sources=np.full(len(scans["train"]), "scan"))
-    model = load_model(checkpoints / "large")
-    adapt = replace(settings["two_stage"], **rhythm(views[1]))
-    params = note | {"arm": "adapted"}
-    fit(model, join_sets(replay, photos["train"]), both["val"], adapt, checkpoints / "adapted", params=params, **how)
-    return [start, checkpoints / "large", checkpoints / "adapted"]
-
-
-def rhythm(views: int) -> dict[str, int]:
-    """Views, and how often to look and to save."""
-    return {"views": views, "eval_every": max(1, views // 6), "checkpoint_every": max(1, views // 12)}
+    both = join_sets(replay, photos["train"]), join_sets(scans["val"], photos["val"])
+    note["trained_on"] = f"scan-like and photo-like renders of {profile.signals} signals"
+    model, adapted = load_model(stage1), checkpoints / "adapted"
+    adapt = replace(settings["two_stage"], ema_decay=settings["stage1"].ema_decay)
+    fit(model, *both, adapt, adapted, resume=True, params=note)
+    return [stage1, adapted]
 
 
 def score(model: ECGModel, flat: FlatSet, prevalence: dict[str, float], profile: Profile) -> pd.DataFrame:
@@ -206,23 +207,28 @@ def ship(stages: list[Path], folder: Path) -> str:
         px_per_mm=model.settings.px_per_mm, trained_on=shipped["run"]["trained_on"],
         command=" ".join(["python benchmarks/ship_weights.py", *sys.argv[1:]]),
         commit=shipped["trained_at"], views=sum(stage["views"] for stage in history),
-        seconds=sum(stage["seconds"] for stage in history), sha256=shipped["sha256"],
+        seconds=sum(stage["seconds"] for stage in history), device=shipped["device"], sha256=shipped["sha256"],
     )  # fmt: skip
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="weights")
-    parser.add_argument("--start", type=Path, help="a finished checkpoint in place of the first stage")
-    parser.add_argument("--views", type=int, nargs=2, default=(40_000, 6000), help="of the second and third stage")
-    parser.add_argument("--measure", action="store_true", help="calibrate and measure anew, train nothing")
+    parser.add_argument("--train", action="store_true", help="train and ship, measure nothing")
+    parser.add_argument("--measure", action="store_true", help="calibrate and measure what is shipped")
+    parser.add_argument("--draw", choices=("scans", "photos"), help="only draw and flatten these")
+    parser.add_argument("--set", metavar="KEY=VALUE", nargs="+", default=[], help="change settings of the profile")
     args = parser.parse_args()
-    profile = load_profile(args.profile)
+    profile = load_profile(args.profile, **dict(change.split("=", 1) for change in args.set))
     folder = Path(ecgutils.__file__).parent / "weights" / "default"
-    if args.measure:
-        text = (folder / "README.md").read_text()
-    else:
-        text = ship(train(profile, args.start, tuple(args.views)), folder)
+    if args.draw:
+        make_sets(profile, args.draw)
+        return 0
+    if args.train:
+        write_bytes(folder / "README.md", ship(train(profile), folder).encode())
+    if not args.measure:
+        return 0
+    text = (folder / "README.md").read_text()
     calibration = calibrate(profile, folder)
     before, after = text.split(TABLE_BEGINS)
     rest = "\n".join(line for line in after.split("\n") if not line.startswith("|")).lstrip("\n")
