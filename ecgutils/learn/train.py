@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from timm.optim import Muon
 from torch import nn
 from tqdm import tqdm
 
@@ -29,6 +28,7 @@ from ecgutils.learn.dataset import FlatSet, draw_rows, sampling_probabilities
 from ecgutils.learn.inference import check_settings, predict_logits, predict_set
 from ecgutils.learn.metrics import auroc_by_finding
 from ecgutils.learn.model import ECGModel, to_ink
+from ecgutils.learn.optimizer import make_optimizer
 from ecgutils.learn.settings import FitSettings
 
 RESUME_NAME = "resume.pt"
@@ -301,28 +301,6 @@ class _Targets(nn.Module):
         loss = F.smooth_l1_loss(self.draw(summary).float(), wanted, reduction="none")
         weight = self.weight * there
         return (loss * weight).sum() / weight.sum().clamp(min=1)
-
-
-def make_optimizer(model: ECGModel, settings: FitSettings) -> torch.optim.Optimizer:
-    """Muon or AdamW with layer-wise rates (`lr_scale` of each group) and no decay of biases, norms and other vectors.
-
-    Muon (Jordan et al. 2024; timm's, its steps scaled to AdamW's) takes the matrices between layers; the first and last
-    layer, depthwise kernels and vectors stay with AdamW.
-    """
-    layers = model.parameter_layers()
-    top = max(layers.values())
-    groups: dict[tuple[int, bool, bool], dict[str, Any]] = {}
-    for name, parameter in model.named_parameters():
-        between = 0 < layers[name] < top or name.endswith(("head.project.weight", "head.key.weight"))
-        matrix = between and parameter.ndim > 1 and parameter.shape[1] > 1
-        decays = parameter.ndim > 1 and name not in ("head.near", "head.query")
-        key = (layers[name] if settings.layer_decay < 1 else top, decays, matrix)
-        decay = settings.weight_decay if key[1] else 0.0
-        scale = settings.layer_decay ** (top - key[0])
-        about = {"params": [], "weight_decay": decay, "lr_scale": scale, "use_fallback": not matrix}
-        groups.setdefault(key, about)["params"].append(parameter)
-    kind = Muon if settings.optimizer == "muon" else torch.optim.AdamW
-    return kind(groups.values(), lr=settings.lr)
 
 
 def masked_bce(logits: torch.Tensor, labels: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:

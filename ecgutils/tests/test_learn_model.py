@@ -19,7 +19,7 @@ from ecgutils.learn import (
     take_weights,
 )
 from ecgutils.learn import pretrained as hub
-from ecgutils.learn.train import make_optimizer
+from ecgutils.learn.optimizer import make_optimizer
 from ecgutils.preprocess import PreprocessSettings
 
 SMALL = PreprocessSettings(size=(128, 64))
@@ -150,6 +150,14 @@ def test_muon_takes_the_matrices_between_the_layers(model):
     assert not any(part in name for name in taken for part in ("bias", "stem", "conv_dw", "classify", "near", "query"))
     adamw = make_optimizer(model, stage1_settings(optimizer="adamw"))
     assert type(adamw) is torch.optim.AdamW
+
+
+def test_muon_calculates_in_float32_on_a_cpu(model):
+    optimizer, weight = make_optimizer(model, stage1_settings()), model.head.project.weight
+    weight.data.zero_()
+    weight.grad = torch.randn_like(weight)
+    optimizer.step()
+    assert len(weight.unique()) > 0.9 * weight.numel()  # bfloat16 has 128 values from 1 to 2
 
 
 # pretrained weights
