@@ -1,18 +1,19 @@
 """Learning from real patients: cross-fitted over four patient-grouped folds of a PTB-XL folder.
 
-    ECG_PTBXL=path/to/ptb-xl python benchmarks/real_signals.py --seeds 3
+    ECG_PTBXL=path/to/ptb-xl python benchmarks/real_signals.py
 
 Every record is photographed twice, and scanned once in every scan-like source; models learn from the other folds'
 patients and are tested on one photo of each of their own fold's. Arms, the scores of all four folds pooled:
-shipped     the weights as they are, which never saw a patient
-scratch     real photos only
-two_stage   stage 1 on scans of the *same* real records, then their photos; as many views as scratch
-fine_tuned  the shipped weights, then the real photos
-mean        the mean of shipped and fine_tuned (first seed)
-weighted    all four, blended with weights fitted on the other patients' rows (first seed)
-Both scratch and two_stage also, one seed each, with a quarter of the views and with a third of the learning rate, and
-two_stage with scans of one source only. Each fold's own calibration is fitted on the other folds' test rows. Finished
-trainings are kept below the run folder. Wants a GPU, or hours. Writes benchmarks/real_signals.json.
+shipped         the weights as they are, which never saw a patient
+scratch         real photos only
+two_stage       stage 1 on scans of the *same* real records, then their photos; as many views as scratch
+two_stage_more  the run's own stage 1 on scans of simulated signals (`python -m ecgutils run --profile demo` has to be
+                run before), then the real photos
+fine_tuned      the shipped weights, then the real photos
+mean            the mean of shipped and fine_tuned
+weighted        all five, blended with weights fitted on the other patients' rows
+Each fold's own calibration is fitted on the other folds' test rows. Finished trainings are kept below the run folder.
+Writes benchmarks/real_signals.json.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,31 +54,9 @@ from ecgutils.signals import beat_targets, load_records
 from ecgutils.synth import PHOTO_SOURCE, generate_images
 
 FOLDS, PHOTOS = 4, 2
-
-
-@dataclass(frozen=True)
-class Arm:
-    """How an arm is trained: what it starts from ("", "scans" of the same records, or the "shipped" weights), from how
-    many scan-like sources (None: all), with which shares of the views and of the learning rate."""
-
-    start: str
-    sources: int | None = None
-    views: float = 1.0
-    lr: float = 1.0
-
-
-ARMS = {"scratch": Arm(""), "two_stage": Arm("scans"), "fine_tuned": Arm("shipped")}
-ABLATED = {
-    "scratch, fewer views": Arm("", views=1 / 4),
-    "two_stage, fewer views": Arm("scans", views=1 / 4),
-    "scratch, lower rate": Arm("", lr=1 / 3),
-    "two_stage, lower rate": Arm("scans", lr=1 / 3),
-    "two_stage, one source": Arm("scans", sources=1),
-}
-PAIRS = (("two_stage", "scratch"), ("fine_tuned", "scratch"), ("fine_tuned", "shipped"), ("mean", "shipped"),
-         ("mean", "fine_tuned"), ("weighted", "shipped"), ("weighted", "fine_tuned"),
-         ("two_stage, fewer views", "scratch, fewer views"), ("two_stage, lower rate", "scratch, lower rate"),
-         ("two_stage, one source", "scratch"))  # fmt: skip
+TRAINED = ("scratch", "two_stage", "two_stage_more", "fine_tuned")
+PAIRS = (("two_stage", "scratch"), ("two_stage_more", "scratch"), ("fine_tuned", "scratch"), ("fine_tuned", "shipped"),
+         ("mean", "shipped"), ("mean", "fine_tuned"), ("weighted", "shipped"), ("weighted", "fine_tuned"))  # fmt: skip
 
 
 def make_sets(folder: str, out: Path, profile: Profile) -> tuple[pd.DataFrame, dict[str, FlatSet]]:
@@ -105,106 +84,93 @@ def make_sets(folder: str, out: Path, profile: Profile) -> tuple[pd.DataFrame, d
     return table.set_index("image_id").loc[sets["photos"].image_ids].reset_index(), sets
 
 
-def train(profile: Profile, arm: Arm, known: dict[str, FlatSet], seed: int, out: Path) -> Path:
+def train(profile: Profile, arm: str, known: dict[str, FlatSet], stage1: Path, out: Path) -> Path:
     """Train one arm, on one thread, on `known`, of whose patients a tenth choose the checkpoint."""
-    photos = known["large" if arm.start == "shipped" else "photos"]
+    photos = known["large" if arm == "fine_tuned" else "photos"]
     held_out = grouped_folds(photos.labels, photos.cluster_ids, np.array([0.9, 0.1]), profile.seed) == 1
     chosen_on = set(photos.cluster_ids[held_out])
-    changes = {"stage1_lr": profile.stage1_lr * arm.lr, "stage2_lr": profile.stage2_lr * arm.lr}
-    changes |= {key: round(getattr(profile, key) * arm.views) for key in ("stage1_views", "stage2_views")}
-    settings = arm_settings(replace(profile, **changes))
-    settings = {name: replace(how, threads=1, seed=seed) for name, how in settings.items()}
+    settings = {name: replace(how, threads=1) for name, how in arm_settings(profile).items()}
     how = {"resume": True, "progress": False}
-    if arm.start == "shipped":
-        model = load_model()
+    model, last = None, settings["two_stage"]
+    if arm in ("scratch", "two_stage"):
+        model = build_model(profile.backbone, PreprocessSettings.from_dict(photos.preprocess), seed=profile.seed)
+    if arm == "scratch":
+        last = settings["single_source"]
+    elif arm == "two_stage":
+        kept = np.array([patient in chosen_on for patient in known["scans"].cluster_ids])
+        scans = known["scans"].subset(~kept), known["scans"].subset(kept)
+        fit(model, *scans, settings["stage1"], out / "stage1", **how)
     else:
-        model = build_model(profile.backbone, PreprocessSettings.from_dict(photos.preprocess), seed=seed)
-    if arm.start == "scans":
-        scans = known["scans"]
-        scans = scans.subset(np.isin(scans.sources, profile.scan_sources[: arm.sources]))
-        kept = np.array([patient in chosen_on for patient in scans.cluster_ids])
-        fit(model, scans.subset(~kept), scans.subset(kept), settings["stage1"], out / "stage1", **how)
-    last = settings["two_stage" if arm.start else "single_source"]
+        model = load_model("default" if arm == "fine_tuned" else stage1)
     fit(model, photos.subset(~held_out), photos.subset(held_out), last, out / "photos", **how)
     return out / "photos"
 
 
 def cross_fit(
-    arm: Arm, k: int, fold: np.ndarray, first: np.ndarray, sets: dict[str, FlatSet], profile: Profile, seed: int,
-    out: Path,
-) -> pd.DataFrame:  # fmt: skip
+    arm: str, k: int, fold: np.ndarray, first: np.ndarray, sets: dict[str, FlatSet], profile: Profile, out: Path
+) -> pd.DataFrame:
     """Predictions of the model of `arm` that did not see fold `k`, for the first photos of that fold."""
     tested = set(sets["photos"].cluster_ids[fold == k])
     known = {
         name: flat.subset(np.array([patient not in tested for patient in flat.cluster_ids]))
         for name, flat in sets.items()
     }
-    folder = train(profile, arm, known, seed, out)
-    own = sets["large" if arm.start == "shipped" else "photos"]
-    print(f"done: {out.name}", flush=True)
+    folder = train(profile, arm, known, profile.run_dir / "checkpoints/stage1", out / f"{arm}-{k}")
+    own = sets["large" if arm == "fine_tuned" else "photos"]
+    print(f"done: {arm}, fold {k}", flush=True)
     return predict_set(folder, own.subset(first & (fold == k)))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="demo")
-    parser.add_argument("--views", type=int, nargs=2, default=(24_000, 6000), help="of stage 1 and of the real photos")
-    parser.add_argument("--batch", type=int, default=32, help="images per gradient step")
-    parser.add_argument("--seeds", type=int, default=1, help="of scratch, two_stage and fine_tuned")
+    parser.add_argument("--views", type=int, nargs=2, default=(2000, 1000), help="of stage 1 and of the real photos")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
     args = parser.parse_args()
     if not os.environ.get("ECG_PTBXL"):
         parser.error("set ECG_PTBXL to a folder in PTB-XL's layout")
-    views = {"stage1_views": args.views[0], "stage2_views": args.views[1], "batch_size": args.batch}
-    profile, commit = load_profile(args.profile, **views), git_describe()
-    out = profile.run_dir / "real_signals"
+    profile = load_profile(args.profile, stage1_views=args.views[0], stage2_views=args.views[1])
+    out, commit = profile.run_dir / "real_signals", git_describe()
     table, sets = make_sets(os.environ["ECG_PTBXL"], out, profile)
     flat = sets["photos"]
     fold = grouped_folds(flat.labels, flat.cluster_ids, np.full(FOLDS, 1 / FOLDS), profile.seed)
     first = (table["photo"] == 0).to_numpy()
     test = flat.subset(first)
     truth = table[first].reset_index(drop=True)
-    wanted = [(name, arm, seed) for name, arm in ARMS.items() for seed in range(args.seeds)]
-    wanted += [(name, arm, 0) for name, arm in ABLATED.items()]
-    parts = Parallel(n_jobs=args.jobs)(
-        delayed(cross_fit)(arm, k, fold, first, sets, profile, seed, out / f"{name}-{seed}-{k}".replace(", ", "-"))
-        for name, arm, seed in wanted
-        for k in range(FOLDS)
-    )
-    tables: dict[str, list[pd.DataFrame]] = {"shipped": [predict_set("default", sets["large"].subset(first))]}
-    for i, (name, _, _) in enumerate(wanted):
-        tables.setdefault(name, []).append(pd.concat(parts[i * FOLDS : (i + 1) * FOLDS], ignore_index=True))
-    members = [tables[name][0] for name in ("shipped", *ARMS)]
-    tables |= {"mean": [blend([members[0], members[-1]])], "weighted": [cross_blend(members, truth)]}
+    jobs = [delayed(cross_fit)(arm, k, fold, first, sets, profile, out) for arm in TRAINED for k in range(FOLDS)]
+    parts = Parallel(n_jobs=args.jobs)(jobs)
+    tables = {"shipped": predict_set("default", sets["large"].subset(first))}
+    for i, arm in enumerate(TRAINED):
+        tables[arm] = pd.concat(parts[i * FOLDS : (i + 1) * FOLDS], ignore_index=True)
+    members = list(tables.values())
+    tables |= {"mean": blend([tables["shipped"], tables["fine_tuned"]]), "weighted": cross_blend(members, truth)}
     prevalence = dict(zip(FINDINGS, np.nanmean(flat.labels, axis=0), strict=True))
-    scores = {}
-    for name, seeds in tables.items():
-        filled = [fill_unreadable(one, prevalence).set_index("ID") for one in seeds]
-        scores[name] = np.stack([one.loc[test.image_ids, list(FINDINGS)].to_numpy() for one in filled])
+
+    def scores(name: str) -> np.ndarray:
+        filled = fill_unreadable(tables[name], prevalence).set_index("ID")
+        return filled.loc[test.image_ids, list(FINDINGS)].to_numpy()
 
     how = {"clusters": test.cluster_ids, "rounds": profile.bootstrap_rounds, "seed": profile.seed}
     arms, differences = [], []
-    for name, seeds in tables.items():
-        auroc = bootstrap_auroc(test.labels, scores[name], **how).set_index("finding")
-        curved = cross_calibrate(seeds[0], truth, "photos of these records").set_index("ID")
+    for name, predictions in tables.items():
+        auroc = bootstrap_auroc(test.labels, scores(name), **how).set_index("finding")
+        curved = cross_calibrate(predictions, truth, "photos of these records").set_index("ID")
         calibrated = curved.loc[test.image_ids, list(FINDINGS)].to_numpy()
         seen = ~np.isnan(calibrated).any(axis=1)
         ece = {
-            "raw_ece": calibration_error(test.labels[seen], scores[name][0][seen])["ece"].iloc[0],
+            "raw_ece": calibration_error(test.labels[seen], scores(name)[seen])["ece"].iloc[0],
             "calibrated_ece": calibration_error(test.labels[seen], calibrated[seen])["ece"].iloc[0],
         }
         macro = {f"macro_{key}": auroc.at["macro", key] for key in ("value", "low", "high")}
-        arms.append({"arm": name, "seeds": len(seeds), **macro, **auroc["value"].drop("macro"), **ece})
+        arms.append({"arm": name, **macro, **auroc["value"].drop("macro"), **ece})
     for a, b in PAIRS:
-        n = min(len(scores[a]), len(scores[b]))
-        gain = paired_difference(test.labels, scores[a][:n], scores[b][:n], **how).set_index("finding").loc["macro"]
-        differences.append({"arm": a, "against": b, "seeds": n, **gain[["value", "low", "high"]]})
+        gain = paired_difference(test.labels, scores(a), scores(b), **how).set_index("finding").loc["macro"]
+        differences.append({"arm": a, "against": b, **gain[["value", "low", "high"]]})
     print(pd.DataFrame(arms).round(3).to_string(index=False), pd.DataFrame(differences).round(3), sep="\n\n")
     about = {
         "command": " ".join(["python benchmarks/real_signals.py", *sys.argv[1:]]),
         "commit": commit,
         "views": args.views,
-        "batch": args.batch,
         "test": f"{len(test)} photos of {len(set(test.cluster_ids))} patients, {FOLDS} folds pooled",
     }
     write_json(Path(__file__).with_suffix(".json"), jsonable(about | {"arms": arms, "differences": differences}))

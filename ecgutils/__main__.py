@@ -114,17 +114,18 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from ecgutils.learn import Calibration, load_model, predict
-    from ecgutils.learn.checkpoint import read_params
+    from ecgutils.learn import SHIPPED, Calibration, load_model, predict
+    from ecgutils.learn.checkpoint import SHIPPED_FOLDER, read_params
 
-    names = args.model or ["default"]
+    names = args.model or SHIPPED
     models = [load_model(name) for name in names]
     table = predict(models, args.photos, views=True)
     cards = [read_params(name) for name in names]
     origins = {params.get("run", {}).get("trained_on", "data that its card does not name") for _, params in cards}
     fitted = "not calibrated"
-    curves = cards[0][0] / "calibration.json"
-    if len(cards) == 1 and curves.is_file():  # an ensemble's mean has a calibration of its own, or none
+    # an ensemble's mean has a calibration of its own: what ships has one, others don't
+    curves = (cards[0][0] if args.model else SHIPPED_FOLDER) / "calibration.json"
+    if len(args.model or []) < 2 and curves.is_file():
         calibration = Calibration.load(curves)
         table, fitted = calibration.apply(table), f"calibrated on {calibration.describe()}"
     shown = table.drop(columns="calibrated_on", errors="ignore").round(dict.fromkeys((*FINDINGS, "quality"), 3))

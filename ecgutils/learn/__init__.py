@@ -8,7 +8,7 @@ from ecgutils.learn.calibration import (
     fit_calibration,
     reliability,
 )
-from ecgutils.learn.checkpoint import load_model, save_model, take_weights
+from ecgutils.learn.checkpoint import SHIPPED, load_model, save_model, take_weights
 from ecgutils.learn.dataset import FlatSet, join_sets
 from ecgutils.learn.explain import heat_by_lead, heat_maps, heat_on_photo
 from ecgutils.learn.inference import PREDICTION_COLUMNS, predict, predict_logits, predict_set
@@ -30,6 +30,7 @@ from ecgutils.learn.views import VIEWS, View
 
 __all__ = [
     "PREDICTION_COLUMNS",
+    "SHIPPED",
     "VIEWS",
     "Calibration",
     "ECGModel",

@@ -18,6 +18,8 @@ from ecgutils.learn.params import git_describe, versions
 from ecgutils.preprocess import PreprocessSettings
 
 WEIGHTS_NAME, PARAMS_NAME = "model.safetensors", "params.json"
+SHIPPED = ("default", "fine")  # the checkpoints in the package; `predict` on the command line takes their mean
+SHIPPED_FOLDER = Path(ecgutils.__file__).parent / "weights"
 
 
 def save_model(model: ECGModel, folder: str | Path, params: dict[str, Any] | None = None, half: bool = False) -> Path:
@@ -49,7 +51,7 @@ def save_model(model: ECGModel, folder: str | Path, params: dict[str, Any] | Non
 
 
 def load_model(name_or_path: str | Path = "default") -> ECGModel:
-    """Load a checkpoint folder; "default" is the one that ships with the package.
+    """Load a checkpoint folder, or one of SHIPPED by its name: "default" or the slower "fine".
 
     Raises
     ------
@@ -90,8 +92,8 @@ def take_weights(model: ECGModel, name_or_path: str | Path) -> None:
 def read_params(name_or_path: str | Path) -> tuple[Path, dict[str, Any]]:
     """Find a checkpoint folder and read its params.json; checks files, JSON, findings and the weights' sha256."""
     folder = Path(name_or_path)
-    if str(name_or_path) == "default":
-        folder = Path(ecgutils.__file__).parent / "weights" / "default"
+    if str(name_or_path) in SHIPPED:
+        folder = SHIPPED_FOLDER / name_or_path
     if not folder.is_dir():
         raise FileNotFoundError(f"No checkpoint folder at {folder}: train one, or give the folder of an existing one.")
     for name in (WEIGHTS_NAME, PARAMS_NAME):

@@ -24,11 +24,15 @@ from ecgutils.preprocess import Preprocessor, PreprocessSettings
 Models = ECGModel | str | Path | Sequence[ECGModel | str | Path]
 PREDICTION_COLUMNS = ("ID", *FINDINGS, "quality", "readable", "reasons")
 _BATCH = 64
+_CPU_PIXELS = 2**20  # of a batch on a CPU: about what its cache holds; 64 pages of 768 x 384 at once take twice as long
 _AT_ONCE = 256  # images whose views are held in memory
 
 
-def predict_logits(model: ECGModel, images: np.ndarray, batch_size: int = _BATCH) -> np.ndarray:
-    """Logits float32 (N, 5) of flat images uint8 (N, H, W), on the device the model is on, without dropout."""
+def predict_logits(model: ECGModel, images: np.ndarray, batch_size: int | None = None) -> np.ndarray:
+    """Logits float32 (N, 5) of flat images uint8 (N, H, W), on the device the model is on, without dropout.
+
+    batch_size : images at once; None = what is fast on that device.
+    """
     if images.ndim != 3 or images.dtype != np.uint8 or images.shape[1:] != model.input_size:
         raise ValueError(
             f"predict_logits: images must be uint8 (N, {model.input_size[0]}, {model.input_size[1]}), "
@@ -36,6 +40,9 @@ def predict_logits(model: ECGModel, images: np.ndarray, batch_size: int = _BATCH
         )
     device, was_training = model.mean.device, model.training
     model.eval()
+    if batch_size is None:
+        height, width = model.input_size
+        batch_size = max(1, _CPU_PIXELS // (height * width)) if device.type == "cpu" else _BATCH
     logits = np.empty((len(images), len(FINDINGS)), np.float32)
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):
@@ -70,8 +77,9 @@ def predict(
 
     Parameters
     ----------
-    models : a model, a checkpoint folder or "default", or a sequence of these: their mean is returned. Models
-        with different preprocessing settings are fine, each gets the images it was trained for.
+    models : a model, a checkpoint folder or the name of one that ships, or a sequence of these, such as SHIPPED:
+        their mean is returned. Models with different preprocessing settings are fine, each gets the images it was
+        trained for.
     paths : image files; the file stem is the ID.
     workers : processes for preprocessing.
     views : also average over VIEWS, as test-time augmentation: five times the model's work.
