@@ -1,11 +1,11 @@
 """Do the shipped weights read pages that other programs drew? AUROC on real signals, on scans and plain photos of them.
 
-    ECG_PTBXL=path/to/ptb-xl python benchmarks/foreign_pages.py [--weights default]
+    ECG_PTBXL=path/to/ptb-xl python benchmarks/foreign_pages.py
 
-Every record is drawn by a plain matplotlib page, by one whose grid boxes are 2.5 times taller than wide as no paper's
-are, and, when installed, by `pmecg` (GPL, not a dependency), as an image and as a photo of it: perspective, a table,
-uneven light, blur, noise, JPEG, none of it drawn by the package. Unreadable images count with the mean of the others.
-Writes benchmarks/foreign_pages.json.
+Every record is drawn by a plain matplotlib page and, when installed, by `pmecg` (GPL, not a dependency), as an image
+and as a photo of it: perspective, a table, uneven light, blur, noise, JPEG, none of it drawn by the package. Each
+network that ships is scored, and the mean of both, one view of each page. Unreadable images count with the mean of the
+others. Writes benchmarks/foreign_pages.json.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -27,16 +26,15 @@ from render import with_matplotlib, with_pmecg
 from tqdm import tqdm
 
 from ecgutils import FINDINGS
-from ecgutils.challenge import fill_unreadable
+from ecgutils.challenge import blend, fill_unreadable
 from ecgutils.files import jsonable, write_json
-from ecgutils.learn import bootstrap_auroc, load_model, predict
+from ecgutils.learn import SHIPPED, bootstrap_auroc, predict
 from ecgutils.learn.params import git_describe
 from ecgutils.signals import Record, load_records
 
 SIZE = (1730, 950)
 DRAWN_BY: dict[str, Callable[[], Callable[[Record, int], np.ndarray]]] = {
     "matplotlib": with_matplotlib,
-    "stretched": partial(with_matplotlib, 2.5),
 }
 if importlib.util.find_spec("pmecg"):
     DRAWN_BY["pmecg"] = with_pmecg
@@ -74,12 +72,11 @@ def draw(record: Record, i: int, program: str, folder: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", default="default", help="a checkpoint folder")
     parser.add_argument("--folder", type=Path, help="where the images go; default: a temporary folder")
     args = parser.parse_args()
     if not os.environ.get("ECG_PTBXL"):
         parser.error("set ECG_PTBXL to a folder in PTB-XL's layout")
-    records, model, rows = load_records(0, 0, ptbxl=os.environ["ECG_PTBXL"]), load_model(args.weights), []
+    records, rows = load_records(0, 0, ptbxl=os.environ["ECG_PTBXL"]), []
     labels = np.array([[finding in record.findings for finding in FINDINGS] for record in records], np.float32)
     patients = np.array([record.patient_id for record in records])
     with tempfile.TemporaryDirectory() as temporary:
@@ -89,14 +86,18 @@ def main() -> int:
             list(tqdm(Parallel(n_jobs=2, return_as="generator")(jobs), total=len(jobs), desc=program))
             for kind in ("scan", "photo"):
                 paths = [folder / program / kind / f"{record.record_id}.jpg" for record in records]
-                table = predict(model, paths, workers=2, views=True)
-                refused = table[list(FINDINGS)].isna().any(axis=1)
-                mean = table[list(FINDINGS)].mean().to_dict()
-                p = fill_unreadable(table, mean)[list(FINDINGS)].to_numpy()
-                found = bootstrap_auroc(labels, p, patients, rounds=2000, seed=0)
-                about = {"drawn_by": program, "kind": kind, "refused": int(refused.sum())}
-                rows += [about | row for row in found.to_dict("records")]
-    shown = pd.DataFrame(rows).pivot(index=["drawn_by", "kind", "refused"], columns="finding", values="value")
+                tables = {name: predict(name, paths, workers=2) for name in SHIPPED}
+                tables["both"] = blend(list(tables.values()))
+                for name, table in tables.items():
+                    refused = table[list(FINDINGS)].isna().any(axis=1)
+                    mean = table[list(FINDINGS)].mean().to_dict()
+                    p = fill_unreadable(table, mean)[list(FINDINGS)].to_numpy()
+                    found = bootstrap_auroc(labels, p, patients, rounds=2000, seed=0)
+                    about = {"drawn_by": program, "kind": kind, "network": name, "refused": int(refused.sum())}
+                    rows += [about | row for row in found.to_dict("records")]
+    shown = pd.DataFrame(rows).pivot(
+        index=["drawn_by", "kind", "network", "refused"], columns="finding", values="value"
+    )
     print(shown[["macro", *FINDINGS]].round(3).to_string())
     command = " ".join(["python benchmarks/foreign_pages.py", *sys.argv[1:]])
     write_json(

@@ -48,14 +48,14 @@ def photo(size: tuple[int, int]) -> Callable[[Record, int], np.ndarray]:
     return lambda record, i: render_photo(record, np.random.default_rng(i), size=size).image
 
 
-def with_matplotlib(stretch: float = 1.0) -> Callable[[Record, int], np.ndarray]:
-    """A plain page, 11 x 8.5 inches at 200 dpi, 25 mm to the inch; its boxes are `stretch` times taller than wide."""
+def with_matplotlib() -> Callable[[Record, int], np.ndarray]:
+    """A plain page, 11 x 8.5 inches at 200 dpi, 25 mm to the inch."""
     import matplotlib
 
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    top = 21.25 / stretch  # mV
+    top = 21.25  # mV
 
     def draw(record: Record, i: int) -> np.ndarray:
         figure = plt.figure(figsize=(11, 8.5), dpi=200)

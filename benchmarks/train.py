@@ -45,7 +45,7 @@ def random_set(size: tuple[int, int], n: int, first: int) -> FlatSet:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="weights")
+    parser.add_argument("--profile", default="demo")
     parser.add_argument("--rounds", type=int, default=8)
     args = parser.parse_args()
     profile = load_profile(args.profile)

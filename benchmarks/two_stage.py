@@ -2,6 +2,7 @@
 
     python benchmarks/two_stage.py --seeds 3
     python benchmarks/two_stage.py --curves
+    python benchmarks/two_stage.py --whole
 
 Makes its own image sets from simulated records: photos of 300 patients to adapt to, of 60 to choose checkpoints on and
 of 400 to test on; scans of the first two groups in every scan-like source; scans of 1,600 further patients.
@@ -9,10 +10,10 @@ single_source  (a) target photos only
 two_stage      (b) stage 1 on the scans of the *same* patients, then adaptation to their photos
 pooled         (c) those scans and photos together
 two_stage_more (d) as (b), with the further patients' scans in stage 1
-`--whole` repeats (a) and (b) on whole photos and scans, scaled to the same size and not pre-processed. `--curves` asks
-something else, one seed each: what (b) gains over (a) with one, two, four and five sources, and (d) over (a) with 100,
-300 and 1,000 target photos. Finished trainings are kept below the run folder, so an interrupted benchmark goes on.
-Writes benchmarks/two_stage.json, or two_stage_curves.json.
+Two more questions, one seed each. `--curves`: what (b) gains over (a) with 1, 2, 4 and 5 sources, and (d) over
+(a) with 100, 300 and 1,000 target photos. `--whole`: does pre-processing pay? (a) and (b) on flat pages, and on whole
+photos and scans that were only scaled to the same size. Finished trainings are kept below the run folder, so an
+interrupted benchmark goes on. Writes benchmarks/two_stage.json, two_stage_curves.json or preprocessing_pays.json.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from preprocessing_pays import whole_sets
+from tqdm import tqdm
 
 from ecgutils import FINDINGS
 from ecgutils.challenge import fill_unreadable
@@ -48,6 +50,7 @@ from ecgutils.learn import (
 from ecgutils.learn.params import git_describe
 from ecgutils.manifest import read_manifest
 from ecgutils.preprocess import PreprocessSettings
+from ecgutils.preprocess.decode import read_image
 from ecgutils.profiles import Profile, load_profile
 from ecgutils.signals import beat_targets, load_records
 from ecgutils.synth import PHOTO_SOURCE, generate_images
@@ -83,7 +86,12 @@ CURVES: dict[str, list[tuple[int, Arm, Arm]]] = {  # over what, how much of it, 
     "sources": [(n, Arm("same", sources=n), Arm(None)) for n in (1, 2, 4, 5)],
     "photos": [(n, Arm("more", photos=n), Arm(None, photos=n)) for n in (100, PATIENTS["train"], 1000)],
 }
-WHOLE = {"single_source, whole": Arm(None, whole=True), "two_stage, whole": Arm("same", whole=True)}
+WHOLE = {  # the arms of --whole; each second one without pre-processing
+    "pre-processed": Arm("same"),
+    "whole photo": Arm("same", whole=True),
+    "pre-processed, photos alone": Arm(None),
+    "whole photo, photos alone": Arm(None, whole=True),
+}
 
 
 def make_sets(profile: Profile, out: Path, more: bool) -> None:
@@ -111,6 +119,28 @@ def make_sets(profile: Profile, out: Path, more: bool) -> None:
     if more:
         table = {"train": draw(people["more"], [PHOTO_SOURCE], "photo-more")}
         build_sets(out / "more", table, settings, workers=workers, targets=targets)
+
+
+def whole(path: str, size: tuple[int, int]) -> np.ndarray:
+    """The photo as it is: grey, its aspect kept, scaled to fit into width x height and padded with white."""
+    cv2.setNumThreads(1)
+    grey = cv2.cvtColor(read_image(path), cv2.COLOR_RGB2GRAY)
+    scale = min(size[0] / grey.shape[1], size[1] / grey.shape[0])
+    width, height = (max(1, round(n * scale)) for n in grey.shape[1::-1])
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    canvas = np.full(size[::-1], 255, np.uint8)
+    canvas[top : top + height, left : left + width] = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+    return canvas
+
+
+def whole_sets(flat: dict[str, FlatSet], tables: dict[str, pd.DataFrame], workers: int) -> dict[str, FlatSet]:
+    """The same rows with the whole photo in place of the flat page; all of them count as readable."""
+    sets = {}
+    for part, rows in flat.items():
+        jobs = [delayed(whole)(path, rows.images.shape[:0:-1]) for path in tables[part]["path"]]
+        images = list(tqdm(Parallel(n_jobs=workers, return_as="generator")(jobs), total=len(jobs), desc=part))
+        sets[part] = replace(rows, images=np.stack(images), readable=np.ones(len(rows), bool))
+    return sets
 
 
 def sets_of(arm: Arm, profile: Profile, out: Path) -> tuple[Sets, Sets]:
@@ -164,12 +194,12 @@ def main() -> int:
     parser.add_argument("--profile", default="demo")
     parser.add_argument("--views", type=int, nargs=2, default=(6000, 1500), help="of stage 1 and of the adaptation")
     parser.add_argument("--seeds", type=int, help="of (a) and (b), default 3; all others have one")
-    parser.add_argument("--whole", action="store_true", help="also without pre-processing")
+    parser.add_argument("--whole", action="store_true", help="instead: with and without pre-processing")
     parser.add_argument("--curves", action="store_true", help="instead: gains over sources and target photos")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
     args = parser.parse_args()
-    if args.curves and (args.whole or args.seeds):
-        parser.error("--curves has one seed and no arms without pre-processing: leave out --seeds and --whole")
+    if sum(map(bool, (args.curves, args.whole, args.seeds))) > 1:
+        parser.error("--curves and --whole are questions of their own, with one seed: give one of the three options")
     seeds, views = args.seeds or 3, {"stage1_views": args.views[0], "stage2_views": args.views[1]}
     profile, commit = load_profile(args.profile, **views), git_describe()
     out = profile.run_dir / "two_stage"
@@ -178,11 +208,12 @@ def main() -> int:
     about |= {"views": args.views}
     if args.curves:
         return curves(about, profile, out, args.jobs)
-    arms = ARMS | (WHOLE if args.whole else {})
+    if args.whole:
+        return does_it_pay(about, profile, out, args.jobs)
     repeated = [(name, seed) for seed in range(1, seeds) for name in ("single_source", "two_stage")]
-    wanted = [*((name, 0) for name in ARMS), *repeated, *((name, 0) for name in arms if name not in ARMS)]
-    jobs = [delayed(train)(arms[name], seed, profile, out) for name, seed in wanted]
-    p: dict[str, list[np.ndarray]] = {name: [] for name in arms}
+    wanted = [*((name, 0) for name in ARMS), *repeated]
+    jobs = [delayed(train)(ARMS[name], seed, profile, out) for name, seed in wanted]
+    p: dict[str, list[np.ndarray]] = {name: [] for name in ARMS}
     for (name, _), scores in zip(wanted, Parallel(n_jobs=args.jobs)(jobs), strict=True):
         p[name].append(scores)
 
@@ -200,8 +231,6 @@ def main() -> int:
         ("pooled", "single_source", 1),
         ("two_stage_more", "two_stage", 1),
     ]
-    if args.whole:
-        pairs += [(name.split(",")[0], name, 1) for name in WHOLE]
     for a, b, n in pairs:
         gain = paired_difference(test.labels, np.stack(p[a][:n]), np.stack(p[b][:n]), **how)
         pair = {"arm": a, "against": b, "seeds": n}
@@ -228,6 +257,23 @@ def curves(about: dict, profile: Profile, out: Path, jobs: int) -> int:
             rows.append({"over": over, "n": n, **macro, **gain[["value", "low", "high"]]})
     print(pd.DataFrame(rows).round(3).to_string(index=False))
     write_json(Path(__file__).with_name("two_stage_curves.json"), jsonable(about | {"rows": rows}))
+    return 0
+
+
+def does_it_pay(about: dict, profile: Profile, out: Path, jobs: int) -> int:
+    """Train the arms of WHOLE; print and write what pre-processing gains."""
+    scores = Parallel(n_jobs=jobs)(delayed(train)(arm, 0, profile, out) for arm in WHOLE.values())
+    p, test = dict(zip(WHOLE, scores, strict=True)), load_sets(out / "photos")["test"]
+    how = {"clusters": test.cluster_ids, "rounds": profile.bootstrap_rounds, "seed": profile.seed}
+    tables = {name: bootstrap_auroc(test.labels, one, **how) for name, one in p.items()}
+    names = list(WHOLE)
+    for flat, whole_one in zip(names[::2], names[1::2], strict=True):
+        name = flat.replace("pre-processed", "difference")
+        tables[name] = paired_difference(test.labels, p[flat], p[whole_one], **how)
+    rows = [{"arm": name} | row for name, table in tables.items() for row in table.to_dict("records")]
+    print(pd.DataFrame(rows)[["arm", "finding", "value", "low", "high"]].round(3).to_string(index=False))
+    about |= {"test": len(test), "refused": int((~test.readable).sum()), "rows": rows}
+    write_json(Path(__file__).with_name("preprocessing_pays.json"), jsonable(about))
     return 0
 
 

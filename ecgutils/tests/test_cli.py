@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
+import numpy as np
 import pandas as pd
 import pytest
 
+from ecgutils import FINDINGS
 from ecgutils.__main__ import main
+from ecgutils.learn import SHIPPED, Calibration, predict
+from ecgutils.learn.checkpoint import SHIPPED_FOLDER
 from ecgutils.manifest import read_manifest
 from ecgutils.run import find_notebooks
 
@@ -55,6 +61,21 @@ def test_generate_preprocess_and_bhf_work_on_what_the_one_before_wrote(tmp_path,
     assert main(bhf) == 0
     assert main(["check", "bhf", str(tmp_path / "bhf")]) == 0
     assert "train" in capsys.readouterr().out
+
+
+def test_predict_without_a_model_is_the_calibrated_mean_of_what_ships(tmp_path, capsys):
+    photo = str(Path(__file__).parents[2] / "docs" / "photo.jpg")
+    assert main(["predict", photo, "--out", str(tmp_path / "both.csv")]) == 0
+    assert "calibrated on photo-like renders" in capsys.readouterr().out
+    named = [argument for name in SHIPPED for argument in ("--model", name)]
+    assert main(["predict", photo, *named, "--out", str(tmp_path / "raw.csv")]) == 0
+    assert "not calibrated" in capsys.readouterr().out  # a pair that was named is any pair
+    both, raw = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("both", "raw"))
+    calibration = Calibration.load(SHIPPED_FOLDER / "calibration.json")
+    expected = calibration.transform(raw[list(FINDINGS)].to_numpy())
+    np.testing.assert_allclose(both[list(FINDINGS)].to_numpy(), expected, atol=1e-6)
+    alone = predict(SHIPPED[0], [photo], views=True, progress=False)[list(FINDINGS)].to_numpy()
+    assert np.abs(alone - raw[list(FINDINGS)].to_numpy()).max() > 1e-3
 
 
 def test_validate_prints_every_problem_and_fails(tmp_path, capsys):

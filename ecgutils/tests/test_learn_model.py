@@ -10,6 +10,7 @@ import torch
 
 from ecgutils.findings import FINDINGS
 from ecgutils.learn import (
+    SHIPPED,
     build_model,
     load_model,
     predict_logits,
@@ -329,11 +330,14 @@ def test_starting_from_another_kind_of_model_is_refused(saved):
         take_weights(build_model(TINY, SMALL, head="gap"), saved)
 
 
-def test_shipped_default_weights_load_without_warnings():
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            model = load_model("default")
-    except FileNotFoundError:
-        pytest.skip("no shipped weights yet")
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_weights_load_without_warnings(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = load_model(name)
     assert predict_logits(model, np.full((1, *model.input_size), 255, np.uint8)).shape == (1, 5)
+
+
+def test_logits_do_not_depend_on_how_many_images_are_read_at_once(model):
+    images = np.random.default_rng(0).integers(0, 256, (5, *model.input_size), dtype=np.uint8)
+    np.testing.assert_allclose(predict_logits(model, images), predict_logits(model, images, 2), atol=1e-4)
