@@ -64,8 +64,8 @@ stages together, {seconds:.0f} s on {device}. sha256 of `model.safetensors`: `{s
 
 PAIR_CARD = """# Shipped weights
 
-Two networks, `default` and the slower `fine`, which sees half as many pixels more along each side; each has a card of
-its own. `python -m ecgutils predict` takes the mean of their probabilities.
+Two networks, `default` and the slower `fine`, which sees a page 1.5 times larger; each has a card of its own.
+`python -m ecgutils predict` takes the mean of their probabilities.
 
 AUROC of `predict` (mean over five slightly moved views of a page) with 95 % intervals, by patient;
 unreadable photos count with the prevalence:
