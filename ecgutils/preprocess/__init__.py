@@ -5,7 +5,7 @@ phase.py       bent paper, by the grid's phase
 page.py        the sheet in the scene   appearance.py   light, grid suppression, ink
 traces.py      what is a trace          judge.py        reasons and quality
                                         upright.py      which way up
-pipeline.py    the stages in order: Preprocessor
+sampling.py    one resampling           pipeline.py     the stages in order: Preprocessor
 cache.py       whole manifests on disk  report.py       their review as one HTML page
 """
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ecgutils.preprocess.grid import Grid
+from ecgutils.preprocess.grid import SURE_SCALE, Grid
 from ecgutils.preprocess.page import Page
 from ecgutils.preprocess.traces import Traces
 
@@ -47,6 +47,8 @@ def weigh(work: np.ndarray, grid: Grid | None, page: Page | None, traces: Traces
         reasons.append("grid_not_found")
         if page is None:
             reasons.append("no_page")
+    elif grid.scale_confidence < SURE_SCALE:
+        reasons.append("scale_unsure")
     if sharp < BLURRED and traces.box is not None:
         reasons.append("blurred")
     if np.median(work[::8, ::8]) < TOO_DARK:
@@ -87,7 +89,7 @@ def glare_share(rgb: np.ndarray, paper: np.ndarray, box: tuple[float, float, flo
 def quality(grid: Grid | None, traces: Traces, contrast: float, sharp: float) -> float:
     """Product of what was measured, on scales on which clean prints reach 1. Of 26 real photos the worst has 0.67."""
     parts = [
-        0.7 if grid is None else 0.8 + 0.2 * min(1.0, grid.confidence / 0.6),
+        0.7 if grid is None or grid.scale_confidence < SURE_SCALE else 0.8 + 0.2 * min(1.0, grid.confidence / 0.6),
         min(1.0, traces.length_mm / 300) ** 0.3,
         np.clip((traces.unbroken - 0.4) / 0.55, 0.1, 1),
         np.clip(sharp / 1.2, 0.2, 1),

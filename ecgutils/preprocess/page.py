@@ -18,6 +18,7 @@ from ecgutils.preprocess.phase import transform
 
 SMALL = 480  # px of the longer side for segmentation
 MIN_AREA = 0.12  # of the frame: smaller papers have too few pixels to be read
+SMALL_AREA = 0.015  # of the frame: from so large a sheet on, it is worth a closer look
 MIN_STEP = 9.0  # difference across an edge, in 8-bit Lab units; light on one paper changes less over a centimetre
 
 
@@ -38,6 +39,28 @@ def find_page(rgb: np.ndarray, grid: Grid | None = None) -> Page | None:
     if page is None or not page.edges.any():
         return None
     return replace(page, quad_xy=refine_quad(rgb, page.quad_xy, page.edges))
+
+
+def part_to_look_at(rgb: np.ndarray, grid: Grid | None = None) -> np.ndarray | None:
+    """Corners (4, 2), TL, TR, BR, BL as seen, around a page that is small in a uint8 (H, W, 3) image or shows no grid.
+
+    Some of what lies around the page is within. None when no page is seen, or its grid fills the image. Only a place to
+    look closer at: it may be wrong.
+    """
+    if grid is None:
+        page = _segment(rgb, whole=False)
+        if page is None:
+            return None
+        around = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+        image_from_page = cv2.getPerspectiveTransform(around, page.quad_xy.astype(np.float32))
+        return transform(image_from_page, np.where(around > 0, 1.06, -0.06))
+    frame = np.array(rgb.shape[1::-1]) - 1
+    low, high = np.percentile(grid.support_xy[grid.support], [2, 98], axis=0)
+    margin = 0.15 * (high - low).max()
+    (x0, y0), (x1, y1) = np.maximum(low - margin, 0), np.minimum(high + margin, frame)
+    if max(x1 - x0, y1 - y0) > 0.7 * frame.max():
+        return None
+    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
 
 
 def visible_box(shape: tuple[int, int], mm_from_image: np.ndarray, grid: Grid, margin_mm: float = 80.0) -> np.ndarray:
@@ -130,8 +153,11 @@ def _step_profile(lab: np.ndarray, shown: np.ndarray, width: int) -> np.ndarray:
     return np.where((usable >= 4) & np.isfinite(weakest_but_two), weakest_but_two, 0.0)
 
 
-def _segment(rgb: np.ndarray) -> Page | None:
-    """The best quadrilateral among masks by brightness, by colour distance to the middle and by saturation."""
+def _segment(rgb: np.ndarray, whole: bool = True) -> Page | None:
+    """The best quadrilateral among masks by brightness, by colour distance to the middle and by saturation.
+
+    It fills the middle of the image; with `whole` off it is the largest one anywhere instead, however small.
+    """
     scale = min(1.0, SMALL / max(rgb.shape[:2]))
     small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(cv2.medianBlur(cv2.dilate(small, np.ones((3, 3), np.uint8)), 7), cv2.COLOR_RGB2LAB)
@@ -141,16 +167,16 @@ def _segment(rgb: np.ndarray) -> Page | None:
     difference = lab.astype(np.float32) - np.median(lab[middle].astype(np.float32), axis=0)
     chroma = np.hypot(difference[..., 1], difference[..., 2])
     distance = np.hypot(0.7 * difference[..., 0], 1.4 * chroma)
-    best, best_score = None, 0.0
+    best, best_score, disc = None, 0.0, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
     for layer in (lab[..., 0], 255 - np.clip(distance * 2, 0, 255), 255 - np.clip(chroma * 5, 0, 255)):
         _, binary = cv2.threshold(layer.astype(np.uint8), 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-        binary = cv2.morphologyEx(binary, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
-        binary = cv2.morphologyEx(binary, cv2.MORPH_OPEN, np.ones((9, 9), np.uint8))
+        binary = cv2.morphologyEx(binary, cv2.MORPH_CLOSE, disc)  # a square would cut the corners of a turned page
+        binary = cv2.morphologyEx(binary, cv2.MORPH_OPEN, disc)
         count, labels = cv2.connectedComponents(binary)
-        votes = np.bincount(labels[middle], minlength=count)[1:]
+        votes = np.bincount(labels[middle] if whole else labels.ravel(), minlength=count)[1:]
         if count < 2 or votes.max() == 0:
             continue
-        quad, score = _judge(labels == 1 + votes.argmax(), lab, middle)
+        quad, score = _judge(labels == 1 + votes.argmax(), lab, middle if whole else None)
         if score > best_score:
             best, best_score = quad, score
     if best is None:
@@ -158,14 +184,15 @@ def _segment(rgb: np.ndarray) -> Page | None:
     return Page((best + 0.5) / scale - 0.5, np.ones(4, bool), np.zeros(4, bool))
 
 
-def _judge(mask: np.ndarray, lab: np.ndarray, middle: np.ndarray) -> tuple[np.ndarray | None, float]:
+def _judge(mask: np.ndarray, lab: np.ndarray, middle: np.ndarray | None) -> tuple[np.ndarray | None, float]:
     """Corners of a mask and a score; (None, 0) when it does not look like a sheet."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     contour = max(contours, key=cv2.contourArea)
     hull = cv2.convexHull(contour)
     area = cv2.contourArea(hull)
     quad = _quad(hull)
-    if quad is None or area < MIN_AREA * mask.size or cv2.contourArea(contour) < 0.85 * area:
+    least = (SMALL_AREA if middle is None else MIN_AREA) * mask.size
+    if quad is None or area < least or cv2.contourArea(contour) < 0.85 * area:
         return None, 0.0
     drawn, filled = np.zeros(mask.shape, np.uint8), np.zeros(mask.shape, np.uint8)
     cv2.fillConvexPoly(drawn, np.rint(quad).astype(np.int32), 1)
@@ -173,7 +200,8 @@ def _judge(mask: np.ndarray, lab: np.ndarray, middle: np.ndarray) -> tuple[np.nd
     overlap = (drawn & filled).sum() / max((drawn | filled).sum(), 1)
     inside = filled - cv2.erode(filled, np.ones((9, 9), np.uint8))
     outside = cv2.dilate(filled, np.ones((11, 11), np.uint8)) - cv2.dilate(filled, np.ones((3, 3), np.uint8))
-    if overlap < 0.94 or filled[middle].mean() < 0.8 or filled.mean() > 0.985 or outside.sum() < 20:
+    central = middle is None or filled[middle].mean() > 0.8
+    if overlap < 0.94 or not central or filled.mean() > 0.985 or outside.sum() < 20:
         return None, 0.0
     step = np.linalg.norm(np.median(lab[inside > 0], axis=0) - np.median(lab[outside > 0], axis=0))
     return (quad, float(overlap * min(1.0, step / 40))) if step > 1.5 * MIN_STEP else (None, 0.0)

@@ -6,7 +6,6 @@ Every stage works on one reduced copy and hands on a homography; they are compos
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -17,17 +16,19 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from ecgutils.files import settings_key
-from ecgutils.preprocess.appearance import darkness, even_light, ink, is_inverted, printed_lines
+from ecgutils.preprocess.appearance import as_paper, darkness, even_light, ink, is_inverted, printed_lines
 from ecgutils.preprocess.decode import MAX_PIXELS, UnreadableImage, read_image
-from ecgutils.preprocess.grid import Grid, measure_grid
+from ecgutils.preprocess.grid import SURE_SCALE, Grid, measure_grid
 from ecgutils.preprocess.judge import CUT_OFF, GLARE, glare_share, quality, sharpness, strokes, weigh
-from ecgutils.preprocess.page import Page, find_page, visible_box
+from ecgutils.preprocess.page import Page, find_page, part_to_look_at, visible_box
 from ecgutils.preprocess.phase import Flattening, local_px_per_unit, transform
+from ecgutils.preprocess.sampling import affine, quarter_turns, sample, smooth_map, turned_box
 from ecgutils.preprocess.traces import BOLD, find_traces
 from ecgutils.preprocess.upright import runs_down, upright_input, upside_down
 
-VERSION = 6  # raise when the same settings would give other pixels: caches are then redone
+VERSION = 7  # raise when the same settings would give other pixels: caches are then redone
 WORK_SIDE = 1200  # px of the longer side of the copy that is measured: 4 px/mm on a page that fills the frame
+FINER, COARSE_PX_PER_MM = 1.25, 3.0  # a page coarser than this on a copy reduced by more than that is cut out first
 PLANE_PX_PER_MM = 4  # of the flattened page; the photo has 4.5 where it fills a 1280 px frame
 RIM_MM = 4  # from a paper edge: what runs along within is its shadow, not a trace
 MARGIN_MM = 8  # beyond the grid in which traces may still run
@@ -86,8 +87,9 @@ class FlatECG:
     quad_xy : float32 (4, 2) TL, TR, BR, BL in reading orientation: the paper's corners, or where its outline is not
         seen, the corners of `rectified`, which may lie outside the image. None only when no ECG was found.
     rotation : clockwise degrees applied to make it upright: 0, 90, 180 or 270.
-    px_per_mm : of `rectified`; None without a grid.
-    flat_px_per_mm : of `image`; smaller than asked where the ECG would not fit, None without a grid.
+    px_per_mm : of `rectified`; None without a grid, or where its lines do not tell how far apart they are.
+    flat_px_per_mm : of `image`; smaller than asked where the ECG would not fit, None where `px_per_mm` is; then the ECG
+        fills the canvas.
     image_from_flat : float32 (H, W, 2), where each flat pixel comes from; may lie outside.
     readable : decides; `quality` 0..1 and `reasons` explain.
     steps : intermediate images by name, when asked for.
@@ -151,23 +153,50 @@ def _unreadable(settings: PreprocessSettings, reasons: tuple[str, ...], steps: d
     return FlatECG(blank, blank.copy(), None, None, 0, None, None, nowhere, False, 0.0, reasons, steps or {})
 
 
-def _flatten_outline(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool, quad: np.ndarray) -> FlatECG:
-    """Cut the outlined page out, upright, and flatten it as an image of its own."""
+def _cut(rgb: np.ndarray, quad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The part of an image inside four corners as a rectangle of about its size, and the homography back (3, 3)."""
     top, right, bottom, left = (np.linalg.norm(quad[i] - quad[(i + 1) % 4]) for i in range(4))
     width, height = max(64, round(max(top, bottom))), max(64, round(max(left, right)))
     corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float32)
-    input_from_cut = cv2.getPerspectiveTransform(corners, quad)
+    input_from_cut = cv2.getPerspectiveTransform(corners, quad.astype(np.float32))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     cut = cv2.warpPerspective(rgb, input_from_cut, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return cut, input_from_cut
+
+
+def _uncut(flat: FlatECG, input_from_cut: np.ndarray) -> FlatECG:
+    """`flat`, made of a part of an image, in pixels of the whole."""
+    source = transform(input_from_cut, flat.image_from_flat.reshape(-1, 2)).reshape(flat.image_from_flat.shape)
+    quad = transform(input_from_cut, flat.quad_xy)
+    return replace(flat, quad_xy=quad.astype(np.float32), image_from_flat=source.astype(np.float32))
+
+
+def _flatten_outline(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool, quad: np.ndarray) -> FlatECG:
+    """Cut the outlined page out, upright, and flatten it as an image of its own."""
+    cut, input_from_cut = _cut(rgb, quad)
     flat = _flatten(cut, replace(settings, find_page=False, upright=False), want_steps)
     if not flat.readable:
         return flat
-    back = transform(input_from_cut, flat.image_from_flat.reshape(-1, 2)).reshape(flat.image_from_flat.shape)
     turn = round(np.degrees(np.arctan2(*(quad[1] - quad[0])[::-1])) / 90)  # how the outline's top edge runs
-    return replace(flat, quad_xy=quad, image_from_flat=back.astype(np.float32), rotation=-90 * turn % 360)
+    return replace(_uncut(flat, input_from_cut), quad_xy=quad, rotation=-90 * turn % 360)
 
 
-def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) -> FlatECG:
+def _look_closer(
+    rgb: np.ndarray, work: np.ndarray, grid: Grid | None, settings: PreprocessSettings, want_steps: bool
+) -> FlatECG | None:
+    """Flatten a page that is small in the photo, or seen askew, from a picture of its own; None without a grid there.
+
+    `work` is the reduced copy in which `grid` was looked for.
+    """
+    quad = part_to_look_at(work, grid)
+    if quad is None:
+        return None
+    cut, input_from_cut = _cut(rgb, _unreduced(quad, max(rgb.shape) / max(work.shape)))
+    flat = _flatten(cut, settings, want_steps, closer=False)
+    return _uncut(flat, input_from_cut) if flat.readable and flat.px_per_mm is not None else None
+
+
+def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool, closer: bool = True) -> FlatECG:
     # 1. measure: grid and paper, on a reduced copy; the photo itself is reduced by whole numbers only
     whole = max(1, max(rgb.shape[:2]) // WORK_SIDE)
     height, width = (n // whole for n in rgb.shape[:2])
@@ -181,9 +210,14 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
         work = cv2.resize(soft, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_LINEAR)
     inverted = is_inverted(work)
     if inverted:
-        work, photo = 255 - work, 255 - photo
+        work, photo = as_paper(work), as_paper(photo)
     grid = measure_grid(work, settings.rectify and settings.unbend)
     page = find_page(work, grid) if settings.find_page else None
+    coarse = shrink * whole > FINER and grid is not None and grid.px_per_mm < COARSE_PX_PER_MM
+    if closer and settings.find_page and settings.rectify and (grid is None or coarse):
+        flat = _look_closer(rgb, work, grid, settings, want_steps)
+        if flat is not None:
+            return flat
 
     # 2. flatten: the one resampling of photo pixels, onto a plane of fixed px/mm
     flattening, box = plane(work.shape[:2], grid, page, settings.rectify)
@@ -194,7 +228,7 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
     def photo_from_plane(points_xy: np.ndarray) -> np.ndarray:
         return _unreduced(flattening.to_image(points_xy / PLANE_PX_PER_MM + box[:2]), shrink)
 
-    photo_xy = _smooth_map(photo_from_plane, (width, height), 8)  # 2 mm: perspective and bending are smoother than that
+    photo_xy = smooth_map(photo_from_plane, (width, height), 8)  # 2 mm: perspective and bending are smoother than that
     soft = cv2.GaussianBlur(photo, (0, 0), 0.4 * minified) if minified > 1.2 else photo
     method = cv2.INTER_CUBIC if minified < 1 else cv2.INTER_LINEAR
     flat_rgb = cv2.remap(soft, photo_xy, None, method, borderMode=cv2.BORDER_REPLICATE)
@@ -229,27 +263,28 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
     if settings.upright:
         turns = 1 if traces.sideways else 0
         turns += 2 if upside_down(upright_input(np.rot90(kept, -turns), PLANE_PX_PER_MM)) else 0
-    upright_from_plane = _turn(turns, (width, height))
-    x0, y0, x1, y1 = _turned_box(np.array(traces.box), upright_from_plane)
+    upright_from_plane = quarter_turns(turns, (width, height))
+    x0, y0, x1, y1 = turned_box(np.array(traces.box), upright_from_plane)
     scene = cv2.cvtColor((~paper).view(np.uint8) * 255, cv2.COLOR_GRAY2RGB)
     rectified = np.ascontiguousarray(np.rot90(flat_rgb | scene, -turns))
 
     # 5. the canvas: traces centred, reduced to the asked scale
     canvas = np.array(settings.size)
     fitting = float(((canvas - 4) / np.maximum([x1 - x0, y1 - y0], 20)).min())  # canvas px per plane px
-    reduction = min(settings.px_per_mm / PLANE_PX_PER_MM, fitting) if grid else fitting
+    scaled = grid is not None and grid.scale_confidence >= SURE_SCALE
+    reduction = min(settings.px_per_mm / PLANE_PX_PER_MM, fitting) if scaled else fitting
     corner = np.array([x0 + x1, y0 + y1]) / 2 - (canvas - 1) / 2 / reduction
-    plane_from_flat = np.linalg.inv(upright_from_plane) @ _affine(1 / reduction, corner)
+    plane_from_flat = np.linalg.inv(upright_from_plane) @ affine(1 / reduction, corner)
     # a pen line 0.3 mm wide would fade when reduced: thicken it to about 0.5 mm, on every source alike
     bold = cv2.dilate(kept, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
-    flat_ink = _sample(bold, plane_from_flat, settings.size, 1 / reduction)
+    flat_ink = sample(bold, plane_from_flat, settings.size, 1 / reduction)
     darkest = max(np.percentile(flat_ink[flat_ink > 25], 90), 51)
     grey = cv2.copyTo(darkness(even, colour_blind=True), paper.view(np.uint8))
     grey = cv2.LUT(grey, _as_image(np.clip((np.arange(256) - 5) / (255 * contrast), 0, 1)))
-    flat_grid = _sample(grey, plane_from_flat, settings.size, 1 / reduction)
+    flat_grid = sample(grey, plane_from_flat, settings.size, 1 / reduction)
 
     # 6. the way back to the photo
-    photo_from_flat = _smooth_map(lambda xy: photo_from_plane(transform(plane_from_flat, xy)), settings.size, 4)
+    photo_from_flat = smooth_map(lambda xy: photo_from_plane(transform(plane_from_flat, xy)), settings.size, 4)
     if page is not None:
         quad = page.quad_xy
     else:
@@ -261,8 +296,8 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool) ->
         rectified=255 - rectified if inverted else rectified,
         quad_xy=_unreduced(np.roll(quad, turns, axis=0), shrink * whole).astype(np.float32),
         rotation=90 * turns,
-        px_per_mm=float(PLANE_PX_PER_MM) if grid else None,
-        flat_px_per_mm=reduction * PLANE_PX_PER_MM if grid else None,
+        px_per_mm=float(PLANE_PX_PER_MM) if scaled else None,
+        flat_px_per_mm=reduction * PLANE_PX_PER_MM if scaled else None,
         image_from_flat=_unreduced(photo_from_flat, whole),
         readable=True,
         quality=quality(grid, traces, contrast, sharp) * (0.8 if "glare" in reasons else 1.0),
@@ -309,17 +344,6 @@ def plane(
     return flattening, np.concatenate([middle - half, middle + half])
 
 
-def _smooth_map(place: Callable[[np.ndarray], np.ndarray], size: tuple[int, int], step: int) -> np.ndarray:
-    """`place` (points (N, 2) -> (N, 2)) for each px of an image of `size` (W, H), float32 (H, W, 2), from every `step`
-    px by linear interpolation."""
-    # cv2.resize puts node i at px (i + 0.5) * step - 0.5; one node more on either side, so that nothing is extrapolated
-    cols, rows = (np.arange(-1, -(-n // step) + 1) * step + (step - 1) / 2 for n in size)
-    nodes = np.stack(np.meshgrid(cols, rows), axis=-1)
-    xy = place(nodes.reshape(-1, 2)).reshape(nodes.shape).astype(np.float32)
-    full = cv2.resize(xy, (len(cols) * step, len(rows) * step), interpolation=cv2.INTER_LINEAR)
-    return full[step : step + size[1], step : step + size[0]]
-
-
 def _paper_on_plane(
     page: Page | None, shape: tuple[int, int], flattening: Flattening, corner_mm: np.ndarray, photo_xy: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -345,31 +369,6 @@ def _paper_on_plane(
                 cv2.line(paper, start, stop, 255, 2 * MARGIN_MM * PLANE_PX_PER_MM)
     ends = cv2.dilate(np.pad((~seen).astype(np.uint8), 1, constant_values=1), np.ones((13, 13), np.uint8))  # 1.5 mm
     return seen & (paper > 0), rim > 0, ends[1:-1, 1:-1] > 0
-
-
-def _sample(values: np.ndarray, source_from_target: np.ndarray, size: tuple[int, int], minified: float) -> np.ndarray:
-    """Resample; blurred first where it is minified, because linear sampling alone would alias."""
-    if minified > 1.2:
-        values = cv2.GaussianBlur(values, (0, 0), 0.4 * minified)
-    flags = (cv2.INTER_CUBIC if minified < 1 else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
-    return cv2.warpPerspective(values, source_from_target, size, flags=flags)
-
-
-def _affine(scale: float, shift: np.ndarray) -> np.ndarray:
-    return np.array([[scale, 0, shift[0]], [0, scale, shift[1]], [0, 0, 1]], float)
-
-
-def _turn(quarters: int, size: tuple[int, int]) -> np.ndarray:
-    """Pixel map of `np.rot90(image, -quarters)`: clockwise quarter turns of an image of `size` (W, H)."""
-    width, height = size
-    cos, sin = [(1, 0), (0, 1), (-1, 0), (0, -1)][quarters % 4]
-    shift = [(0, 0), (height - 1, 0), (width - 1, height - 1), (0, width - 1)][quarters % 4]
-    return np.array([[cos, -sin, shift[0]], [sin, cos, shift[1]], [0, 0, 1]], float)
-
-
-def _turned_box(box: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    corners = transform(turn, np.array([[box[0], box[1]], [box[2], box[3]]]))
-    return np.concatenate([corners.min(0), corners.max(0)])
 
 
 def _unreduced(points_xy: np.ndarray, shrink: float) -> np.ndarray:

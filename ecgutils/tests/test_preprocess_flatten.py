@@ -60,6 +60,11 @@ QUADS = [
 ]
 
 
+STEEP = [
+    [[380, 71], [1644, 87], [1435, 893], [203, 1049]],
+]
+
+
 @pytest.mark.parametrize("px_per_mm", [2.5, 4.0, 5.0, 7.3])
 def test_flat_grid_gives_its_scale(px_per_mm):
     grid = measure_grid(draw_page(px_per_mm))
@@ -82,13 +87,45 @@ def test_warped_page_comes_back(quad):
     assert flat.readable
     assert np.linalg.norm(flat.quad_xy - quad, axis=1).max() < 0.01 * diagonal
     assert flat.rotation == 0
-    # the flat image's own scale, against the truth
+    check_scale(flat, homography)
+
+
+def check_scale(flat, homography):
+    """The flat image of `draw_page` is level, upright and as large as it says."""
     points = np.array([[60, 96], [324, 96], [192, 20], [192, 170]])
     page_mm = transform(np.linalg.inv(homography), flat.image_from_flat[points[:, 1], points[:, 0]].astype(float)) / 5
     across, down = page_mm[1] - page_mm[0], page_mm[3] - page_mm[2]
     assert 264 / np.linalg.norm(across) == pytest.approx(flat.flat_px_per_mm, rel=0.03)
     assert abs(np.degrees(np.arctan2(across[1], across[0]))) < 0.5
     assert abs(np.degrees(np.arctan2(down[0], down[1]))) < 0.5
+
+
+def test_page_that_is_small_in_a_large_photo_is_looked_at_closer():
+    quad = np.array([[2260, 330], [3370, 300], [3390, 960], [2230, 930]])
+    photo, homography = photograph(draw_page(), quad, (4000, 3000))
+    flat = Preprocessor()(photo)
+    assert flat.reasons == ()
+    assert np.linalg.norm(flat.quad_xy - quad, axis=1).max() < 13
+    check_scale(flat, homography)
+
+
+def test_page_that_lies_askew_and_small_is_set_straight():
+    turn = np.radians(44)
+    along, down = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
+    quad = [(860, 560) + a * 240 * along + d * 138 * down for a, d in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+    photo, homography = photograph(draw_page(), quad, (1730, 1100))
+    flat = Preprocessor()(photo)
+    assert flat.readable
+    assert "grid_not_found" not in flat.reasons
+    check_scale(flat, homography)
+
+
+@pytest.mark.parametrize("quad", STEEP)
+def test_scale_is_right_in_a_steep_view(quad):
+    photo, homography = photograph(draw_page(), quad, (1730, 1100))
+    flat = Preprocessor()(photo)
+    assert flat.readable
+    check_scale(flat, homography)
 
 
 def test_flat_page_stays_and_is_centred():
@@ -181,17 +218,45 @@ def test_shadow_does_not_change_the_flat_image_much():
     assert np.abs(plain.image.astype(int) - shaded.image).mean() < 3
 
 
-def test_screen_with_light_traces_is_inverted():
-    page = 255 - cv2.cvtColor(cv2.cvtColor(draw_page(grid=False), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    flat = Preprocessor()(page)
+@pytest.mark.parametrize(
+    ("trace", "lines", "ground"),
+    [
+        ((240, 240, 240), None, (0, 0, 0)),
+        ((60, 230, 60), None, (0, 0, 0)),
+        ((240, 240, 240), (90, 90, 90), (10, 10, 14)),
+        ((240, 220, 40), (60, 80, 130), (0, 10, 60)),
+        ((60, 230, 60), (20, 70, 20), (0, 0, 0)),
+    ],
+)
+def test_screen_with_light_traces_is_read_like_paper(trace, lines, ground):
+    page, bare = draw_page(), draw_page(grid=False)
+    inked = (255 - bare[..., :1]) / 235.0
+    screen = np.where(page.min(axis=2, keepdims=True) < 250, lines or ground, ground)
+    screen = (screen * (1 - inked) + np.array(trace) * inked).clip(0, 255).astype(np.uint8)
+    on_paper, flat = Preprocessor()(page), Preprocessor()(screen)
     assert flat.readable
-    assert flat.image.mean() > 200
+    assert ("grid_not_found" in flat.reasons) == (lines is None)
+    if lines is not None:
+        assert np.abs(flat.image.astype(int) - on_paper.image).mean() < 3
 
 
 def test_page_without_grid_fits_the_canvas_and_says_so():
     flat = Preprocessor()(draw_page(grid=False))
     assert flat.readable
     assert "grid_not_found" in flat.reasons
+    assert flat.px_per_mm is None
+    assert flat.flat_px_per_mm is None
+    columns = np.flatnonzero((flat.image < 128).any(0))
+    assert columns[-1] - columns[0] > 330
+
+
+def test_grid_whose_lines_are_all_alike_may_leave_the_scale_open_and_says_so():
+    page, bare = draw_page(4.0), draw_page(4.0, grid=False)
+    alike = np.minimum(np.where(page.min(axis=2, keepdims=True) < 250, (235, 150, 150), 255), bare).astype(np.uint8)
+    assert measure_grid(page).scale_confidence > 0.6  # every fifth line is darker
+    flat = Preprocessor()(alike)
+    assert flat.readable
+    assert flat.reasons == ("scale_unsure",)
     assert flat.px_per_mm is None
     assert flat.flat_px_per_mm is None
     columns = np.flatnonzero((flat.image < 128).any(0))
