@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
@@ -151,7 +152,8 @@ def _over_white(rgba: Image.Image) -> np.ndarray:
 
 
 def _largest(values: np.ndarray) -> float:
-    return float(values.max(where=np.isfinite(values), initial=0))
+    largest = float(values.max(initial=0))
+    return largest if np.isfinite(largest) else float(values.max(where=np.isfinite(values), initial=0))
 
 
 def _unit(largest: float) -> int:
@@ -159,8 +161,9 @@ def _unit(largest: float) -> int:
 
 
 def _scaled(values: np.ndarray, unit: int) -> np.ndarray:
-    finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    return np.clip(finite * unit, 0, 255).round().astype(np.uint8)
+    scaled = np.where(np.isfinite(values), values, 0).astype(np.float64)  # in place from here: it may be 120 Mpx
+    scaled *= unit
+    return np.rint(np.clip(scaled, 0, 255, out=scaled), out=scaled).astype(np.uint8)
 
 
 def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:
@@ -180,4 +183,4 @@ def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:
         raise UnreadableImage("bad_array", f"Image array has dtype {array.dtype}; give uint8, uint16, bool or float.")
     if array.shape[2] == 4:
         return _over_white(Image.fromarray(array))
-    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
+    return cv2.merge([array] * 3) if array.shape[2] == 1 else np.ascontiguousarray(array)
