@@ -119,9 +119,7 @@ def draw_page(
         if words:
             at = (int((x + 1) * PX), int((y - 8) * PX))
             cv2.putText(image, LEADS[lead], at, cv2.FONT_HERSHEY_DUPLEX, 1.1, ink, 2, cv2.LINE_AA)
-    for k, text in enumerate(
-        ("Ward 4   12.04.   08:31", "HR 72/min  PR 164 ms  QRS 96 ms", "25 mm/s  10 mm/mV") * words
-    ):
+    for k, text in enumerate(HEADER if words else ()):
         at = (int((8 + 90 * (k % 2)) * PX), int((7 + 7 * (k // 2)) * PX))
         cv2.putText(image, text, at, cv2.FONT_HERSHEY_DUPLEX, 1.2, ink, 2, cv2.LINE_AA)
     return image, np.concatenate(points)

@@ -45,6 +45,7 @@ from ecgutils.learn.checkpoint import SHIPPED_FOLDER, read_params
 from ecgutils.learn.params import git_describe
 from ecgutils.manifest import read_manifest
 from ecgutils.preprocess import PreprocessSettings
+from ecgutils.preprocess.pipeline import VERSION
 from ecgutils.profiles import Profile, load_profile
 from ecgutils.signals import Record, beat_targets, load_records
 from ecgutils.synth import PHOTO_SOURCE, generate_images
@@ -67,7 +68,7 @@ PAIR_CARD = """# Shipped weights
 Two networks, `default` and the slower `fine`, which sees a page 1.5 times larger; each has a card of its own.
 `python -m ecgutils predict` takes the mean of their probabilities.
 
-AUROC of `predict` (mean over five slightly moved views of a page) with 95 % intervals, by patient;
+AUROC of `predict` (mean over five slightly moved views of a page, pre-processing version {version}) with 95 % intervals, by patient;
 unreadable photos count with the prevalence:
 
 {table}
@@ -224,7 +225,7 @@ def main() -> int:
     if args.measure:
         calibration = calibrate(profile)
         calibration.save(SHIPPED_FOLDER / "calibration.json")
-        card = PAIR_CARD.format(table=measure(profile, calibration), calibrated=calibration.describe())
+        card = PAIR_CARD.format(table=measure(profile, calibration), calibrated=calibration.describe(), version=VERSION)
         write_bytes(SHIPPED_FOLDER / "README.md", card.encode())
     return 0
 

@@ -50,7 +50,7 @@ def is_inverted(rgb: np.ndarray) -> bool:
     """Light traces on a dark ground, as on a screen: a dark image, further from its ground upwards than downwards.
 
     The furthest 0.3 % are traces and letters, not the grid, which is light or dark between its lines alike. Against
-    what is darker, photos of paper reach 0.7, also under a hundredth of the light or as a small sheet on a dark table.
+    what is darker, photos of paper reach 0.7, also badly lit or as a small sheet on a dark table.
     """
     grey = cv2.cvtColor(rgb[::2, ::2], cv2.COLOR_RGB2GRAY)
     if np.median(grey) > 90:

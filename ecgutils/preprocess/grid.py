@@ -31,7 +31,7 @@ PROMINENT = 3.4  # peak over the tile's median magnitude; noise exceeds this abo
 WIDE_MM = 120.0  # around what is seen already, the grid is looked for
 SHARP_MM = 0.3  # a smaller change of the homography leaves the blocks' profiles as they are
 OVERTONE = 0.2  # how much less likely, in log odds, it is that an overtone was tracked than that lines themselves were
-SURE_SCALE = 0.3  # of scale_confidence; of 500 rendered photos the scale was wrong in 4 of 5 below, in none above
+SURE_SCALE = 0.3  # of scale_confidence; 6 of 500 rendered photos are below, and above none has a wrong scale
 MIN_SUPPORT = 0.12  # share of the blocks around; lines of text reach 0.07
 USUAL_WIDTH_MM = 240.0  # ten seconds at 25 mm/s, or A4/Letter landscape; breaks the tie between 1, 5 and 25 mm lines
 

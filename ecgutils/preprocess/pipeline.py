@@ -212,12 +212,12 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool, cl
     if inverted:
         work, photo = as_paper(work), as_paper(photo)
     grid = measure_grid(work, settings.rectify and settings.unbend)
-    page = find_page(work, grid) if settings.find_page else None
     coarse = shrink * whole > FINER and grid is not None and grid.px_per_mm < COARSE_PX_PER_MM
     if closer and settings.find_page and settings.rectify and (grid is None or coarse):
         flat = _look_closer(rgb, work, grid, settings, want_steps)
         if flat is not None:
             return flat
+    page = find_page(work, grid) if settings.find_page else None
 
     # 2. flatten: the one resampling of photo pixels, onto a plane of fixed px/mm
     flattening, box = plane(work.shape[:2], grid, page, settings.rectify)
