@@ -68,8 +68,8 @@ PAIR_CARD = """# Shipped weights
 Two networks, `default` and the slower `fine`, which sees a page 1.5 times larger; each has a card of its own.
 `python -m ecgutils predict` takes the mean of their probabilities.
 
-AUROC of `predict` (mean over five slightly moved views of a page, pre-processing version {version}) with 95 % intervals, by patient;
-unreadable photos count with the prevalence:
+AUROC of `predict` (mean over five slightly moved views of a page, pre-processing version {version}) with 95 %
+intervals, by patient; unreadable photos count with the prevalence:
 
 {table}
 
