@@ -32,6 +32,7 @@ WIDE_MM = 120.0  # around what is seen already, the grid is looked for
 SHARP_MM = 0.3  # a smaller change of the homography leaves the blocks' profiles as they are
 OVERTONE = 0.2  # how much less likely, in log odds, it is that an overtone was tracked than that lines themselves were
 SURE_SCALE = 0.3  # of scale_confidence; 6 of 500 rendered photos are below, and above none has a wrong scale
+NO_LINES = -4.0  # of `_comb_score`: hardly a peak is where it should be; without any peak it is -5.8
 MIN_SUPPORT = 0.12  # share of the blocks around; lines of text reach 0.07
 USUAL_WIDTH_MM = 240.0  # ten seconds at 25 mm/s, or A4/Letter landscape; breaks the tie between 1, 5 and 25 mm lines
 
@@ -342,8 +343,7 @@ def _pitch_in_mm(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: n
     for mm_u, mm_v in product(choices, choices):
         extent = max((high - low) * (mm_u, mm_v))
         width[mm_u, mm_v] = -0.5 * (np.log(extent / USUAL_WIDTH_MM) / 0.6) ** 2
-        # a steep view foreshortens one axis by as much as 1/5, the ratio of 1 mm lines and the overtone next to them
-        square_pixels = -0.5 * (np.log(mm_u / mm_v / ratio) / 0.13) ** 2
+        square_pixels = -0.5 * (np.log(mm_u / mm_v / ratio) / 0.2) ** 2  # a steep view foreshortens one axis
         scores[mm_u, mm_v] = fits[0][mm_u] + fits[1][mm_v] + width[mm_u, mm_v] + max(square_pixels, -8.0)
         scores[mm_u, mm_v] -= OVERTONE * sum(mm not in (1, 5) for mm in (mm_u, mm_v))
     ranked = sorted(scores, key=scores.__getitem__, reverse=True)
@@ -352,16 +352,19 @@ def _pitch_in_mm(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: n
     # sure when far likelier than any other, or when every line that should be there is, and no other
     complete = np.exp(2 * min(fits[0][best[0]] + fits[1][best[1]], 0.0))
     confidence = max(1 - np.exp(-(scores[best] - scores[other])), complete)
+    dead = min(fits[0][best[0]], fits[1][best[1]]) < NO_LINES
+    if dead and abs(np.log(ratio)) > 0.15:  # an axis without lines has the scale of the other if cycles are as long
+        confidence = 0.0
     if confidence < SURE_SCALE:  # the lines do not tell: what is left is the usual width
         best = max((s for s in ranked if scores[s] > scores[other] - 0.1), key=width.__getitem__)
     return np.array(best), float(confidence)
 
 
 def _axis_ratio(cycles_from_image: np.ndarray, point_xy: np.ndarray) -> float:
-    """(image px per cycle of v) / (image px per cycle of u): what mm_u / mm_v must be for square millimetres."""
+    """(image px per cycle of u) / (image px per cycle of v): what mm_u / mm_v must be for square millimetres."""
     jacobian = np.diff(transform(cycles_from_image, point_xy + np.array([[0, 0], [1, 0], [0, 0], [0, 1]])), axis=0)[::2]
     per_cycle = np.linalg.norm(np.linalg.inv(jacobian.T), axis=0)
-    return float(per_cycle[1] / per_cycle[0])
+    return float(per_cycle[0] / per_cycle[1])
 
 
 def _line_spectrum(square: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:

@@ -26,7 +26,7 @@ from ecgutils.preprocess.sampling import affine, quarter_turns, sample, smooth_m
 from ecgutils.preprocess.traces import BOLD, find_traces
 from ecgutils.preprocess.upright import runs_down, upright_input, upside_down
 
-VERSION = 7  # raise when the same settings would give other pixels: caches are then redone
+VERSION = 8  # raise when the same settings would give other pixels: caches are then redone
 WORK_SIDE = 1200  # px of the longer side of the copy that is measured: 4 px/mm on a page that fills the frame
 FINER, COARSE_PX_PER_MM = 1.25, 3.0  # a page coarser than this on a copy reduced by more than that is cut out first
 PLANE_PX_PER_MM = 4  # of the flattened page; the photo has 4.5 where it fills a 1280 px frame

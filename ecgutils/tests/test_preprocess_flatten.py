@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecgutils.preprocess import Preprocessor, PreprocessSettings
-from ecgutils.preprocess.grid import measure_grid, transform
+from ecgutils.preprocess.grid import SURE_SCALE, _pitch_in_mm, measure_grid, transform
 from ecgutils.preprocess.upright import runs_down
 from ecgutils.signals import simulate
 from ecgutils.synth import render_scan
@@ -261,6 +261,41 @@ def test_grid_whose_lines_are_all_alike_may_leave_the_scale_open_and_says_so():
     assert flat.flat_px_per_mm is None
     columns = np.flatnonzero((flat.image < 128).any(0))
     assert columns[-1] - columns[0] > 330
+
+
+def lines(px_per_mm, across=True):
+    """Contrast of upright lines, 1 mm apart and stronger every 5 mm, and of level ones unless not `across`."""
+    fine = np.zeros((1600, 2500), np.float32)
+    for mm in range(250):
+        stripes = [fine[:, 10 * mm : 10 * mm + 3]] + [fine[10 * mm : 10 * mm + 3]] * across
+        for stripe in stripes:
+            np.maximum(stripe, 20 if mm % 5 else 60, out=stripe)
+    size = tuple(round(n * px) for n, px in zip((250, 160), px_per_mm, strict=True))
+    noise = np.random.default_rng(0).normal(0, 2, size[::-1])
+    return (cv2.resize(fine, size, interpolation=cv2.INTER_AREA) + noise).astype(np.float32)
+
+
+def pitch_of(contrast, px_per_mm, tracked_mm):
+    height, width = contrast.shape
+    seen = np.stack(np.meshgrid(np.linspace(0, width - 1, 9), np.linspace(0, height - 1, 7)), axis=-1).reshape(-1, 2)
+    return _pitch_in_mm(contrast, np.diag([*(1 / np.multiply(px_per_mm, tracked_mm)), 1.0]), seen)
+
+
+@pytest.mark.parametrize("tracked_mm", [(1.0, 1.0), (2.5, 5 / 3), (5 / 3, 2.5), (1.0, 1.25), (5.0, 2.5)])
+@pytest.mark.parametrize("px_per_mm", [(4.0, 4.0), (4.4, 3.5), (3.5, 4.4)])
+def test_whatever_waves_are_tracked_a_foreshortened_axis_keeps_its_scale(px_per_mm, tracked_mm):
+    found, confidence = pitch_of(lines(px_per_mm), px_per_mm, tracked_mm)
+    np.testing.assert_allclose(found, tracked_mm)
+    assert confidence > SURE_SCALE
+
+
+@pytest.mark.parametrize(("tracked_mm", "sure"), [((5.0, 5.0), True), ((2.5, 5.0), False), ((5.0, 2.5), False)])
+def test_axis_without_lines_has_the_scale_of_the_other_only_where_waves_are_alike(tracked_mm, sure):
+    px_per_mm = (4.4, 3.9)
+    found, confidence = pitch_of(lines(px_per_mm, across=False), px_per_mm, tracked_mm)
+    assert (confidence > SURE_SCALE) == sure
+    if sure:
+        np.testing.assert_allclose(found, tracked_mm)
 
 
 def test_strokes_are_joined_over_grid_lines_as_dark_as_they_are():
