@@ -1,6 +1,6 @@
 """Learning from real patients: cross-fitted over four patient-grouped folds of a PTB-XL folder.
 
-    ECG_PTBXL=path/to/ptb-xl python benchmarks/real_signals.py --views 4000 1000 --seeds 2
+    ECG_PTBXL=path/to/ptb-xl python benchmarks/real_signals.py --views 4000 1000 --views 16000 4000 --seeds 4
 
 Every record is photographed twice, and scanned once in every scan-like source; models learn from the other folds'
 patients and are tested on the photos of their own fold's. Arms, the scores of all four folds pooled:
@@ -12,9 +12,9 @@ two_stage_more  the run's own stage 1 on scans of simulated signals (`python -m 
 fine_tuned      the shipped weights, then the real photos
 mean            the mean of shipped and fine_tuned
 weighted        all five, blended with weights fitted on the other patients' rows
-Only scratch and two_stage take more than one seed: what so few patients teach differs more from seed to seed than from
-arm to arm. Blends and calibration are of the first. Each fold's own calibration is fitted on the other folds' test
-rows. Finished trainings are kept below the run folder.
+Only scratch and two_stage take more than one seed and one budget of views: what so few patients teach differs more from
+seed to seed than from arm to arm. The other arms have the first budget; blends and calibration are of the first seed.
+Each fold's own calibration is fitted on the other folds' test rows. Finished trainings are kept below the run folder.
 Writes benchmarks/real_signals.json.
 """
 
@@ -28,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from joblib import Parallel, delayed
 
 from ecgutils import FINDINGS
@@ -45,6 +46,7 @@ from ecgutils.learn import (
     grouped_folds,
     load_model,
     load_sets,
+    macro_auroc,
     paired_difference,
     predict_set,
 )
@@ -110,43 +112,51 @@ def train(profile: Profile, arm: str, seed: int, known: dict[str, FlatSet], stag
 
 
 def cross_fit(
-    arm: str, seed: int, k: int, fold: np.ndarray, sets: dict[str, FlatSet], profile: Profile, out: Path
+    job: tuple[str, int, tuple[int, int]], k: int, fold: np.ndarray, sets: dict[str, FlatSet], profile: Profile
 ) -> pd.DataFrame:
-    """Predictions of the model of `arm` that did not see fold `k`, for the photos of that fold."""
+    """Predictions for the photos of fold `k` by the model of `job` (arm, seed, views) that did not see that fold."""
+    arm, seed, views = job
+    profile = replace(profile, stage1_views=views[0], stage2_views=views[1])
     tested = set(sets["photos"].cluster_ids[fold == k])
     known = {
         name: flat.subset(np.array([patient not in tested for patient in flat.cluster_ids]))
         for name, flat in sets.items()
     }
-    folder = train(profile, arm, seed, known, profile.run_dir / "checkpoints/stage1", out / f"{arm}-{seed}-{k}")
+    out = profile.run_dir / "real_signals" / f"{arm}-{sum(views)}-{seed}-{k}"
+    folder = train(profile, arm, seed, known, profile.run_dir / "checkpoints/stage1", out)
     own = sets["large" if arm == "fine_tuned" else "photos"]
-    print(f"done: {arm}, seed {seed}, fold {k}", flush=True)
+    print(f"done: {arm}, {sum(views)} views, seed {seed}, fold {k}", flush=True)
     return predict_set(folder, own.subset(fold == k))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="demo")
-    parser.add_argument("--views", type=int, nargs=2, default=(2000, 1000), help="of stage 1 and of the real photos")
+    parser.add_argument(
+        "--views", type=int, nargs=2, action="append", help="of stage 1 and of the real photos; repeat for more budgets"
+    )
     parser.add_argument("--seeds", type=int, default=1, help=f"of {' and '.join(SEEDED)}")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
     args = parser.parse_args()
     if not os.environ.get("ECG_PTBXL"):
         parser.error("set ECG_PTBXL to a folder in PTB-XL's layout")
-    profile = load_profile(args.profile, stage1_views=args.views[0], stage2_views=args.views[1])
+    budgets = [tuple(pair) for pair in args.views or [(4000, 1000)]]
+    profile = load_profile(args.profile)
     out, commit = profile.run_dir / "real_signals", git_describe()
     table, sets = make_sets(os.environ["ECG_PTBXL"], out, profile)
     flat = sets["photos"]
     fold = grouped_folds(flat.labels, flat.cluster_ids, np.full(FOLDS, 1 / FOLDS), profile.seed)
-    wanted = [(arm, seed) for seed in range(args.seeds) for arm in SEEDED]
-    wanted += [(arm, 0) for arm in TRAINED if arm not in SEEDED]
+    wanted = [(arm, seed, views) for views in budgets for seed in range(args.seeds) for arm in SEEDED]
+    wanted += [(arm, 0, budgets[0]) for arm in TRAINED if arm not in SEEDED]
     parts = Parallel(n_jobs=args.jobs)(
-        delayed(cross_fit)(arm, seed, k, fold, sets, profile, out) for arm, seed in wanted for k in range(FOLDS)
+        delayed(cross_fit)(job, k, fold, sets, profile) for job in wanted for k in range(FOLDS)
     )
     tables: dict[str, list[pd.DataFrame]] = {"shipped": [predict_set("default", sets["large"])]}
-    for i, (arm, _) in enumerate(wanted):
-        tables.setdefault(arm, []).append(pd.concat(parts[i * FOLDS : (i + 1) * FOLDS], ignore_index=True))
-    firsts = {name: seeds[0] for name, seeds in tables.items()}
+    for i, (arm, _, views) in enumerate(wanted):
+        name = arm if views == budgets[0] else f"{arm}, {sum(views)} views"
+        tables.setdefault(name, []).append(pd.concat(parts[i * FOLDS : (i + 1) * FOLDS], ignore_index=True))
+    main_arms = ("shipped", *TRAINED)
+    firsts = {name: tables[name][0] for name in main_arms}
     tables["mean"] = [blend([firsts["shipped"], firsts["fine_tuned"]])]
     tables["weighted"] = [cross_blend(list(firsts.values()), table)]
     prevalence = dict(zip(FINDINGS, np.nanmean(flat.labels, axis=0), strict=True))
@@ -167,8 +177,10 @@ def main() -> int:
             "calibrated_ece": calibration_error(flat.labels[seen], calibrated[seen])["ece"].iloc[0],
         }
         macro = {f"macro_{key}": auroc.at["macro", key] for key in ("value", "low", "high")}
+        macro["by_seed"] = [macro_auroc(flat.labels, one) for one in scores[name]]
         arms.append({"arm": name, "seeds": len(seeds), **macro, **auroc["value"].drop("macro"), **ece})
-    for a, b in PAIRS:
+    longer = [tuple(f"{arm}, {sum(views)} views" for arm in reversed(SEEDED)) for views in budgets[1:]]
+    for a, b in (*PAIRS, *longer):
         n = min(len(scores[a]), len(scores[b]))
         gain = paired_difference(flat.labels, scores[a][:n], scores[b][:n], **how).set_index("finding").loc["macro"]
         differences.append({"arm": a, "against": b, "seeds": n, **gain[["value", "low", "high"]]})
@@ -176,7 +188,8 @@ def main() -> int:
     about = {
         "command": " ".join(["python benchmarks/real_signals.py", *sys.argv[1:]]),
         "commit": commit,
-        "views": args.views,
+        "views": budgets,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "test": f"{len(flat)} photos of {len(set(flat.cluster_ids))} patients, {FOLDS} folds pooled",
     }
     write_json(Path(__file__).with_suffix(".json"), jsonable(about | {"arms": arms, "differences": differences}))
