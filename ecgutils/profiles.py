@@ -41,7 +41,7 @@ class Profile:
     backbone: str = "convnext_atto_ols"
     pretrained: str = ""  # "" = from scratch, "hub" = timm's hub, else a local file
     batch_size: int = 16
-    stage1_views: int = 5500  # images shown, with repetition
+    stage1_views: int = 4500  # images shown, with repetition
     stage2_views: int = 1500
     optimizer: str = "muon"
     stage1_lr: float = 2e-3
