@@ -106,6 +106,32 @@ def macro_auroc(y: np.ndarray, p: np.ndarray, metric: Metric = "auroc") -> float
     return float(_macro(values, ~np.isnan(values)))
 
 
+def difference_error(y: np.ndarray, p_a: np.ndarray, p_b: np.ndarray, clusters: np.ndarray) -> float:
+    """Standard error of macro_auroc(y, p_a) - macro_auroc(y, p_b); NaN when there is none.
+
+    By what each row adds to either AUROC (DeLong et al. 1988), summed over findings and over the rows of a patient.
+    y, p : (N, 5). clusters : (N,) patient of each row.
+    """
+    y, p_a, p_b = _checked(y, p_a, p_b)
+    usable = ~np.isnan(y + p_a + p_b)
+    share, defined = np.zeros(len(y)), 0
+    for k in range(y.shape[1]):
+        rows = np.flatnonzero(usable[:, k])
+        classes = rows[y[rows, k] > 0], rows[y[rows, k] == 0]
+        if not all(map(len, classes)):
+            continue
+        defined += 1
+        for sign, p in ((1, p_a[:, k]), (-1, p_b[:, k])):
+            for way, (own, others) in ((1, classes), (-1, classes[::-1])):
+                below, above = (np.searchsorted(np.sort(p[others]), p[own], side) for side in ("left", "right"))
+                won = way * sign * (below + above) / (2 * len(others))  # share of the others below, ties by half
+                share[own] += (won - won.mean()) / len(own)
+    if not defined:
+        return np.nan
+    _, patient = np.unique(clusters, return_inverse=True)
+    return float(np.linalg.norm(np.bincount(patient, share)) / defined)
+
+
 def bootstrap_auroc(
     y: np.ndarray, p: np.ndarray, clusters: np.ndarray, rounds: int = 2000, seed: int = 0, metric: Metric = "auroc"
 ) -> pd.DataFrame:
