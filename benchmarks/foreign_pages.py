@@ -4,8 +4,8 @@
 
 Every record is drawn by a plain matplotlib page and, when installed, by `pmecg` (GPL, not a dependency), as an image
 and as a photo of it: perspective, a table, uneven light, blur, noise, JPEG, none of it drawn by the package. Each
-network that ships is scored, and the mean of both, one view of each page. Unreadable images count with the mean of the
-others. Writes benchmarks/foreign_pages.json.
+network that ships is scored, and the mean of both, as `predict` reads them, over five slightly moved views of a page.
+Unreadable images count with the mean of the others. Writes benchmarks/foreign_pages.json.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+from conditions import photograph
 from joblib import Parallel, delayed
 from render import with_matplotlib, with_pmecg
 from tqdm import tqdm
@@ -40,31 +41,13 @@ if importlib.util.find_spec("pmecg"):
     DRAWN_BY["pmecg"] = with_pmecg
 
 
-def photograph(page: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A plain photo (H, W, 3) of a page: no bend and no fold, corners up to 8 % of the frame away from its own."""
-    width, height = SIZE
-    frame = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * (width - 1, height - 1)
-    inwards = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * (width, height)
-    fit = 0.5 * (1 - min(1, page.shape[1] / page.shape[0] * height / width))  # table to the page's left and right
-    corners = frame + inwards * (rng.uniform(0.01, 0.08, (4, 2)) + np.array([fit, 0]))
-    own = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32) * (page.shape[1] - 1, page.shape[0] - 1)
-    homography = cv2.getPerspectiveTransform(own.astype(np.float32), corners.astype(np.float32))
-    table = np.full((height, width, 3), rng.uniform(40, 130, 3), np.float32)
-    table += cv2.resize(rng.normal(0, 12, (height // 8, width // 2)), (width, height))[..., None]
-    soft = cv2.GaussianBlur(page, (0, 0), 0.4 * page.shape[0] / height)
-    table = np.clip(table, 0, 255).astype(np.uint8)
-    photo = cv2.warpPerspective(soft, homography, SIZE, table, cv2.INTER_LINEAR, cv2.BORDER_TRANSPARENT)
-    light = cv2.resize(rng.uniform(0.55, 1.0, (2, 3)), SIZE, interpolation=cv2.INTER_LINEAR)[..., None]
-    photo = photo * light * rng.uniform(0.85, 1.0, 3)
-    photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.4, 1.2)) + rng.normal(0, rng.uniform(1, 6), photo.shape)
-    return np.clip(photo, 0, 255).astype(np.uint8)
-
-
 def draw(record: Record, i: int, program: str, folder: Path) -> None:
     """Write the page and the photo of one record."""
     cv2.setNumThreads(1)
-    page = DRAWN_BY[program]()(record, i)
-    for kind, image in (("scan", page), ("photo", photograph(page, np.random.default_rng([7, i])))):
+    page, rng = DRAWN_BY[program]()(record, i), np.random.default_rng([7, i])
+    blur, noise = rng.uniform((0.4, 1), (1.2, 6))
+    photo, _ = photograph(page, rng, SIZE, steep=0.06, cover=0.95, blur=blur, noise=noise, jpeg=88)
+    for kind, image in (("scan", page), ("photo", photo)):
         path = folder / program / kind / f"{record.record_id}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
@@ -86,7 +69,7 @@ def main() -> int:
             list(tqdm(Parallel(n_jobs=2, return_as="generator")(jobs), total=len(jobs), desc=program))
             for kind in ("scan", "photo"):
                 paths = [folder / program / kind / f"{record.record_id}.jpg" for record in records]
-                tables = {name: predict(name, paths, workers=2) for name in SHIPPED}
+                tables = {name: predict(name, paths, workers=2, views=True) for name in SHIPPED}
                 tables["both"] = blend(list(tables.values()))
                 for name, table in tables.items():
                     refused = table[list(FINDINGS)].isna().any(axis=1)
