@@ -61,6 +61,7 @@ CONDITIONS: dict[str, tuple[dict, dict]] = {
     **{f"turned by {angle} degrees": ({}, {"angle": angle}) for angle in (3, 12, 30, 44, 90, 180, -80)},
     "upside down without words": ({"words": False}, {"angle": 180}),
     **{f"steep, {steep}": ({}, {"steep": steep, "cover": 0.75}) for steep in (0.1, 0.15)},
+    **{f"tilted by {t} degrees": ({}, {"tilt": t, "steep": 0, "size": (1730, 1300)}) for t in (25, 40, 55)},
     **{f"{cover:.0%} of the frame": ({}, {"cover": cover}) for cover in (0.5, 0.35)},
     "35% of 12 Mpx": ({}, {"cover": 0.35, "size": (4000, 3000)}),
     **{f"{width} px wide": ({}, {"size": (width, round(0.65 * width))}) for width in (640, 800, 1000, 4000)},
@@ -129,7 +130,7 @@ def photograph(
     page: np.ndarray, rng: np.random.Generator, size: tuple[int, int] = (1730, 1100), angle: float = 0,
     steep: float = 0.03, cover: float = 0.85, shift: float = 0, table: tuple = (55, 70, 90), texture: float = 12,
     even: bool = False, light: float = 0.6, gamma: float = 1, blur: float = 0.7, noise: float = 3, jpeg: int = 80,
-    invert: bool = False, levels: bool = False,
+    invert: bool = False, levels: bool = False, tilt: float = 0,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """A photo, uint8 RGB, and the homography (3, 3) from the page; corners are `steep` of the frame off at most."""
     (width, height), size = size, np.array(size)
@@ -138,6 +139,12 @@ def photograph(
     own = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * (np.array(page.shape[1::-1]) - 1)
     turn = np.radians(angle)
     quad = (own - own.mean(0)) @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    if tilt:  # the page leans away from a camera one to two of its widths off
+        way = rng.uniform(0, 2 * np.pi)
+        lean, _ = cv2.Rodrigues(np.radians(tilt) * np.array([np.cos(way), np.sin(way), 0]))
+        depth = 1 + quad @ lean[2, :2] / (rng.uniform(1, 2) * page.shape[1])
+        quad = quad @ lean[:2, :2].T / depth[:, None]
+        quad -= (quad.min(0) + quad.max(0)) / 2
     scale = cover * (size / np.ptp(quad, axis=0)).min()
     quad = quad * scale + size * (0.5 + np.array([shift, 0])) + rng.uniform(-1, 1, (4, 2)) * steep * size.min()
     homography = cv2.getPerspectiveTransform(own.astype(np.float32), quad.astype(np.float32))

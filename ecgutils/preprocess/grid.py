@@ -23,6 +23,7 @@ from ecgutils.preprocess.phase import (
     refine_by_phase,
     square_blocks,
     transform,
+    unit_ratio,
 )
 
 LONGEST_PERIOD = 40.0  # px; longer ones are lighting and layout
@@ -335,7 +336,7 @@ def _pitch_in_mm(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: n
     square = cv2.warpPerspective(source, image_from_sample, (int(size[0]), int(size[1])), flags=flags)
     spectra = [_line_spectrum(square, step), _line_spectrum(square.T, step)]
     highest = min(3.5, 0.45 * px_per_sample / step)  # the image itself holds no finer lines
-    ratio = _axis_ratio(cycles_from_image, middle_xy)
+    ratio = unit_ratio(np.linalg.inv(cycles_from_image), contrast.shape)  # mm_u / mm_v, by the camera
     # 1 mm lines seen as: themselves, their 2nd overtone, the 5 mm lines, or an overtone of the 5 mm lines
     choices = (1.0, 0.5, 5.0, 2.5, 5 / 3, 1.25)
     scores, width = {}, {}
@@ -343,7 +344,7 @@ def _pitch_in_mm(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: n
     for mm_u, mm_v in product(choices, choices):
         extent = max((high - low) * (mm_u, mm_v))
         width[mm_u, mm_v] = -0.5 * (np.log(extent / USUAL_WIDTH_MM) / 0.6) ** 2
-        square_pixels = -0.5 * (np.log(mm_u / mm_v / ratio) / 0.2) ** 2  # a steep view foreshortens one axis
+        square_pixels = -0.5 * (np.log(mm_u / mm_v / ratio) / 0.2) ** 2
         scores[mm_u, mm_v] = fits[0][mm_u] + fits[1][mm_v] + width[mm_u, mm_v] + max(square_pixels, -8.0)
         scores[mm_u, mm_v] -= OVERTONE * sum(mm not in (1, 5) for mm in (mm_u, mm_v))
     ranked = sorted(scores, key=scores.__getitem__, reverse=True)
@@ -358,13 +359,6 @@ def _pitch_in_mm(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: n
     if confidence < SURE_SCALE:  # the lines do not tell: what is left is the usual width
         best = max((s for s in ranked if scores[s] > scores[other] - 0.1), key=width.__getitem__)
     return np.array(best), float(confidence)
-
-
-def _axis_ratio(cycles_from_image: np.ndarray, point_xy: np.ndarray) -> float:
-    """(image px per cycle of u) / (image px per cycle of v): what mm_u / mm_v must be for square millimetres."""
-    jacobian = np.diff(transform(cycles_from_image, point_xy + np.array([[0, 0], [1, 0], [0, 0], [0, 1]])), axis=0)[::2]
-    per_cycle = np.linalg.norm(np.linalg.inv(jacobian.T), axis=0)
-    return float(per_cycle[0] / per_cycle[1])
 
 
 def _line_spectrum(square: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:

@@ -194,6 +194,8 @@ def _judge(mask: np.ndarray, lab: np.ndarray, middle: np.ndarray | None) -> tupl
     least = (SMALL_AREA if middle is None else MIN_AREA) * mask.size
     if quad is None or area < least or cv2.contourArea(contour) < 0.85 * area:
         return None, 0.0
+    if middle is None:  # nothing refines these corners later
+        quad = _along_sides(quad, contour[:, 0].astype(np.float32))
     drawn, filled = np.zeros(mask.shape, np.uint8), np.zeros(mask.shape, np.uint8)
     cv2.fillConvexPoly(drawn, np.rint(quad).astype(np.int32), 1)
     cv2.fillConvexPoly(filled, hull, 1)
@@ -215,6 +217,34 @@ def _quad(hull: np.ndarray) -> np.ndarray | None:
         if len(corners) <= 4:
             return order_corners(corners) if len(corners) == 4 else None
     return None
+
+
+def _along_sides(quad: np.ndarray, contour_xy: np.ndarray) -> np.ndarray:
+    """Corners where lines along the sides meet: a mask's own corners are rounded, the more the sharper they are."""
+    lines = []
+    for start, end in zip(quad, np.roll(quad, -1, axis=0), strict=True):
+        length = max(np.linalg.norm(end - start), 1e-6)
+        along = (end - start) / length
+        share, off = (contour_xy - start) @ along / length, (contour_xy - start) @ [-along[1], along[0]]
+        near = contour_xy[(share > 0.15) & (share < 0.85) & (np.abs(off) < 0.03 * length)]
+        if len(near) > 10:
+            fit = cv2.fitLine(near, cv2.DIST_HUBER, 0, 0.01, 0.01).ravel().astype(float)
+            start, along = fit[2:], fit[:2]
+        lines.append((start, along))
+    return _where_sides_meet(lines, quad, 0.1 * np.linalg.norm(quad[0] - quad[2]))
+
+
+def _where_sides_meet(lines: list[tuple[np.ndarray, np.ndarray]], quad_xy: np.ndarray, limit: float) -> np.ndarray:
+    """Corners (4, 2) of sides (point, direction), from the first; those of `quad_xy` where they would move further."""
+    met = quad_xy.astype(float).copy()
+    for i in range(4):
+        (p, d), (q, e) = lines[i - 1], lines[i]
+        system = np.column_stack([d, -e])
+        if abs(np.linalg.det(system)) > 0.05:
+            corner = p + np.linalg.solve(system, q - p)[0] * d
+            if np.linalg.norm(corner - quad_xy[i]) < limit:
+                met[i] = corner
+    return met
 
 
 def order_corners(corners_xy: np.ndarray) -> np.ndarray:
@@ -249,12 +279,4 @@ def refine_quad(rgb: np.ndarray, quad_xy: np.ndarray, sides: np.ndarray) -> np.n
         fit = cv2.fitLine(points.astype(np.float32), cv2.DIST_WELSCH, 0, 0.01, 0.01).ravel().astype(float)
         if abs(fit[:2] @ along) > 0.997:
             lines[-1] = (fit[2:], fit[:2])
-    refined = quad_xy.astype(float).copy()
-    for i in range(4):
-        (p, d), (q, e) = lines[i - 1], lines[i]
-        system = np.column_stack([d, -e])
-        if abs(np.linalg.det(system)) > 0.05:
-            corner = p + np.linalg.solve(system, q - p)[0] * d
-            if np.linalg.norm(corner - quad_xy[i]) < 3 * reach:
-                refined[i] = corner
-    return refined
+    return _where_sides_meet(lines, quad_xy, 3 * reach)

@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 
 STIFF = 0.1  # weight of the bending's own smoothness against that of one difference
 LEAST_GAIN = 1.02  # in straightness of the grid, for which bending is corrected
+FOCAL = 1.0  # longer sides of the frame: .75 is a phone's, more when it zooms or the photo is cropped
 STEP, BLOCK = 0.25, 40  # mm per sample, samples per block of the squared image
 
 
@@ -22,6 +23,19 @@ def transform(homography: np.ndarray, points_xy: np.ndarray) -> np.ndarray:
     """Apply a (3, 3) homography to (N, 2) points; float64 (N, 2)."""
     mapped = np.column_stack([points_xy, np.ones(len(points_xy))]) @ homography.T
     return mapped[:, :2] / mapped[:, 2:]
+
+
+def unit_ratio(image_from_plane: np.ndarray, shape: tuple[int, ...]) -> float:
+    """Length of a unit of x by that of y on a plane that a camera of usual focal length sees in an image of `shape`.
+
+    How fast lines converge tells how far the plane is tilted, and so how much of what looks short is foreshortened: the
+    first columns of the homography are K r1 and K r2 times these lengths (Zhang 2000).
+    """
+    height, width = shape[:2]
+    focal = FOCAL * max(height, width)
+    rays = np.array([[1 / focal, 0, -(width - 1) / 2 / focal], [0, 1 / focal, -(height - 1) / 2 / focal], [0, 0, 1]])
+    along_x, along_y = np.linalg.norm(rays @ image_from_plane, axis=0)[:2]
+    return float(along_x / along_y)
 
 
 def local_px_per_unit(unit_from_image: np.ndarray, point_xy: np.ndarray) -> float:

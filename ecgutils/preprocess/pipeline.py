@@ -21,12 +21,12 @@ from ecgutils.preprocess.decode import MAX_PIXELS, UnreadableImage, read_image
 from ecgutils.preprocess.grid import SURE_SCALE, Grid, measure_grid
 from ecgutils.preprocess.judge import CUT_OFF, GLARE, glare_share, quality, sharpness, strokes, weigh
 from ecgutils.preprocess.page import Page, find_page, part_to_look_at, visible_box
-from ecgutils.preprocess.phase import Flattening, local_px_per_unit, transform
+from ecgutils.preprocess.phase import Flattening, local_px_per_unit, transform, unit_ratio
 from ecgutils.preprocess.sampling import affine, quarter_turns, sample, smooth_map, turned_box
 from ecgutils.preprocess.traces import BOLD, find_traces
 from ecgutils.preprocess.upright import runs_down, upright_input, upside_down
 
-VERSION = 8  # raise when the same settings would give other pixels: caches are then redone
+VERSION = 9  # raise when the same settings would give other pixels: caches are then redone
 WORK_SIDE = 1200  # px of the longer side of the copy that is measured: 4 px/mm on a page that fills the frame
 FINER, COARSE_PX_PER_MM = 1.25, 3.0  # a page coarser than this on a copy reduced by more than that is cut out first
 PLANE_PX_PER_MM = 4  # of the flattened page; the photo has 4.5 where it fills a 1280 px frame
@@ -156,7 +156,11 @@ def _unreadable(settings: PreprocessSettings, reasons: tuple[str, ...], steps: d
 def _cut(rgb: np.ndarray, quad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The part of an image inside four corners as a rectangle of about its size, and the homography back (3, 3)."""
     top, right, bottom, left = (np.linalg.norm(quad[i] - quad[(i + 1) % 4]) for i in range(4))
-    width, height = max(64, round(max(top, bottom))), max(64, round(max(left, right)))
+    width, height = max(64, top, bottom), max(64, left, right)
+    unit = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    ratio = unit_ratio(cv2.getPerspectiveTransform(unit, quad.astype(np.float32)), rgb.shape)
+    shorter = np.clip(ratio * height / width, 1 / 3, 3)  # what is foreshortened is stretched
+    width, height = round(width * max(1, shorter)), round(height * max(1, 1 / shorter))
     corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float32)
     input_from_cut = cv2.getPerspectiveTransform(corners, quad.astype(np.float32))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

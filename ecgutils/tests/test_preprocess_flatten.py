@@ -7,6 +7,7 @@ import pytest
 
 from ecgutils.preprocess import Preprocessor, PreprocessSettings
 from ecgutils.preprocess.grid import SURE_SCALE, _pitch_in_mm, measure_grid, transform
+from ecgutils.preprocess.phase import unit_ratio
 from ecgutils.preprocess.upright import runs_down
 from ecgutils.signals import simulate
 from ecgutils.synth import render_scan
@@ -96,6 +97,7 @@ def check_scale(flat, homography):
     page_mm = transform(np.linalg.inv(homography), flat.image_from_flat[points[:, 1], points[:, 0]].astype(float)) / 5
     across, down = page_mm[1] - page_mm[0], page_mm[3] - page_mm[2]
     assert 264 / np.linalg.norm(across) == pytest.approx(flat.flat_px_per_mm, rel=0.03)
+    assert 150 / np.linalg.norm(down) == pytest.approx(flat.flat_px_per_mm, rel=0.03)
     assert abs(np.degrees(np.arctan2(across[1], across[0]))) < 0.5
     assert abs(np.degrees(np.arctan2(down[0], down[1]))) < 0.5
 
@@ -296,6 +298,37 @@ def test_axis_without_lines_has_the_scale_of_the_other_only_where_waves_are_alik
     assert (confidence > SURE_SCALE) == sure
     if sure:
         np.testing.assert_allclose(found, tracked_mm)
+
+
+def seen_tilted(page, tilt, way, distance, size=(1600, 1300)):
+    """Corners of a page in a photo of `size`, leaning `tilt` degrees, by a camera `distance` page widths away."""
+    height, width = page.shape[:2]
+    lean, _ = cv2.Rodrigues(np.radians(tilt) * np.array([np.cos(way), np.sin(way), 0]))
+    corners = (np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) - 0.5) * (width, height)
+    quad = corners @ lean[:2, :2].T / (1 + corners @ lean[2, :2] / (distance * width))[:, None]
+    quad -= (quad.min(0) + quad.max(0)) / 2
+    return quad * 0.9 * (np.array(size) / np.ptp(quad, axis=0)).min() + np.array(size) / 2
+
+
+@pytest.mark.parametrize("way", [0.3, 1.7, 4.0])
+@pytest.mark.parametrize(
+    ("tilt", "focal", "error"), [(0, 1600, 1e-9), (55, 1600, 1e-9), (0, 1100, 1e-9), (35, 1200, 0.15), (35, 2400, 0.15)]
+)
+def test_camera_tells_the_sides_of_a_tilted_sheet(tilt, way, focal, error):
+    lean, _ = cv2.Rodrigues(np.radians(tilt) * np.array([np.cos(way), np.sin(way), 0]))
+    camera = np.array([[focal, 0, 799.5], [0, focal, 649.5], [0, 0, 1]])
+    image_from_sheet = camera @ np.column_stack([1.5 * lean[:, 0], lean[:, 1], [0.2, -0.1, 3]])
+    assert unit_ratio(image_from_sheet, (1300, 1600)) == pytest.approx(1.5, rel=error)
+
+
+@pytest.mark.parametrize("way", [0.3, 1.7, 4.0])
+def test_page_seen_steeply_keeps_its_shape_and_scale(way):
+    page = draw_page()
+    quad = seen_tilted(page, 50, way, 1.3)
+    photo, homography = photograph(page, quad, (1600, 1300))
+    flat = Preprocessor()(photo)
+    assert flat.reasons == ()
+    check_scale(flat, homography)
 
 
 def test_strokes_are_joined_over_grid_lines_as_dark_as_they_are():
