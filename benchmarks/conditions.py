@@ -132,7 +132,9 @@ def photograph(
     even: bool = False, light: float = 0.6, gamma: float = 1, blur: float = 0.7, noise: float = 3, jpeg: int = 80,
     invert: bool = False, levels: bool = False, tilt: float = 0,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """A photo, uint8 RGB, and the homography (3, 3) from the page; corners are `steep` of the frame off at most."""
+    """A photo, uint8 RGB, and the homography (3, 3) from the page; corners are `steep` of the frame off at most.
+
+    The page may lean `tilt` degrees away, any way, before a camera without other faults."""
     (width, height), size = size, np.array(size)
     if abs(angle) == 90:
         (width, height), size = (height, width), size[::-1]

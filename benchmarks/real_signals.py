@@ -155,8 +155,7 @@ def main() -> int:
     for i, (arm, _, views) in enumerate(wanted):
         name = arm if views == budgets[0] else f"{arm}, {sum(views)} views"
         tables.setdefault(name, []).append(pd.concat(parts[i * FOLDS : (i + 1) * FOLDS], ignore_index=True))
-    main_arms = ("shipped", *TRAINED)
-    firsts = {name: tables[name][0] for name in main_arms}
+    firsts = {name: tables[name][0] for name in ("shipped", *TRAINED)}
     tables["mean"] = [blend([firsts["shipped"], firsts["fine_tuned"]])]
     tables["weighted"] = [cross_blend(list(firsts.values()), table)]
     prevalence = dict(zip(FINDINGS, np.nanmean(flat.labels, axis=0), strict=True))

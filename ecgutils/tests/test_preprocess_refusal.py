@@ -12,9 +12,6 @@ def not_ecgs():
     text = np.full((600, 900, 3), 255, np.uint8)
     for i in range(18):
         cv2.putText(text, "nothing on this page is a trace of a heart", (30, 30 + 32 * i), 0, 1, (0, 0, 0), 2)
-    paper = draw_page()
-    grid_only = np.where((paper < 140).all(2, keepdims=True), 255, paper).astype(np.uint8)
-    cv2.rectangle(grid_only, (0, 0), (0, 0), (255, 255, 255), -1)
     table = np.full((700, 1000, 3), 255, np.uint8)
     for at in (40, 75, 160, 210, 290, 400, 430, 520, 610, 660):
         table[at : at + 2, 30:970] = 0
