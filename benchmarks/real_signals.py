@@ -54,7 +54,7 @@ from ecgutils.learn.params import git_describe
 from ecgutils.manifest import read_manifest
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.profiles import Profile, load_profile
-from ecgutils.signals import beat_targets, load_records
+from ecgutils.signals import Record, beat_targets, load_records
 from ecgutils.synth import PHOTO_SOURCE, generate_images
 
 FOLDS, PHOTOS = 4, 2
@@ -64,11 +64,9 @@ PAIRS = (("two_stage", "scratch"), ("two_stage_more", "scratch"), ("fine_tuned",
          ("mean", "shipped"), ("mean", "fine_tuned"), ("weighted", "shipped"), ("weighted", "fine_tuned"))  # fmt: skip
 
 
-def make_sets(folder: str, out: Path, profile: Profile) -> tuple[pd.DataFrame, dict[str, FlatSet]]:
-    """The photos' manifest, and flat pages: "photos" in its order, those same "large", as the shipped weights
-    read them, and "scans"."""
-    records, workers = load_records(0, 0, ptbxl=folder), profile.n_workers
-    tables = []
+def make_sets(records: list[Record], out: Path, profile: Profile) -> tuple[dict[str, pd.DataFrame], dict[str, FlatSet]]:
+    """Manifests and flat pages: "photos", those same "large", as the shipped weights read them, and "scans"."""
+    workers, tables = profile.n_workers, []
     for photo in range(PHOTOS):
         name, place = f"photo-{photo}", out / f"photo-{photo}"
         generate_images(records, place, [PHOTO_SOURCE], seed=300 + photo, workers=workers, name=f"{name}.csv")
@@ -82,11 +80,12 @@ def make_sets(folder: str, out: Path, profile: Profile) -> tuple[pd.DataFrame, d
         "large": (table, load_model().settings),
         "scans": (read_manifest(out / "scans/scans.csv"), small),
     }
-    sets = {}
+    ordered, sets = {}, {}
     for name, (rows, settings) in wanted.items():
         build_sets(out / "sets" / name, {"train": rows}, settings, workers=workers, targets=beat_targets(records))
         sets[name] = load_sets(out / "sets" / name)["train"]
-    return table.set_index("image_id").loc[sets["photos"].image_ids].reset_index(), sets
+        ordered[name] = rows.set_index("image_id").loc[sets[name].image_ids].reset_index()
+    return ordered, sets
 
 
 def train(profile: Profile, arm: str, seed: int, known: dict[str, FlatSet], stage1: Path, out: Path) -> Path:
@@ -112,20 +111,18 @@ def train(profile: Profile, arm: str, seed: int, known: dict[str, FlatSet], stag
 
 
 def cross_fit(
-    job: tuple[str, int, tuple[int, int]], k: int, fold: np.ndarray, sets: dict[str, FlatSet], profile: Profile
+    profile: Profile, arm: str, seed: int, k: int, fold: np.ndarray, sets: dict[str, FlatSet], out: Path
 ) -> pd.DataFrame:
-    """Predictions for the photos of fold `k` by the model of `job` (arm, seed, views) that did not see that fold."""
-    arm, seed, views = job
-    profile = replace(profile, stage1_views=views[0], stage2_views=views[1])
+    """Predictions for the photos of fold `k` by the model of an arm that did not see that fold."""
     tested = set(sets["photos"].cluster_ids[fold == k])
     known = {
         name: flat.subset(np.array([patient not in tested for patient in flat.cluster_ids]))
         for name, flat in sets.items()
     }
-    out = profile.run_dir / "real_signals" / f"{arm}-{sum(views)}-{seed}-{k}"
-    folder = train(profile, arm, seed, known, profile.run_dir / "checkpoints/stage1", out)
+    views = profile.stage1_views + profile.stage2_views
+    folder = train(profile, arm, seed, known, profile.run_dir / "checkpoints/stage1", out / f"{arm}-{views}-{seed}-{k}")
     own = sets["large" if arm == "fine_tuned" else "photos"]
-    print(f"done: {arm}, {sum(views)} views, seed {seed}, fold {k}", flush=True)
+    print(f"done: {out.name}, {arm}, {views} views, seed {seed}, fold {k}", flush=True)
     return predict_set(folder, own.subset(fold == k))
 
 
@@ -143,13 +140,17 @@ def main() -> int:
     budgets = [tuple(pair) for pair in args.views or [(4000, 1000)]]
     profile = load_profile(args.profile)
     out, commit = profile.run_dir / "real_signals", git_describe()
-    table, sets = make_sets(os.environ["ECG_PTBXL"], out, profile)
-    flat = sets["photos"]
+    tables_of, sets = make_sets(load_records(0, 0, ptbxl=os.environ["ECG_PTBXL"]), out, profile)
+    table, flat = tables_of["photos"], sets["photos"]
     fold = grouped_folds(flat.labels, flat.cluster_ids, np.full(FOLDS, 1 / FOLDS), profile.seed)
     wanted = [(arm, seed, views) for views in budgets for seed in range(args.seeds) for arm in SEEDED]
     wanted += [(arm, 0, budgets[0]) for arm in TRAINED if arm not in SEEDED]
     parts = Parallel(n_jobs=args.jobs)(
-        delayed(cross_fit)(job, k, fold, sets, profile) for job in wanted for k in range(FOLDS)
+        delayed(cross_fit)(
+            replace(profile, stage1_views=views[0], stage2_views=views[1]), arm, seed, k, fold, sets, out
+        )
+        for arm, seed, views in wanted
+        for k in range(FOLDS)
     )
     tables: dict[str, list[pd.DataFrame]] = {"shipped": [predict_set("default", sets["large"])]}
     for i, (arm, _, views) in enumerate(wanted):

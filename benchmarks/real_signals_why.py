@@ -1,0 +1,104 @@
+"""Why do scans of the same few real patients teach nothing that their photos don't? One change at a time.
+
+    ECG_PTBXL=path/to/ptb-xl python benchmarks/real_signals_why.py --seeds 1
+
+The arms `scratch` and `two_stage` of real_signals.py, cross-fitted over the same folds with the same views, as they are
+and with one thing changed:
+simulated_twins     every record replaced by a simulated one with the same findings: as few patients, textbook findings
+one_source          scans of the first source only
+low_rate            a third of both learning rates
+no_preprocessing    whole photos and scans, only scaled
+Finished trainings are kept below the run folder. Writes benchmarks/real_signals_why.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from real_signals import FOLDS, SEEDED, cross_fit, make_sets
+from two_stage import whole_sets
+
+from ecgutils import FINDINGS
+from ecgutils.challenge import fill_unreadable
+from ecgutils.files import jsonable, write_json
+from ecgutils.learn import FlatSet, grouped_folds, macro_auroc, paired_difference
+from ecgutils.learn.params import git_describe
+from ecgutils.profiles import Profile, load_profile
+from ecgutils.signals import Record, load_records, simulate
+
+CHANGES = ("none", "simulated_twins", "one_source", "low_rate", "no_preprocessing")
+TWIN_SEED = 400  # of signals; no profile and no other benchmark uses it
+
+
+def twin(record: Record, i: int) -> Record:
+    """A simulated record with the findings and the ids of a real one."""
+    simulated = simulate(np.random.default_rng([TWIN_SEED, i]), record.findings)
+    return replace(simulated, record_id=record.record_id, patient_id=record.patient_id, fold=record.fold)
+
+
+def changed(change: str, records: list[Record], out: Path, profile: Profile) -> tuple[Profile, dict[str, FlatSet]]:
+    """Profile and image sets of a change; the sets of real records are made once."""
+    if change == "simulated_twins":
+        return profile, make_sets([twin(record, i) for i, record in enumerate(records)], out / change, profile)[1]
+    tables, sets = make_sets(records, out, profile)
+    if change == "one_source":
+        return profile, sets | {"scans": sets["scans"].subset(sets["scans"].sources == profile.scan_sources[0])}
+    if change == "low_rate":
+        return replace(profile, stage1_lr=profile.stage1_lr / 3, stage2_lr=profile.stage2_lr / 3), sets
+    if change == "no_preprocessing":
+        return profile, sets | whole_sets({n: sets[n] for n in ("photos", "scans")}, tables, profile.n_workers)
+    return profile, sets
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", default="demo")
+    parser.add_argument("--views", type=int, nargs=2, default=(4000, 1000), help="of stage 1 and of the photos")
+    parser.add_argument("--changes", nargs="+", choices=CHANGES, default=CHANGES)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
+    args = parser.parse_args()
+    if not os.environ.get("ECG_PTBXL"):
+        parser.error("set ECG_PTBXL to a folder in PTB-XL's layout")
+    profile, commit = load_profile(args.profile, stage1_views=args.views[0], stage2_views=args.views[1]), git_describe()
+    records, out = load_records(0, 0, ptbxl=os.environ["ECG_PTBXL"]), profile.run_dir / "real_signals"
+    rows = []
+    for change in args.changes:
+        how, sets = changed(change, records, out, profile)
+        flat = sets["photos"]
+        fold = grouped_folds(flat.labels, flat.cluster_ids, np.full(FOLDS, 1 / FOLDS), profile.seed)
+        # one source changes nothing for the arm that sees none
+        place = {arm: out / ("none" if change == "one_source" and arm == "scratch" else change) for arm in SEEDED}
+        wanted = [(arm, seed) for seed in range(args.seeds) for arm in SEEDED]
+        parts = Parallel(n_jobs=args.jobs)(
+            delayed(cross_fit)(how, arm, seed, k, fold, sets, place[arm]) for arm, seed in wanted for k in range(FOLDS)
+        )
+        prevalence = dict(zip(FINDINGS, np.nanmean(flat.labels, axis=0), strict=True))
+        scores: dict[str, list[np.ndarray]] = {arm: [] for arm in SEEDED}
+        for i, (arm, _) in enumerate(wanted):
+            table = fill_unreadable(pd.concat(parts[i * FOLDS : (i + 1) * FOLDS]), prevalence).set_index("ID")
+            scores[arm].append(table.loc[flat.image_ids, list(FINDINGS)].to_numpy())
+        a, b = np.stack(scores["two_stage"]), np.stack(scores["scratch"])
+        bootstrap = {"clusters": flat.cluster_ids, "rounds": profile.bootstrap_rounds, "seed": profile.seed}
+        gain = paired_difference(flat.labels, a, b, **bootstrap).set_index("finding")
+        means = {arm: float(np.mean([macro_auroc(flat.labels, p) for p in scores[arm]])) for arm in SEEDED}
+        rows.append(
+            {"change": change, **means, **gain.loc["macro", ["value", "low", "high"]], **gain["value"][list(FINDINGS)]}
+        )
+        print(pd.DataFrame(rows[-1:]).round(3).to_string(index=False), flush=True)
+    about = {"command": " ".join(["python benchmarks/real_signals_why.py", *sys.argv[1:]]), "commit": commit}
+    about |= {"views": args.views, "seeds": args.seeds, "folds": FOLDS, "rows": rows}
+    print(pd.DataFrame(rows).round(3).to_string(index=False))
+    write_json(Path(__file__).with_suffix(".json"), jsonable(about))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
