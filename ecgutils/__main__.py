@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from ecgutils.findings import FINDINGS
 
@@ -48,10 +51,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--resume", action="store_true", help="skip what finished, go on where a training was interrupted")
 
     predict = command("predict", _predict, "probabilities of the five findings for photos of printed ECGs")
-    predict.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
+    predict.add_argument("photos", nargs="+", metavar="PHOTO", help="file, folder, or a pattern such as 'in/*.jpg'")
     predict.add_argument("--model", action="append", default=[], help="checkpoint folder; repeat for an ensemble")
     predict.add_argument("--out", type=Path, help="also write the table to this CSV")
     predict.add_argument("--overlay", type=Path, help="folder for one picture per photo: outline, flat page, result")
+    predict.add_argument(
+        "--corners", metavar="X,Y,...", help="of one photo's page, in px: TL, TR, BR, BL as one reads it"
+    )
+    predict.add_argument("--workers", type=int, default=1, help="processes that flatten photos")
 
     prepare = command("preprocess", _preprocess, "flatten every image of a folder (or of a manifest CSV)")
     prepare.add_argument("images", type=Path)
@@ -117,9 +124,14 @@ def _predict(args: argparse.Namespace) -> int:
     from ecgutils.learn import SHIPPED, Calibration, load_model, predict
     from ecgutils.learn.checkpoint import SHIPPED_FOLDER, read_params
 
+    photos, quads = _photos(args.photos), {}
+    if args.corners is not None:
+        if len(photos) != 1:
+            raise ValueError(f"--corners are those of one photo, but {len(photos)} were given.")
+        quads[photos[0].stem] = _corners(args.corners)
     names = args.model or SHIPPED
     models = [load_model(name) for name in names]
-    table = predict(models, args.photos, views=True)
+    table = predict(models, photos, args.workers, views=True, quads=quads)
     cards = [read_params(name) for name in names]
     origins = {params.get("run", {}).get("trained_on", "data that its card does not name") for _, params in cards}
     fitted = "not calibrated"
@@ -130,6 +142,7 @@ def _predict(args: argparse.Namespace) -> int:
         table, fitted = calibration.apply(table), f"calibrated on {calibration.describe()}"
     shown = table.drop(columns="calibrated_on", errors="ignore").round(dict.fromkeys((*FINDINGS, "quality"), 3))
     print(shown.to_string(index=False))
+    _explain(table["reasons"])
     print(f"Learned from {' and '.join(sorted(origins))}; probabilities are {fitted}, and not for any hospital.")
     print("Research software, not a medical device. No finding is not a normal ECG.")
     if args.out:
@@ -142,10 +155,55 @@ def _predict(args: argparse.Namespace) -> int:
         from ecgutils.preprocess import Preprocessor
 
         preprocess = Preprocessor(models[0].settings)
-        for photo, (_, row) in zip(args.photos, table.iterrows(), strict=True):
+        for photo, (_, row) in zip(tqdm(photos, desc="overlay"), table.iterrows(), strict=True):
             with atomic_path(args.overlay / f"{photo.stem}.png") as temporary:
-                plot_reading(photo, preprocess(photo), row).savefig(temporary)
+                flat = preprocess(photo, quad_xy=quads.get(photo.stem))
+                plot_reading(photo, flat, row).savefig(temporary)
     return 0 if table["readable"].all() else 1
+
+
+def _photos(given: list[str]) -> list[Path]:
+    """Files as named, those of a folder, those that a pattern matches, in this order."""
+    photos: list[Path] = []
+    for name in given:
+        if Path(name).is_dir():
+            photos += _files_in(Path(name))
+        elif not Path(name).exists() and glob.has_magic(name):
+            found = [Path(match) for match in sorted(glob.glob(name, recursive=True)) if Path(match).is_file()]
+            if not found:
+                raise ValueError(f"No file matches {name!r}.")
+            photos += found
+        else:
+            photos.append(Path(name))
+    return list(dict.fromkeys(photos))
+
+
+def _corners(text: str) -> np.ndarray:
+    """Eight numbers as corners (4, 2)."""
+    from ecgutils.preprocess.page import check_outline
+
+    try:
+        corners = np.array([float(part) for part in text.split(",")]).reshape(4, 2)
+    except ValueError:
+        raise ValueError(f"--corners needs eight numbers, x,y of TL, TR, BR, BL; got {text!r}.") from None
+    return check_outline(corners)
+
+
+def _explain(reasons: pd.Series) -> None:
+    """Print what the codes in a column of ";"-joined reasons say."""
+    from ecgutils.preprocess import REASONS
+
+    seen = set(";".join(reasons).split(";"))
+    for code, meaning in REASONS.items():
+        if code in seen:
+            print(f"  {code}: {meaning}")
+
+
+def _files_in(folder: Path) -> list[Path]:
+    paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    if not paths:
+        raise ValueError(f"No files in {folder}; give the folder that holds the images.")
+    return paths
 
 
 def _image_table(images: Path) -> pd.DataFrame:
@@ -155,10 +213,7 @@ def _image_table(images: Path) -> pd.DataFrame:
         return read_manifest(images)
     if not images.is_dir():
         raise FileNotFoundError(f"No folder or manifest CSV at {images}.")
-    paths = sorted(path for path in images.iterdir() if path.is_file() and not path.name.startswith("."))
-    if not paths:
-        raise ValueError(f"No files in {images}; give the folder that holds the images.")
-    return manifest_from_paths(paths)
+    return manifest_from_paths(_files_in(images))
 
 
 def _preprocess(args: argparse.Namespace) -> int:
@@ -177,6 +232,7 @@ def _preprocess(args: argparse.Namespace) -> int:
     print(f"{len(table) - len(refused)} of {len(table)} images readable; flat images in {args.out / 'png'}")
     for _, row in refused.iterrows():
         print(f"  unreadable: {row['image_id']}: {row['reasons']}")
+    _explain(cache.index["reasons"])
     if args.report:
         write_report(cache, table, args.report, args.mask_header)
         print(f"review: {args.report}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -71,7 +71,12 @@ def predict_set(models: Models, flat: FlatSet, views: bool = False) -> pd.DataFr
 
 
 def predict(
-    models: Models, paths: Iterable[str | Path], workers: int = 1, progress: bool = True, views: bool = False
+    models: Models,
+    paths: Iterable[str | Path],
+    workers: int = 1,
+    progress: bool = True,
+    views: bool = False,
+    quads: Mapping[str, np.ndarray] | None = None,
 ) -> pd.DataFrame:
     """Predictions for image files: one row per path, in the order given, always.
 
@@ -83,6 +88,7 @@ def predict(
     paths : image files; the file stem is the ID.
     workers : processes for preprocessing.
     views : also average over VIEWS, as test-time augmentation: five times the model's work.
+    quads : page corners that are known, by ID, each as `Preprocessor` takes them; others are looked for.
 
     Returns
     -------
@@ -90,13 +96,15 @@ def predict(
     that cannot be read has NaN probabilities and a reason. With several settings an image must be readable
     under each; quality is the lowest, reasons are collected.
 
-    Raises ValueError when two paths have the same stem, or there is no model.
+    Raises ValueError when two paths have the same stem, a corner's ID is none of them, or there is no model.
     """
-    paths = [Path(path) for path in paths]
+    paths, quads = [Path(path) for path in paths], dict(quads or {})
     repeated = [stem for stem, count in Counter(path.stem for path in paths).items() if count > 1]
     if repeated:
         both = ", ".join(str(path) for path in paths if path.stem == repeated[0])
         raise ValueError(f"{len(repeated)} file name(s) come more than once, e.g. {both}: IDs would clash, rename one.")
+    if unknown := sorted(set(quads) - {path.stem for path in paths}):
+        raise ValueError(f"Corners are given for {unknown[0]!r}, which is none of the images' IDs.")
     members = _as_models(models)
     by_settings: dict[str, list[ECGModel]] = {}
     for model in members:
@@ -106,7 +114,7 @@ def predict(
     reasons: list[dict[str, None]] = [{} for _ in paths]  # ordered sets
     with tqdm(total=n * len(by_settings), desc="predict", unit="image", disable=not progress) as bar:
         for group in by_settings.values():
-            for start, flats in _flat_batches(paths, group[0].settings, workers):
+            for start, flats in _flat_batches(paths, group[0].settings, workers, quads):
                 rows = np.arange(start, start + len(flats))
                 for row, (_, is_readable, how_good, why) in zip(rows, flats, strict=True):
                     readable[row] &= is_readable
@@ -138,10 +146,10 @@ def check_settings(model: ECGModel, flat: FlatSet) -> None:
 
 
 def _flat_batches(
-    paths: list[Path], settings: PreprocessSettings, workers: int
+    paths: list[Path], settings: PreprocessSettings, workers: int, quads: Mapping[str, np.ndarray]
 ) -> Iterator[tuple[int, list[tuple[np.ndarray, bool, float, tuple[str, ...]]]]]:
     """(first row, flat images of up to 64 paths); only a batch at a time is held in memory."""
-    jobs = (delayed(_flatten)(path, settings) for path in paths)
+    jobs = (delayed(_flatten)(path, settings, quads.get(path.stem)) for path in paths)
     batch: list = []
     start = 0
     for flat in Parallel(n_jobs=workers, return_as="generator")(jobs):
@@ -153,10 +161,12 @@ def _flat_batches(
         yield start, batch
 
 
-def _flatten(path: Path, settings: PreprocessSettings) -> tuple[np.ndarray, bool, float, tuple[str, ...]]:
+def _flatten(
+    path: Path, settings: PreprocessSettings, quad_xy: np.ndarray | None
+) -> tuple[np.ndarray, bool, float, tuple[str, ...]]:
     """The little of a FlatECG that a prediction needs, to keep what workers send back small."""
     cv2.setNumThreads(1)
-    flat = Preprocessor(settings)(path)
+    flat = Preprocessor(settings)(path, quad_xy=quad_xy)
     return flat.image, bool(flat.readable), float(flat.quality), tuple(flat.reasons)
 
 

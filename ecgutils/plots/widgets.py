@@ -135,7 +135,11 @@ def edit_outline(table: pd.DataFrame, preprocess: Preprocessor, remember: Callab
         draw()
 
     def keep(_button: object) -> None:
-        remember(table["image_id"].iloc[chosen.value], quad())
+        try:
+            remember(table["image_id"].iloc[chosen.value], quad())
+        except ValueError as error:
+            verdict.value = str(error)
+            return
         kept[chosen.value] = quad().ravel()
         verdict.value += " · remembered"
 

@@ -11,10 +11,12 @@ cache.py       whole manifests on disk  report.py       their review as one HTML
 
 from ecgutils.preprocess.cache import FlatCache, build_cache, correct_outline
 from ecgutils.preprocess.decode import UnreadableImage, read_image
+from ecgutils.preprocess.judge import REASONS
 from ecgutils.preprocess.pipeline import FlatECG, Preprocessor, PreprocessSettings
 from ecgutils.preprocess.report import write_report
 
 __all__ = [
+    "REASONS",
     "FlatCache",
     "FlatECG",
     "PreprocessSettings",

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from ecgutils.files import atomic_path, content_hash, write_bytes, write_json
 from ecgutils.manifest import CORNER_COLUMNS
+from ecgutils.preprocess.page import check_outline
 from ecgutils.preprocess.pipeline import FlatECG, Preprocessor, PreprocessSettings
 
 INDEX_COLUMNS = (
@@ -139,12 +140,10 @@ def correct_outline(folder: str | Path, path: str | Path, quad_xy: np.ndarray) -
     """Remember the page corners of an image for the cache in `folder`; the next `build_cache` there uses them.
 
     quad_xy (4, 2): TL, TR, BR, BL in reading orientation, in EXIF-oriented px of the image at `path`. They belong to
-    the file's content: a copy under another name is corrected, too. Kept in `corrections.json`.
+    the file's content: a copy under another name is corrected, too. Kept in `corrections.json`. Raises ValueError
+    where they don't run clockwise around a convex area.
     """
-    quad = np.asarray(quad_xy, float)
-    if quad.shape != (4, 2) or not np.isfinite(quad).all():
-        raise ValueError(f"quad_xy has shape {quad.shape}; give four finite corners (x, y): TL, TR, BR, BL.")
-    folder = Path(folder)
+    quad, folder = check_outline(quad_xy), Path(folder)
     outlines = {**_outlines(folder), content_hash(path): " ".join(f"{v:.1f}" for v in quad.ravel())}
     write_json(folder / "corrections.json", outlines)
 

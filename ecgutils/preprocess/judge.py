@@ -17,6 +17,28 @@ GLARE = 0.02  # of the area of the traces
 RULED = 0.4  # of the ink, straight lines along and across: a table
 TOO_DARK = 45  # median grey value of the photo
 
+# What each reason says, and what helps. Those up to "not_an_ecg" refuse the image, the others are warnings.
+REASONS = {
+    "missing": "there is no such file",
+    "not_a_file": "a folder or a special file, not an image",
+    "empty_file": "the file has 0 bytes; copy it again",
+    "cannot_decode": "damaged, or not an image; open it in a viewer, or copy it again",
+    "needs_pillow_heif": "a HEIC photo; pip install pillow-heif, or save it as JPEG",
+    "too_large": "more pixels than are read; reduce it",
+    "too_small": "under 64 px in width or height",
+    "bad_array": "an array that is no image",
+    "bad_outline": "the four corners given don't run clockwise around a page, from its top left as one reads it",
+    "failed": "it could not be flattened",
+    "not_an_ecg": "no traces of an ECG were found; come closer, hold the camera straight, avoid shadows and folds",
+    "no_page": "no edge of the paper was found either; all that the photo shows is taken for the page",
+    "grid_not_found": "no printed grid was found, so that millimetres are guessed and voltages may be wrong",
+    "scale_unsure": "the grid's lines do not tell how far apart they are; voltages may be wrong",
+    "cut_off": "something printed runs into the photo's edge: a part of the ECG may be missing",
+    "glare": "a reflection hides a part of the traces; change the light or the angle",
+    "blurred": "out of focus or shaken; photograph it again",
+    "too_dark": "photograph it again with more light",
+}
+
 
 def sharpness(dark: np.ndarray, traces: np.ndarray, contrast: float) -> float:
     """Steepest darkness changes of the traces per 0.5 mm, as a share of their contrast; see BLURRED."""

@@ -247,6 +247,19 @@ def _where_sides_meet(lines: list[tuple[np.ndarray, np.ndarray]], quad_xy: np.nd
     return met
 
 
+def check_outline(quad_xy: np.ndarray) -> np.ndarray:
+    """Corners given by hand as float64 (4, 2); ValueError unless they run clockwise around a convex area."""
+    quad = np.asarray(quad_xy, float)
+    if quad.shape != (4, 2) or not np.isfinite(quad).all():
+        raise ValueError(f"quad_xy has shape {quad.shape}; give four finite corners (x, y): TL, TR, BR, BL.")
+    sides = np.roll(quad, -1, axis=0) - quad
+    ahead = np.roll(sides, -1, axis=0)
+    if (sides[:, 0] * ahead[:, 1] - sides[:, 1] * ahead[:, 0]).min() <= 0:
+        corners = ", ".join(f"{x:g},{y:g}" for x, y in quad)
+        raise ValueError(f"Corners {corners} don't run clockwise around a page: give TL, TR, BR, BL, as one reads it.")
+    return quad
+
+
 def order_corners(corners_xy: np.ndarray) -> np.ndarray:
     """Four corners in the order TL, TR, BR, BL as seen in the image: clockwise, from the one nearest the top left."""
     angle = np.arctan2(*(corners_xy - corners_xy.mean(0)).T[::-1])

@@ -20,7 +20,7 @@ from ecgutils.preprocess.appearance import as_paper, darkness, even_light, ink, 
 from ecgutils.preprocess.decode import MAX_PIXELS, UnreadableImage, read_image
 from ecgutils.preprocess.grid import SURE_SCALE, Grid, measure_grid
 from ecgutils.preprocess.judge import CUT_OFF, GLARE, glare_share, quality, sharpness, strokes, weigh
-from ecgutils.preprocess.page import Page, find_page, part_to_look_at, visible_box
+from ecgutils.preprocess.page import Page, check_outline, find_page, part_to_look_at, visible_box
 from ecgutils.preprocess.phase import Flattening, local_px_per_unit, transform, unit_ratio
 from ecgutils.preprocess.sampling import affine, quarter_turns, sample, smooth_map, turned_box
 from ecgutils.preprocess.traces import BOLD, find_traces
@@ -129,10 +129,15 @@ class Preprocessor:
             return _unreadable(self.settings, (error.reason,))
         if min(rgb.shape[:2]) < 64:
             return _unreadable(self.settings, ("too_small",))
+        if quad_xy is not None:
+            try:
+                quad_xy = check_outline(quad_xy).astype(np.float32)
+            except ValueError:
+                return _unreadable(self.settings, ("bad_outline",))
         try:
             with _blas().limit(limits=1, user_api="blas"):
                 if quad_xy is not None:
-                    return _flatten_outline(rgb, self.settings, steps, np.asarray(quad_xy, np.float32))
+                    return _flatten_outline(rgb, self.settings, steps, quad_xy)
                 return _flatten(rgb, self.settings, steps)
         except (cv2.error, np.linalg.LinAlgError, ValueError, IndexError) as error:  # one image must not stop 18,000
             name = "an array" if isinstance(source, np.ndarray) else source

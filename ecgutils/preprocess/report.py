@@ -14,6 +14,7 @@ from ecgutils.files import write_bytes
 from ecgutils.manifest import CORNER_COLUMNS
 from ecgutils.preprocess.cache import FlatCache
 from ecgutils.preprocess.decode import UnreadableImage, read_image
+from ecgutils.preprocess.judge import REASONS
 
 THUMBNAIL = 640  # px of a picture's longer side
 HEADER_MM = 25.0  # what a printed header takes at most
@@ -113,5 +114,8 @@ def _histogram(name: str, values: pd.Series, bins: np.ndarray | int) -> str:
 
 def _counts(reasons: pd.Series) -> str:
     counts = reasons.str.split(";").explode().replace("", None).value_counts()
-    rows = "".join(f"<tr><td>{html.escape(str(reason))}</td><td>{n}</td></tr>" for reason, n in counts.items())
+    rows = "".join(
+        f"<tr><td>{html.escape(reason)}</td><td>{n}</td><td>{html.escape(REASONS.get(reason, ''))}</td></tr>"
+        for reason, n in counts.items()
+    )
     return f"<h2>reasons</h2><table>{rows or '<tr><td>none</td></tr>'}</table>"

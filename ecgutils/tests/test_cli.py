@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from ecgutils import FINDINGS
 from ecgutils.__main__ import main
 from ecgutils.learn import SHIPPED, Calibration, predict
 from ecgutils.learn.checkpoint import SHIPPED_FOLDER
 from ecgutils.manifest import read_manifest
+from ecgutils.preprocess import REASONS
 from ecgutils.run import find_notebooks
+from ecgutils.signals import simulate
+from ecgutils.synth import render_scan
 
 
 @pytest.mark.parametrize(
@@ -33,6 +38,11 @@ from ecgutils.run import find_notebooks
         (["generate", "--out", "x", "--data", "nowhere"], "No PTB-XL folder"),
         (["preprocess", "nowhere", "--out", "x"], "No folder or manifest"),
         (["predict", "photo.jpg", "--model", "nowhere"], "nowhere"),
+        (["predict", "*.jpg"], "No file matches '*.jpg'"),
+        (["predict", "."], "No files in ."),
+        (["predict", "a.jpg", "--corners", "1,2,3"], "eight numbers"),
+        (["predict", "a.jpg", "--corners", "0,0,0,9,9,9,9,0"], "clockwise"),
+        (["predict", "a.jpg", "b.jpg", "--corners", "0,0,9,0,9,9,0,9"], "of one photo"),
     ],
 )
 def test_bad_input_is_one_clear_sentence(arguments, words, capsys, monkeypatch, tmp_path):
@@ -76,6 +86,41 @@ def test_predict_without_a_model_is_the_calibrated_mean_of_what_ships(tmp_path, 
     np.testing.assert_allclose(both[list(FINDINGS)].to_numpy(), expected, atol=1e-6)
     alone = predict(SHIPPED[0], [photo], views=True, progress=False)[list(FINDINGS)].to_numpy()
     assert np.abs(alone - raw[list(FINDINGS)].to_numpy()).max() > 1e-3
+
+
+def test_predict_takes_folders_and_patterns_and_explains_its_reasons(tmp_path, capsys):
+    photo = Path(__file__).parents[2] / "docs" / "photo.jpg"
+    (tmp_path / "in").mkdir()
+    shutil.copy(photo, tmp_path / "in" / "b.jpg")
+    (tmp_path / "in" / "a.txt").write_text("no image")
+    given = [
+        str(tmp_path / "in"),
+        str(tmp_path / "*" / "*.jpg"),
+        str(tmp_path / "gone.png"),
+    ]  # the pattern adds nothing
+    out = ["--out", str(tmp_path / "x.csv"), "--model", "default"]
+    assert main(["predict", *given, *out]) == 1  # two can't be read
+    printed = capsys.readouterr().out
+    for reason in ("cannot_decode", "missing"):
+        assert f"  {reason}: {REASONS[reason]}\n" in printed
+    assert pd.read_csv(tmp_path / "x.csv")["ID"].tolist() == ["a", "b", "gone"]
+
+
+def test_predict_reads_the_page_within_given_corners(tmp_path):
+    rng = np.random.default_rng(5)
+    pages = [render_scan(simulate(rng, findings), rng, "vector", (880, 620)).image for findings in ({"AF"}, {"HYP"})]
+    for name, page in zip(("left", "right"), pages, strict=True):
+        Image.fromarray(page).save(tmp_path / f"{name}.png")
+    Image.fromarray(np.hstack(pages)).save(tmp_path / "both.png")
+    whole, rows = "0,0,879,0,879,619,0,619", {}
+    for name, corners in (("left", whole), ("right", whole), ("both", "880,0,1759,0,1759,619,880,619")):
+        out, overlay = tmp_path / f"{name}.csv", tmp_path / "overlay"
+        photo = ["predict", str(tmp_path / f"{name}.png"), "--corners", corners, "--model", "default"]
+        assert main([*photo, "--out", str(out), "--overlay", str(overlay)]) == 0
+        rows[name] = pd.read_csv(out)[list(FINDINGS)].to_numpy()
+        assert (overlay / f"{name}.png").stat().st_size > 10_000
+    np.testing.assert_allclose(rows["both"], rows["right"], atol=2e-3)
+    assert np.abs(rows["both"] - rows["left"]).max() > 0.1
 
 
 def test_validate_prints_every_problem_and_fails(tmp_path, capsys):

@@ -18,12 +18,14 @@ class Reader:
     """Stand-in for the Preprocessor: an image made from the file's name; "bad" ones are unreadable."""
 
     seen: list = []  # noqa: RUF012
+    quads: dict = {}  # noqa: RUF012
 
     def __init__(self, settings):
         self.settings = settings
 
-    def __call__(self, path):
+    def __call__(self, path, quad_xy=None):
         Reader.seen.append((path.stem, self.settings.px_per_mm))
+        Reader.quads[path.stem] = quad_xy
         width, height = self.settings.size
         bad = path.stem.startswith("bad")
         image = np.full((height, width), 255, np.uint8)
@@ -142,3 +144,12 @@ def test_the_table_survives_a_csv(model, tmp_path):
     table = read(model, "a1", "bad")
     table.to_csv(tmp_path / "p.csv", index=False)
     assert pd.read_csv(Path(tmp_path / "p.csv"), keep_default_na=False).reasons.tolist() == ["", "cannot_decode"]
+
+
+def test_corners_that_are_known_go_with_their_image_alone(model):
+    quad = np.array([[0, 0], [9, 0], [9, 9], [0, 9]])
+    read(model, "a1", "a2", quads={"a2": quad})
+    assert Reader.quads["a1"] is None
+    np.testing.assert_array_equal(Reader.quads["a2"], quad)
+    with pytest.raises(ValueError, match="'a3'"):
+        read(model, "a1", quads={"a3": quad})

@@ -11,6 +11,7 @@ from PIL import Image
 from ecgutils.manifest import CORNER_COLUMNS
 from ecgutils.plots.widgets import ZOOM, before_after, browse, edit_outline, wipe
 from ecgutils.preprocess import Preprocessor, PreprocessSettings
+from ecgutils.preprocess.page import check_outline
 from ecgutils.tests.test_preprocess_flatten import QUADS, draw_page, photograph
 
 PREPROCESS = Preprocessor(PreprocessSettings(size=(256, 128), px_per_mm=0.9))
@@ -102,6 +103,18 @@ def test_corners_set_by_hand_are_tried_and_remembered(table):
     parts(panel, ipywidgets.Dropdown)[0].value = 0
     parts(panel, ipywidgets.Dropdown)[0].value = 1  # and they are there when one comes back
     assert [slider.value for slider in sliders] == np.ravel(QUADS[0]).tolist()
+
+
+def test_corners_that_cross_are_not_remembered(table):
+    def refuse(_image_id, quad_xy):
+        check_outline(quad_xy)
+
+    panel = edit_outline(table.iloc[1:], PREPROCESS, refuse)
+    sliders, verdict = parts(panel, ipywidgets.IntSlider), parts(panel, ipywidgets.Label)[-1]
+    sliders[0].value, sliders[2].value = 1279, 0  # top left and top right change places
+    assert "bad_outline" in verdict.value
+    parts(panel, ipywidgets.Button)[0].click()
+    assert "clockwise" in verdict.value
 
 
 def test_without_a_kernel_a_panel_is_one_line_of_text(table):

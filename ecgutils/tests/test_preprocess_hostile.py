@@ -5,9 +5,11 @@ They are read in a process of their own, so that a crash or a hang fails the tes
 
 import faulthandler
 import importlib.util
+import inspect
 import io
 import multiprocessing
 import os
+import re
 import resource
 import struct
 import tempfile
@@ -20,7 +22,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ecgutils.preprocess import Preprocessor, PreprocessSettings, build_cache
+from ecgutils.preprocess import REASONS, Preprocessor, PreprocessSettings, build_cache, decode, judge, pipeline
 from ecgutils.tests.test_preprocess_decode import bomb
 from ecgutils.tests.test_preprocess_flatten import draw_page
 
@@ -176,6 +178,24 @@ def test_a_folder_of_horrors_becomes_a_table_and_loses_nothing_else(tmp_path):
         "pipe.png": "not_a_file",
         "text.png": "cannot_decode",
     }
+
+
+@pytest.mark.parametrize(
+    "quad", [
+        [[0, 0], [90, 0], [0, 90], [90, 90]], [[0, 0], [0, 90], [90, 90], [90, 0]],
+        [[0, 0], [90, 0], [90, 90], [60, 30]], [[0, 0], [90, 0], [90, 90]], np.full((4, 2), np.nan),
+    ], ids=["crossing", "mirrored", "concave", "three", "nan"],
+)  # fmt: skip
+def test_corners_that_outline_no_page_refuse_the_image(quad):
+    flat = Preprocessor(SETTINGS)(draw_page(2.0), quad_xy=np.array(quad))
+    assert not flat.readable
+    assert flat.reasons == ("bad_outline",)
+
+
+def test_every_reason_is_explained():
+    source = "".join(inspect.getsource(module) for module in (decode, pipeline, judge.weigh))
+    giving = r'(?:UnreadableImage\(\s*|_unreadable\(\S+ \(|reasons \+= \(|reasons\.append\()"(\w+)"'
+    assert set(re.findall(giving, source)) == set(REASONS)
 
 
 def read_as_nobody(path):
