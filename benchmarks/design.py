@@ -1,0 +1,155 @@
+"""What is each choice about the network worth, from scratch and at equal processor time?
+
+    python benchmarks/design.py --views 6000
+
+The network of the demo learns from the scans and photos of two_stage.py together (stage 1's further patients too), and
+so do networks with one thing changed:
+gap            an average over the page instead of the head that keeps places
+patch_stem     ConvNeXt's own stem of 4 x 4 patches instead of the overlapping one
+labels_only    without the second loss, the drawing of each lead's average beat, its rate and intervals
+adamw          AdamW, at half of Muon's rate, instead of Muon
+no_geometry    without slightly wrong registration as augmentation
+A step of each is timed first, in turns, on one thread: what is quicker sees more views, so that all take as long.
+Tested on photos of 400 patients whom none of them met. Finished trainings are kept below the run folder. Writes
+benchmarks/design.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from two_stage import Arm, make_sets, sets_of
+
+from ecgutils import FINDINGS
+from ecgutils.challenge import fill_unreadable
+from ecgutils.files import jsonable, write_json
+from ecgutils.learn import (
+    FitSettings,
+    FlatSet,
+    arm_settings,
+    bootstrap_auroc,
+    build_model,
+    fit,
+    join_sets,
+    load_sets,
+    paired_difference,
+    predict_set,
+)
+from ecgutils.learn.model import ECGModel
+from ecgutils.learn.params import git_describe
+from ecgutils.learn.train import _Run
+from ecgutils.preprocess import PreprocessSettings
+from ecgutils.profiles import Profile, load_profile
+
+
+@dataclass(frozen=True)
+class Design:
+    """What differs from the demo's: of `build_model`'s and of `FitSettings`' arguments."""
+
+    model: dict[str, Any] = field(default_factory=dict)
+    fit: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, profile: Profile, flat: FlatSet) -> ECGModel:
+        how = {"backbone": profile.backbone} | self.model
+        return build_model(settings=PreprocessSettings.from_dict(flat.preprocess), **how)
+
+    def settings(self, profile: Profile, views: int) -> FitSettings:
+        usual = {
+            "views": views,
+            "eval_every": max(1, views // 6),
+            "checkpoint_every": max(1, views // 12),
+            "threads": 1,
+        }
+        return replace(arm_settings(profile)["stage1"], stage="design", seed=0, **usual | self.fit)
+
+
+DESIGNS = {
+    "as_it_is": Design(),
+    "gap": Design(model={"head": "gap"}),
+    "patch_stem": Design(model={"backbone": "convnext_atto"}),
+    "labels_only": Design(fit={"target_weight": 0.0}),
+    "adamw": Design(fit={"optimizer": "adamw", "lr": 1e-3}),
+    "no_geometry": Design(fit={"geometry": 0.0}),
+}
+
+
+def everything(profile: Profile, out: Path) -> tuple[FlatSet, FlatSet, FlatSet]:
+    """Scans and photos to learn from, photos to choose the checkpoint on, photos to test on."""
+    scans, photos = sets_of(Arm("more"), profile, out)
+    return join_sets(scans["train"], photos["train"]), photos["val"], photos["test"]
+
+
+def step_seconds(profile: Profile, out: Path, rounds: int = 12) -> dict[str, float]:
+    """CPU seconds of a training step of each design: the median over rounds in which all take turns."""
+    train, val, _ = everything(profile, out)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {
+            name: _Run(design.build(profile, train), train, val, design.settings(profile, 10**6), Path(folder), {})
+            for name, design in DESIGNS.items()
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in runs}
+        for turn in range(rounds + 1):
+            for name, run in runs.items():
+                started = time.process_time()
+                run.one_step()
+                if turn:  # the first one warms up
+                    seconds[name].append(time.process_time() - started)
+    torch.set_num_threads(threads)
+    return {name: float(np.median(values)) for name, values in seconds.items()}
+
+
+def score(name: str, views: int, profile: Profile, out: Path) -> np.ndarray:
+    """Train a design, on one thread; returns its scores (400, 5) on the test photos."""
+    train, val, test = everything(profile, out)
+    design = DESIGNS[name]
+    model = design.build(profile, train)
+    fit(model, train, val, design.settings(profile, views), out / "design" / name, resume=True, progress=False)
+    prevalence = dict(zip(FINDINGS, np.nanmean(train.labels, axis=0), strict=True))
+    table = fill_unreadable(predict_set(model, test), prevalence).set_index("ID")
+    print(f"done: {name}", flush=True)
+    return table.loc[test.image_ids, list(FINDINGS)].to_numpy()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", default="demo")
+    parser.add_argument("--views", type=int, default=6000, help="of the network as it is")
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
+    args = parser.parse_args()
+    profile, commit = load_profile(args.profile), git_describe()
+    out = profile.run_dir / "two_stage"
+    make_sets(profile, out, more=False)
+    seconds = step_seconds(profile, out)
+    batch = profile.batch_size
+    views = {name: batch * round(args.views * seconds["as_it_is"] / s / batch) for name, s in seconds.items()}
+    found = Parallel(n_jobs=args.jobs)(delayed(score)(name, views[name], profile, out) for name in DESIGNS)
+    p = dict(zip(DESIGNS, found, strict=True))
+    test = load_sets(out / "photos")["test"]
+    how = {"clusters": test.cluster_ids, "rounds": profile.bootstrap_rounds, "seed": profile.seed}
+    rows = []
+    for name in DESIGNS:
+        auroc = bootstrap_auroc(test.labels, p[name], **how).set_index("finding")["value"]
+        loss = paired_difference(test.labels, p[name], p["as_it_is"], **how).set_index("finding").loc["macro"]
+        about = {"design": name, "step_s": seconds[name], "views": views[name]}
+        rows.append(about | {"macro": auroc["macro"], **loss[["value", "low", "high"]], **auroc[list(FINDINGS)]})
+    print(pd.DataFrame(rows).round(3).to_string(index=False))
+    about = {"command": " ".join(["python benchmarks/design.py", *sys.argv[1:]]), "commit": commit}
+    about["test"] = f"{len(test)} photos of {len(set(test.cluster_ids))} patients, one seed; differences from as_it_is"
+    write_json(Path(__file__).with_suffix(".json"), jsonable(about | {"rows": rows}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
