@@ -9,6 +9,7 @@ patch_stem     ConvNeXt's own stem of 4 x 4 patches instead of the overlapping o
 labels_only    without the second loss, the drawing of each lead's average beat, its rate and intervals
 adamw          AdamW, at half of Muon's rate, instead of Muon
 no_geometry    without slightly wrong registration as augmentation
+appearance     with tone, noise and erasing as augmentation, too
 teacher        the second loss also draws what a small 1-D network says (logits) that learned from 10,000 other signals
 A step of each is timed first, in turns, on one thread: what is quicker sees more views, so that all take as long.
 Tested on photos of 400 patients whom none of them met. Finished trainings are kept below the run folder. Writes
@@ -86,6 +87,7 @@ DESIGNS = {
     "labels_only": Design(fit={"target_weight": 0.0}),
     "adamw": Design(fit={"optimizer": "adamw", "lr": 1e-3}),
     "no_geometry": Design(fit={"geometry": 0.0}),
+    "appearance": Design(fit={"appearance": 1.0}),
     "teacher": Design(),  # and targets that `taught` adds
 }
 
@@ -99,9 +101,8 @@ def everything(profile: Profile, out: Path) -> tuple[FlatSet, FlatSet, FlatSet]:
 def teach(profile: Profile) -> pd.DataFrame:
     """Logits of the 1-D network of transfer.py, which learned from other simulated hearts; by patient_id."""
     workers = profile.n_workers
-    teacher = transfer.train(
-        *transfer.arrays(simulate_cohort(10_000, TEACHER_SEED, fs=transfer.HZ, workers=workers)), 0
-    )
+    others = simulate_cohort(10_000, TEACHER_SEED, fs=transfer.HZ, workers=workers)
+    teacher = transfer.train(*transfer.arrays(others), seed=0)
     records = load_records(sum(PATIENTS.values()), SEED, prefix="pair", workers=workers)
     records += load_records(EXTRA, SEED + 1, prefix="extra", workers=workers)
     by = [resample_poly(record.signal_mv, 1, round(record.fs / transfer.HZ), axis=1) for record in records]
