@@ -8,7 +8,15 @@ from ecgutils.plots.evaluation import (
     plot_robustness,
 )
 from ecgutils.plots.images import plot_contact_sheet, plot_outlines, plot_reading, plot_steps
-from ecgutils.plots.results import plot_arms, plot_auroc, plot_class_balance, plot_difference, plot_gain, plot_history
+from ecgutils.plots.results import (
+    plot_arms,
+    plot_auroc,
+    plot_class_balance,
+    plot_difference,
+    plot_gain,
+    plot_history,
+    read_benchmark,
+)
 from ecgutils.plots.show import show
 from ecgutils.plots.signals import plot_record
 
@@ -29,5 +37,6 @@ __all__ = [
     "plot_reliability",
     "plot_robustness",
     "plot_steps",
+    "read_benchmark",
     "show",
 ]

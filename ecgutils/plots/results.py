@@ -1,14 +1,18 @@
-"""Plots of label balance, learning curves and AUROC with intervals."""
+"""Plots of label balance, learning curves and AUROC with intervals, of a run or of a benchmark."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from ecgutils.findings import FINDINGS
+from ecgutils.profiles import repository_root
 
 COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
 
@@ -128,3 +132,14 @@ def plot_difference(table: pd.DataFrame, title: str) -> Figure:
 def _intervals(*tables: pd.DataFrame) -> str:
     """How the intervals came about, as the tables say it."""
     return ", ".join(sorted({f"intervals {said}" for table in tables for said in table["intervals"]}))
+
+
+def read_benchmark(name: str) -> dict[str, Any] | None:
+    """What `benchmarks/<name>.py` wrote, its command and commit printed; None, said so, where it has not been run."""
+    path = (repository_root() or Path.cwd()) / f"benchmarks/{name}.json"
+    if not path.is_file():
+        print(f"{path.name} is not here: the benchmark that writes it has not been run")
+        return None
+    found = json.loads(path.read_text())
+    print(f"{found['command']}  (commit {found['commit']})")
+    return found

@@ -26,6 +26,7 @@ from ecgutils.plots import (
     plot_reliability,
     plot_robustness,
     plot_steps,
+    read_benchmark,
     show,
 )
 from ecgutils.preprocess import Preprocessor
@@ -163,3 +164,13 @@ def test_gains_are_drawn_over_their_numbers_with_intervals():
     (bars,) = ax.containers
     ends = [segment[:, 1].tolist() for segment in bars[2][0].get_segments()]
     np.testing.assert_allclose(ends, [[0.05, 0.2], [-0.01, 0.1]])
+
+
+def test_a_benchmark_is_shown_with_its_command_or_said_to_be_missing(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("ecgutils.plots.results.repository_root", lambda: tmp_path)
+    assert read_benchmark("speed") is None
+    assert "speed.json is not here" in capsys.readouterr().out
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks/speed.json").write_text('{"command": "python speed.py", "commit": "abc", "rows": [1]}')
+    assert read_benchmark("speed")["rows"] == [1]
+    assert capsys.readouterr().out == "python speed.py  (commit abc)\n"
