@@ -32,10 +32,9 @@ import torch
 import transfer
 from joblib import Parallel, delayed
 from scipy.signal import resample_poly
-from two_stage import EXTRA, PATIENTS, SEED, Arm, make_sets, sets_of
+from two_stage import EXTRA, PATIENTS, SEED, Arm, make_sets, sets_of, test_scores
 
 from ecgutils import FINDINGS
-from ecgutils.challenge import fill_unreadable
 from ecgutils.files import jsonable, write_json
 from ecgutils.learn import (
     FitSettings,
@@ -47,7 +46,6 @@ from ecgutils.learn import (
     join_sets,
     load_sets,
     paired_difference,
-    predict_set,
 )
 from ecgutils.learn.model import ECGModel
 from ecgutils.learn.params import git_describe
@@ -146,10 +144,8 @@ def score(name: str, views: int, profile: Profile, out: Path, logits: pd.DataFra
     design = DESIGNS[name]
     model = design.build(profile, train)
     fit(model, train, val, design.settings(profile, views), out / "design" / name, resume=True, progress=False)
-    prevalence = dict(zip(FINDINGS, np.nanmean(train.labels, axis=0), strict=True))
-    table = fill_unreadable(predict_set(model, test), prevalence).set_index("ID")
     print(f"done: {name}", flush=True)
-    return table.loc[test.image_ids, list(FINDINGS)].to_numpy()
+    return test_scores(model, train, test)
 
 
 def main() -> int:

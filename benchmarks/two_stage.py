@@ -47,6 +47,7 @@ from ecgutils.learn import (
     paired_difference,
     predict_set,
 )
+from ecgutils.learn.model import ECGModel
 from ecgutils.learn.params import git_describe
 from ecgutils.manifest import read_manifest
 from ecgutils.preprocess import PreprocessSettings
@@ -182,10 +183,14 @@ def train(arm: Arm, seed: int, profile: Profile, out: Path) -> np.ndarray:
         folder = out / "checkpoints" / f"{kept.name}-{seed}" / name
         fit(model, known, val, replace(how, seed=seed, threads=1), folder, resume=True, progress=False)
         model = load_model(folder)
-    prevalence = dict(zip(FINDINGS, np.nanmean(photos["train"].labels, axis=0), strict=True))
-    test = photos["test"]
-    table = fill_unreadable(predict_set(model, test), prevalence).set_index("ID")
     print(f"done: {arm.name}, seed {seed}", flush=True)
+    return test_scores(model, photos["train"], photos["test"])
+
+
+def test_scores(model: ECGModel, train: FlatSet, test: FlatSet) -> np.ndarray:
+    """Scores (N, 5) of the test photos; a refused one has the training photos' prevalence."""
+    prevalence = dict(zip(FINDINGS, np.nanmean(train.labels, axis=0), strict=True))
+    table = fill_unreadable(predict_set(model, test), prevalence).set_index("ID")
     return table.loc[test.image_ids, list(FINDINGS)].to_numpy()
 
 

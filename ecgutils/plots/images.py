@@ -81,8 +81,8 @@ def plot_reading(photo: str | Path | np.ndarray, flat: FlatECG, row: Mapping[str
         values = [float(row[finding]) for finding in FINDINGS]
         right.barh([FINDING_NAMES[finding] for finding in FINDINGS], values, color="#4477aa")
         for position, value in enumerate(values):
-            within = {"color": "white", "ha": "right"} if value > 0.85 else {"color": "black", "ha": "left"}
-            right.text(value + (-0.02 if value > 0.85 else 0.02), position, f"{value:.2f}", va="center", **within)
+            at, color, side = (value - 0.02, "white", "right") if value > 0.85 else (value + 0.02, "black", "left")
+            right.text(at, position, f"{value:.2f}", va="center", color=color, ha=side)
         origin = "calibrated on " + str(row["calibrated_on"]) if "calibrated_on" in row else "not calibrated"
         right.set(xlim=(0, 1), title="probability")
         right.set_xlabel(fill(origin, 42), fontsize=8)

@@ -93,11 +93,7 @@ def test_predict_takes_folders_and_patterns_and_explains_its_reasons(tmp_path, c
     (tmp_path / "in").mkdir()
     shutil.copy(photo, tmp_path / "in" / "b.jpg")
     (tmp_path / "in" / "a.txt").write_text("no image")
-    given = [
-        str(tmp_path / "in"),
-        str(tmp_path / "*" / "*.jpg"),
-        str(tmp_path / "gone.png"),
-    ]  # the pattern adds nothing
+    given = [str(tmp_path / part) for part in ("in", "*/*.jpg", "gone.png")]  # the pattern adds nothing
     out = ["--out", str(tmp_path / "x.csv"), "--model", "default"]
     assert main(["predict", *given, *out]) == 1  # two can't be read
     printed = capsys.readouterr().out
