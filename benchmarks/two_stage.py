@@ -188,7 +188,7 @@ def train(arm: Arm, seed: int, profile: Profile, out: Path) -> np.ndarray:
 
 
 def test_scores(model: ECGModel, train: FlatSet, test: FlatSet) -> np.ndarray:
-    """Scores (N, 5) of the test photos; a refused one has the training photos' prevalence."""
+    """Scores (N, 5) of the test photos; a refused one has the training images' prevalence."""
     prevalence = dict(zip(FINDINGS, np.nanmean(train.labels, axis=0), strict=True))
     table = fill_unreadable(predict_set(model, test), prevalence).set_index("ID")
     return table.loc[test.image_ids, list(FINDINGS)].to_numpy()

@@ -56,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--out", type=Path, help="also write the table to this CSV")
     predict.add_argument("--overlay", type=Path, help="folder for one picture per photo: outline, flat page, result")
     predict.add_argument(
-        "--corners", metavar="X,Y,...", help="of one photo's page, in px: TL, TR, BR, BL as one reads it"
+        "--corners",
+        metavar="X,Y,...",
+        help="of one photo's page, in px: TL, TR, BR, BL as one reads it; --corners=-9,... outside",
     )
     predict.add_argument("--workers", type=int, default=1, help="processes that flatten photos")
 
