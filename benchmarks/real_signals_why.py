@@ -8,12 +8,14 @@ simulated_twins     every record replaced by a simulated one with the same findi
 one_source          scans of the first source only
 low_rate            a third of both learning rates
 no_preprocessing    whole photos and scans, only scaled
-Finished trainings are kept below the run folder. Writes benchmarks/real_signals_why.json.
+Finished trainings are kept below the run folder. Writes benchmarks/real_signals_why.json after every change, where the
+rows of other changes with the same views, seeds and folds stay; each row says its commit.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from dataclasses import replace
@@ -69,7 +71,10 @@ def main() -> int:
         parser.error("set ECG_PTBXL to a folder in PTB-XL's layout")
     profile, commit = load_profile(args.profile, stage1_views=args.views[0], stage2_views=args.views[1]), git_describe()
     records, out = load_records(0, 0, ptbxl=os.environ["ECG_PTBXL"]), profile.run_dir / "real_signals"
-    rows = []
+    path, about = Path(__file__).with_suffix(".json"), {"views": [*args.views], "seeds": args.seeds, "folds": FOLDS}
+    before = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    rows = {row["change"]: row for row in before.get("rows", [])} if about.items() <= before.items() else {}
+    about |= {"command": " ".join(["python benchmarks/real_signals_why.py", *sys.argv[1:]]), "commit": commit}
     for change in args.changes:
         how, sets = changed(change, records, out, profile)
         flat = sets["photos"]
@@ -89,14 +94,10 @@ def main() -> int:
         bootstrap = {"clusters": flat.cluster_ids, "rounds": profile.bootstrap_rounds, "seed": profile.seed}
         gain = paired_difference(flat.labels, a, b, **bootstrap).set_index("finding")
         means = {arm: float(np.mean([macro_auroc(flat.labels, p) for p in scores[arm]])) for arm in SEEDED}
-        rows.append(
-            {"change": change, **means, **gain.loc["macro", ["value", "low", "high"]], **gain["value"][list(FINDINGS)]}
-        )
-        print(pd.DataFrame(rows[-1:]).round(3).to_string(index=False), flush=True)
-    about = {"command": " ".join(["python benchmarks/real_signals_why.py", *sys.argv[1:]]), "commit": commit}
-    about |= {"views": args.views, "seeds": args.seeds, "folds": FOLDS, "rows": rows}
-    print(pd.DataFrame(rows).round(3).to_string(index=False))
-    write_json(Path(__file__).with_suffix(".json"), jsonable(about))
+        differences = {**gain.loc["macro", ["value", "low", "high"]], **gain["value"][list(FINDINGS)]}
+        rows[change] = {"change": change, "commit": commit, **means, **differences}
+        print(pd.DataFrame([rows[change]]).round(3).to_string(index=False), flush=True)
+        write_json(path, jsonable(about | {"rows": [rows[name] for name in CHANGES if name in rows]}))
     return 0
 
 
