@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,6 @@ import torch
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from ecgutils.files import settings_key
 from ecgutils.findings import FINDINGS
 from ecgutils.learn.checkpoint import load_model
 from ecgutils.learn.dataset import FlatSet
@@ -22,7 +22,10 @@ from ecgutils.learn.views import VIEWS
 from ecgutils.preprocess import Preprocessor, PreprocessSettings
 
 Models = ECGModel | str | Path | Sequence[ECGModel | str | Path]
+Canvas = tuple[tuple[int, int], float]  # size (W, H) and px/mm
+Flat = tuple[list[np.ndarray], bool, float, tuple[str, ...]]  # an image per canvas, readable, quality, reasons
 PREDICTION_COLUMNS = ("ID", *FINDINGS, "quality", "readable", "reasons")
+_SAME = PreprocessSettings()  # whose size and scale stand for any
 _BATCH = 64
 _CPU_PIXELS = 2**20  # of a batch on a CPU: about what its cache holds; 64 pages of 768 x 384 at once take twice as long
 _AT_ONCE = 256  # images whose views are held in memory
@@ -84,7 +87,7 @@ def predict(
     ----------
     models : a model, a checkpoint folder or the name of one that ships, or a sequence of these, such as SHIPPED:
         their mean is returned. Models with different preprocessing settings are fine, each gets the images it was
-        trained for.
+        trained for; where these differ in size and px/mm only, as those that ship, an image is flattened once.
     paths : image files; the file stem is the ID.
     workers : processes for preprocessing.
     views : also average over VIEWS, as test-time augmentation: five times the model's work.
@@ -106,15 +109,16 @@ def predict(
     if unknown := sorted(set(quads) - {path.stem for path in paths}):
         raise ValueError(f"Corners are given for {unknown[0]!r}, which is none of the images' IDs.")
     members = _as_models(models)
-    by_settings: dict[str, list[ECGModel]] = {}
+    families: dict[PreprocessSettings, dict[Canvas, list[ECGModel]]] = {}
     for model in members:
-        by_settings.setdefault(settings_key(model.settings.to_dict()), []).append(model)
+        shared = replace(model.settings, size=_SAME.size, px_per_mm=_SAME.px_per_mm)
+        families.setdefault(shared, {}).setdefault(model.settings.canvas, []).append(model)
     n = len(paths)
     total, quality, readable = np.zeros((n, len(FINDINGS))), np.ones(n), np.ones(n, bool)
     reasons: list[dict[str, None]] = [{} for _ in paths]  # ordered sets
-    with tqdm(total=n * len(by_settings), desc="predict", unit="image", disable=not progress) as bar:
-        for group in by_settings.values():
-            for start, flats in _flat_batches(paths, group[0].settings, workers, quads):
+    with tqdm(total=n * len(families), desc="predict", unit="image", disable=not progress) as bar:
+        for shared, family in families.items():
+            for start, flats in _flat_batches(paths, Preprocessor(shared), list(family), workers, quads):
                 rows = np.arange(start, start + len(flats))
                 for row, (_, is_readable, how_good, why) in zip(rows, flats, strict=True):
                     readable[row] &= is_readable
@@ -122,8 +126,9 @@ def predict(
                     reasons[row] |= dict.fromkeys(why)
                 seen = [i for i, flat in enumerate(flats) if flat[1]]
                 if seen:
-                    images = np.stack([flats[i][0] for i in seen])
-                    total[rows[seen]] += sum(_probabilities(model, images, views) for model in group)
+                    for k, group in enumerate(family.values()):
+                        images = np.stack([flats[i][0][k] for i in seen])
+                        total[rows[seen]] += sum(_probabilities(model, images, views) for model in group)
                 bar.update(len(flats))
     total[~readable] = np.nan
     stems = [path.stem for path in paths]
@@ -146,11 +151,15 @@ def check_settings(model: ECGModel, flat: FlatSet) -> None:
 
 
 def _flat_batches(
-    paths: list[Path], settings: PreprocessSettings, workers: int, quads: Mapping[str, np.ndarray]
-) -> Iterator[tuple[int, list[tuple[np.ndarray, bool, float, tuple[str, ...]]]]]:
+    paths: list[Path],
+    flattener: Preprocessor,
+    canvases: list[Canvas],
+    workers: int,
+    quads: Mapping[str, np.ndarray],
+) -> Iterator[tuple[int, list[Flat]]]:
     """(first row, flat images of up to 64 paths); only a batch at a time is held in memory."""
-    jobs = (delayed(_flatten)(path, settings, quads.get(path.stem)) for path in paths)
-    batch: list = []
+    jobs = (delayed(_flatten)(path, flattener, canvases, quads.get(path.stem)) for path in paths)
+    batch: list[Flat] = []
     start = 0
     for flat in Parallel(n_jobs=workers, return_as="generator")(jobs):
         batch.append(flat)
@@ -161,13 +170,11 @@ def _flat_batches(
         yield start, batch
 
 
-def _flatten(
-    path: Path, settings: PreprocessSettings, quad_xy: np.ndarray | None
-) -> tuple[np.ndarray, bool, float, tuple[str, ...]]:
-    """The little of a FlatECG that a prediction needs, to keep what workers send back small."""
+def _flatten(path: Path, flattener: Preprocessor, canvases: list[Canvas], quad_xy: np.ndarray | None) -> Flat:
+    """The little that a prediction needs, to keep what workers send back small."""
     cv2.setNumThreads(1)
-    flat = Preprocessor(settings)(path, quad_xy=quad_xy)
-    return flat.image, bool(flat.readable), float(flat.quality), tuple(flat.reasons)
+    flats = flattener.on_canvases(path, canvases, quad_xy=quad_xy)
+    return [flat.image for flat in flats], flats[0].readable, flats[0].quality, flats[0].reasons
 
 
 def _as_models(models: Models) -> list[ECGModel]:

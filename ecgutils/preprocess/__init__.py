@@ -5,14 +5,16 @@ phase.py       bent paper, by the grid's phase
 page.py        the sheet in the scene   appearance.py   light, grid suppression, ink
 traces.py      what is a trace          judge.py        reasons and quality
                                         upright.py      which way up
-sampling.py    one resampling           pipeline.py     the stages in order: Preprocessor
+sampling.py    one resampling           canvas.py       the flat page on its canvas: FlatECG
+pipeline.py    the stages: Preprocessor
 cache.py       whole manifests on disk  report.py       their review as one HTML page
 """
 
 from ecgutils.preprocess.cache import FlatCache, build_cache, correct_outline
+from ecgutils.preprocess.canvas import FlatECG
 from ecgutils.preprocess.decode import UnreadableImage, read_image
 from ecgutils.preprocess.judge import REASONS
-from ecgutils.preprocess.pipeline import FlatECG, Preprocessor, PreprocessSettings
+from ecgutils.preprocess.pipeline import Preprocessor, PreprocessSettings
 from ecgutils.preprocess.report import write_report
 
 __all__ = [

@@ -20,8 +20,9 @@ from tqdm import tqdm
 
 from ecgutils.files import atomic_path, content_hash, write_bytes, write_json
 from ecgutils.manifest import CORNER_COLUMNS
+from ecgutils.preprocess.canvas import FlatECG
 from ecgutils.preprocess.page import check_outline
-from ecgutils.preprocess.pipeline import FlatECG, Preprocessor, PreprocessSettings
+from ecgutils.preprocess.pipeline import Preprocessor, PreprocessSettings
 
 INDEX_COLUMNS = (
     "image_id", "content_sha256", "shard", "row", "readable", "quality", "reasons", "px_per_mm", "flat_px_per_mm",

@@ -6,7 +6,8 @@ Every stage works on one reduced copy and hands on a homography; they are compos
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,19 @@ from threadpoolctl import ThreadpoolController
 
 from ecgutils.files import settings_key
 from ecgutils.preprocess.appearance import as_paper, darkness, even_light, ink, is_inverted, printed_lines
+from ecgutils.preprocess.canvas import PLANE_PX_PER_MM, FlatECG, FlatPage, RefusedPage
 from ecgutils.preprocess.decode import MAX_PIXELS, UnreadableImage, read_image
 from ecgutils.preprocess.grid import SURE_SCALE, Grid, measure_grid
 from ecgutils.preprocess.judge import CUT_OFF, GLARE, glare_share, quality, sharpness, strokes, weigh
 from ecgutils.preprocess.page import Page, check_outline, find_page, part_to_look_at, visible_box
 from ecgutils.preprocess.phase import Flattening, local_px_per_unit, transform, unit_ratio
-from ecgutils.preprocess.sampling import affine, quarter_turns, sample, smooth_map, turned_box
+from ecgutils.preprocess.sampling import smooth_map
 from ecgutils.preprocess.traces import BOLD, find_traces
 from ecgutils.preprocess.upright import runs_down, upright_input, upside_down
 
 VERSION = 9  # raise when the same settings would give other pixels: caches are then redone
 WORK_SIDE = 1200  # px of the longer side of the copy that is measured: 4 px/mm on a page that fills the frame
 FINER, COARSE_PX_PER_MM = 1.25, 3.0  # a page coarser than this on a copy reduced by more than that is cut out first
-PLANE_PX_PER_MM = 4  # of the flattened page; the photo has 4.5 where it fills a 1280 px frame
 RIM_MM = 4  # from a paper edge: what runs along within is its shadow, not a trace
 MARGIN_MM = 8  # beyond the grid in which traces may still run
 DOUBT = 2.2  # strokes of one direction this much stronger than of the other leave open which way the rows run
@@ -59,6 +60,11 @@ class PreprocessSettings:
         if self.max_pixels < 1:
             raise ValueError(f"max_pixels is {self.max_pixels}; give a positive number.")
 
+    @property
+    def canvas(self) -> tuple[tuple[int, int], float]:
+        """Size (W, H) and px/mm: what the steps before the last do not depend on."""
+        return self.size, self.px_per_mm
+
     def to_dict(self) -> dict[str, Any]:
         """All settings as JSON-able values."""
         return {**asdict(self), "size": list(self.size)}
@@ -77,38 +83,6 @@ class PreprocessSettings:
         return settings_key({**self.to_dict(), "version": VERSION})
 
 
-@dataclass(frozen=True)
-class FlatECG:
-    """What `Preprocessor` gives; coordinates are in EXIF-oriented input pixels.
-
-    image : uint8 (H, W), dark trace on white, grid suppressed, padding 255; the traces' bounding box is centred.
-    image_grid : uint8 (H, W), the same with the grid kept.
-    rectified : uint8 RGB (h, w, 3), the page (or visible area), upright; None when not readable.
-    quad_xy : float32 (4, 2) TL, TR, BR, BL in reading orientation: the paper's corners, or where its outline is not
-        seen, the corners of `rectified`, which may lie outside the image. None only when no ECG was found.
-    rotation : clockwise degrees applied to make it upright: 0, 90, 180 or 270.
-    px_per_mm : of `rectified`; None without a grid, or where its lines do not tell how far apart they are.
-    flat_px_per_mm : of `image`; smaller than asked where the ECG would not fit, None where `px_per_mm` is; then the ECG
-        fills the canvas.
-    image_from_flat : float32 (H, W, 2), where each flat pixel comes from; may lie outside.
-    readable : decides; `quality` 0..1 and `reasons` explain.
-    steps : intermediate images by name, when asked for.
-    """
-
-    image: np.ndarray
-    image_grid: np.ndarray
-    rectified: np.ndarray | None
-    quad_xy: np.ndarray | None
-    rotation: int
-    px_per_mm: float | None
-    flat_px_per_mm: float | None
-    image_from_flat: np.ndarray
-    readable: bool
-    quality: float
-    reasons: tuple[str, ...]
-    steps: dict[str, np.ndarray] = field(default_factory=dict)
-
-
 class Preprocessor:
     """Callable that flattens one image; `Preprocessor(settings)(image_or_path, steps=False) -> FlatECG`."""
 
@@ -123,39 +97,45 @@ class Preprocessor:
         quad_xy (4, 2), TL, TR, BR, BL in reading orientation: the page's outline when it is known, e.g. corrected by
         hand; then only this part of the image is used, and it is taken to be upright.
         """
-        try:
-            rgb = read_image(source, self.settings.max_pixels)
-        except UnreadableImage as error:
-            return _unreadable(self.settings, (error.reason,))
-        if min(rgb.shape[:2]) < 64:
-            return _unreadable(self.settings, ("too_small",))
-        if quad_xy is not None:
-            try:
-                quad_xy = check_outline(quad_xy).astype(np.float32)
-            except ValueError:
-                return _unreadable(self.settings, ("bad_outline",))
+        return self.on_canvases(source, [self.settings.canvas], steps, quad_xy)[0]
+
+    def on_canvases(
+        self,
+        source: str | Path | np.ndarray,
+        canvases: Sequence[tuple[tuple[int, int], float]],
+        steps: bool = False,
+        quad_xy: np.ndarray | None = None,
+    ) -> list[FlatECG]:
+        """The same for canvases of several sizes (W, H) and px/mm instead of the settings' own, flattened once."""
         try:
             with _blas().limit(limits=1, user_api="blas"):
-                if quad_xy is not None:
-                    return _flatten_outline(rgb, self.settings, steps, quad_xy)
-                return _flatten(rgb, self.settings, steps)
+                page = self._find(source, steps, quad_xy)
+                return [page.on_canvas(*canvas) for canvas in canvases]
         except (cv2.error, np.linalg.LinAlgError, ValueError, IndexError) as error:  # one image must not stop 18,000
             name = "an array" if isinstance(source, np.ndarray) else source
             warnings.warn(f"Flattening {name} failed ({error!r}); it is marked not readable.", stacklevel=2)
-            return _unreadable(self.settings, ("failed",))
+            return [RefusedPage(("failed",)).on_canvas(*canvas) for canvas in canvases]
+
+    def _find(self, source: str | Path | np.ndarray, steps: bool, quad_xy: np.ndarray | None) -> FlatPage | RefusedPage:
+        try:
+            rgb = read_image(source, self.settings.max_pixels)
+        except UnreadableImage as error:
+            return RefusedPage((error.reason,))
+        if min(rgb.shape[:2]) < 64:
+            return RefusedPage(("too_small",))
+        if quad_xy is None:
+            return _flatten(rgb, self.settings, steps)
+        try:
+            quad_xy = check_outline(quad_xy).astype(np.float32)
+        except ValueError:
+            return RefusedPage(("bad_outline",))
+        return _flatten_outline(rgb, self.settings, steps, quad_xy)
 
 
 @cache
 def _blas() -> ThreadpoolController:
     """The linear algebra's threads: their number changes its rounding, so that the pixels would depend on it."""
     return ThreadpoolController()
-
-
-def _unreadable(settings: PreprocessSettings, reasons: tuple[str, ...], steps: dict | None = None) -> FlatECG:
-    width, height = settings.size
-    blank = np.full((height, width), 255, np.uint8)
-    nowhere = np.full((height, width, 2), -1, np.float32)
-    return FlatECG(blank, blank.copy(), None, None, 0, None, None, nowhere, False, 0.0, reasons, steps or {})
 
 
 def _cut(rgb: np.ndarray, quad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -173,26 +153,27 @@ def _cut(rgb: np.ndarray, quad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return cut, input_from_cut
 
 
-def _uncut(flat: FlatECG, input_from_cut: np.ndarray) -> FlatECG:
-    """`flat`, made of a part of an image, in pixels of the whole."""
-    source = transform(input_from_cut, flat.image_from_flat.reshape(-1, 2)).reshape(flat.image_from_flat.shape)
-    quad = transform(input_from_cut, flat.quad_xy)
-    return replace(flat, quad_xy=quad.astype(np.float32), image_from_flat=source.astype(np.float32))
+def _uncut(page: FlatPage, input_from_cut: np.ndarray) -> FlatPage:
+    """`page`, made of a part of an image, in pixels of the whole."""
+    quad = transform(input_from_cut, page.quad_xy).astype(np.float32)
+    return replace(page, quad_xy=quad, to_image=lambda points_xy: transform(input_from_cut, page.to_image(points_xy)))
 
 
-def _flatten_outline(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool, quad: np.ndarray) -> FlatECG:
+def _flatten_outline(
+    rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool, quad: np.ndarray
+) -> FlatPage | RefusedPage:
     """Cut the outlined page out, upright, and flatten it as an image of its own."""
     cut, input_from_cut = _cut(rgb, quad)
-    flat = _flatten(cut, replace(settings, find_page=False, upright=False), want_steps)
-    if not flat.readable:
-        return flat
+    page = _flatten(cut, replace(settings, find_page=False, upright=False), want_steps)
+    if isinstance(page, RefusedPage):
+        return page
     turn = round(np.degrees(np.arctan2(*(quad[1] - quad[0])[::-1])) / 90)  # how the outline's top edge runs
-    return replace(_uncut(flat, input_from_cut), quad_xy=quad, rotation=-90 * turn % 360)
+    return replace(_uncut(page, input_from_cut), quad_xy=quad, rotation=-90 * turn % 360)
 
 
 def _look_closer(
     rgb: np.ndarray, work: np.ndarray, grid: Grid | None, settings: PreprocessSettings, want_steps: bool
-) -> FlatECG | None:
+) -> FlatPage | None:
     """Flatten a page that is small in the photo, or seen askew, from a picture of its own; None without a grid there.
 
     `work` is the reduced copy in which `grid` was looked for.
@@ -201,11 +182,13 @@ def _look_closer(
     if quad is None:
         return None
     cut, input_from_cut = _cut(rgb, _unreduced(quad, max(rgb.shape) / max(work.shape)))
-    flat = _flatten(cut, settings, want_steps, closer=False)
-    return _uncut(flat, input_from_cut) if flat.readable and flat.px_per_mm is not None else None
+    page = _flatten(cut, settings, want_steps, closer=False)
+    return _uncut(page, input_from_cut) if isinstance(page, FlatPage) and page.scaled else None
 
 
-def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool, closer: bool = True) -> FlatECG:
+def _flatten(
+    rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool, closer: bool = True
+) -> FlatPage | RefusedPage:
     # 1. measure: grid and paper, on a reduced copy; the photo itself is reduced by whole numbers only
     whole = max(1, max(rgb.shape[:2]) // WORK_SIDE)
     height, width = (n // whole for n in rgb.shape[:2])
@@ -223,9 +206,9 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool, cl
     grid = measure_grid(work, settings.rectify and settings.unbend)
     coarse = shrink * whole > FINER and grid is not None and grid.px_per_mm < COARSE_PX_PER_MM
     if closer and settings.find_page and settings.rectify and (grid is None or coarse):
-        flat = _look_closer(rgb, work, grid, settings, want_steps)
-        if flat is not None:
-            return flat
+        close_up = _look_closer(rgb, work, grid, settings, want_steps)
+        if close_up is not None:
+            return close_up
     page = find_page(work, grid) if settings.find_page else None
 
     # 2. flatten: the one resampling of photo pixels, onto a plane of fixed px/mm
@@ -264,51 +247,34 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool, cl
     if traces.box is not None and glare_share(flat_rgb, paper, traces.box, PLANE_PX_PER_MM) > GLARE:
         reasons += ("glare",)
     if "not_an_ecg" in reasons:
-        return _unreadable(settings, reasons, steps)
+        return RefusedPage(reasons, steps)
 
     # 4. upright: traces that run down the page need a quarter turn, clockwise; then a half turn, or none
     kept = cv2.copyTo(ink_map, traces.keep.view(np.uint8))
-    turns = 0
+    quarters = 0
     if settings.upright:
-        turns = 1 if traces.sideways else 0
-        turns += 2 if upside_down(upright_input(np.rot90(kept, -turns), PLANE_PX_PER_MM)) else 0
-    upright_from_plane = quarter_turns(turns, (width, height))
-    x0, y0, x1, y1 = turned_box(np.array(traces.box), upright_from_plane)
-    scene = cv2.cvtColor((~paper).view(np.uint8) * 255, cv2.COLOR_GRAY2RGB)
-    rectified = np.ascontiguousarray(np.rot90(flat_rgb | scene, -turns))
+        quarters = 1 if traces.sideways else 0
+        quarters += 2 if upside_down(upright_input(np.rot90(kept, -quarters), PLANE_PX_PER_MM)) else 0
 
-    # 5. the canvas: traces centred, reduced to the asked scale
-    canvas = np.array(settings.size)
-    fitting = float(((canvas - 4) / np.maximum([x1 - x0, y1 - y0], 20)).min())  # canvas px per plane px
-    scaled = grid is not None and grid.scale_confidence >= SURE_SCALE
-    reduction = min(settings.px_per_mm / PLANE_PX_PER_MM, fitting) if scaled else fitting
-    corner = np.array([x0 + x1, y0 + y1]) / 2 - (canvas - 1) / 2 / reduction
-    plane_from_flat = np.linalg.inv(upright_from_plane) @ affine(1 / reduction, corner)
-    # a pen line 0.3 mm wide would fade when reduced: thicken it to about 0.5 mm, on every source alike
-    bold = cv2.dilate(kept, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
-    flat_ink = sample(bold, plane_from_flat, settings.size, 1 / reduction)
-    darkest = max(np.percentile(flat_ink[flat_ink > 25], 90), 51)
+    # 5. what is put on the canvas, and the way back to the photo
     grey = cv2.copyTo(darkness(even, colour_blind=True), paper.view(np.uint8))
-    grey = cv2.LUT(grey, _as_image(np.clip((np.arange(256) - 5) / (255 * contrast), 0, 1)))
-    flat_grid = sample(grey, plane_from_flat, settings.size, 1 / reduction)
-
-    # 6. the way back to the photo
-    photo_from_flat = smooth_map(lambda xy: photo_from_plane(transform(plane_from_flat, xy)), settings.size, 4)
+    stretched = np.clip((np.arange(256) - 5) / (255 * contrast), 0, 1)
+    seen = flat_rgb | cv2.cvtColor((~paper).view(np.uint8) * 255, cv2.COLOR_GRAY2RGB)
     if page is not None:
         quad = page.quad_xy
     else:
         corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
         quad = flattening.to_image(corners / PLANE_PX_PER_MM + box[:2])
-    return FlatECG(
-        image=255 - _as_image(np.minimum(flat_ink / darkest, 1)),
-        image_grid=255 - flat_grid,
-        rectified=255 - rectified if inverted else rectified,
-        quad_xy=_unreduced(np.roll(quad, turns, axis=0), shrink * whole).astype(np.float32),
-        rotation=90 * turns,
-        px_per_mm=float(PLANE_PX_PER_MM) if scaled else None,
-        flat_px_per_mm=reduction * PLANE_PX_PER_MM if scaled else None,
-        image_from_flat=_unreduced(photo_from_flat, whole),
-        readable=True,
+    return FlatPage(
+        ink=kept,
+        grey=cv2.LUT(grey, np.rint(stretched * 255).astype(np.uint8)),
+        rgb=255 - seen if inverted else seen,
+        box=traces.box,
+        quarters=quarters,
+        scaled=grid is not None and grid.scale_confidence >= SURE_SCALE,
+        to_image=lambda points_xy: _unreduced(photo_from_plane(points_xy), whole),
+        quad_xy=_unreduced(np.roll(quad, quarters, axis=0), shrink * whole).astype(np.float32),
+        rotation=90 * quarters,
         quality=quality(grid, traces, contrast, sharp) * (0.8 if "glare" in reasons else 1.0),
         reasons=reasons,
         steps=steps,
@@ -383,7 +349,3 @@ def _paper_on_plane(
 def _unreduced(points_xy: np.ndarray, shrink: float) -> np.ndarray:
     """Pixel coordinates in the image that was reduced by `shrink`."""
     return (points_xy + 0.5) * shrink - 0.5
-
-
-def _as_image(values: np.ndarray) -> np.ndarray:
-    return np.rint(values * 255).astype(np.uint8)

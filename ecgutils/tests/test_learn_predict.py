@@ -23,18 +23,19 @@ class Reader:
     def __init__(self, settings):
         self.settings = settings
 
-    def __call__(self, path, quad_xy=None):
-        Reader.seen.append((path.stem, self.settings.px_per_mm))
+    def on_canvases(self, path, canvases, quad_xy=None):
+        grid, bad = not self.settings.suppress_grid, path.stem.startswith("bad")
+        Reader.seen.append((path.stem, grid))
         Reader.quads[path.stem] = quad_xy
-        width, height = self.settings.size
-        bad = path.stem.startswith("bad")
-        image = np.full((height, width), 255, np.uint8)
-        if not bad:
-            image[:, : 5 + 2 * int(path.stem[1:])] = 40
-        return SimpleNamespace(
-            image=image, readable=not bad, quality=0.0 if bad else self.settings.px_per_mm / 4,
-            reasons=("cannot_decode",) if bad else ("grid_not_found",) if self.settings.px_per_mm > 2 else (),
-        )  # fmt: skip
+        flats = []
+        for (width, height), px_per_mm in canvases:
+            image = np.full((height, width), 255, np.uint8)
+            if not bad:
+                image[:, : int(px_per_mm) + 5 + 2 * int(path.stem[1:])] = 40 + 80 * grid
+            reasons = ("cannot_decode",) if bad else ("grid_not_found",) * grid
+            quality = 0.0 if bad else 0.4 if grid else 0.6
+            flats.append(SimpleNamespace(image=image, readable=not bad, quality=quality, reasons=reasons))
+        return flats
 
 
 @pytest.fixture(autouse=True)
@@ -95,13 +96,22 @@ def test_several_models_are_averaged(model):
 
 
 def test_models_with_different_settings_get_images_of_their_own(model):
-    other = build_model("convnext_zepto_rms", replace(SMALL, size=(96, 64), px_per_mm=2.5), seed=9)
+    other = build_model("convnext_zepto_rms", replace(SMALL, suppress_grid=False), seed=9)
     table = read([model, other], "a1", "bad")
-    assert sorted(Reader.seen) == [("a1", 1.4), ("a1", 2.5), ("bad", 1.4), ("bad", 2.5)]
+    assert sorted(Reader.seen) == [("a1", False), ("a1", True), ("bad", False), ("bad", True)]
     mean = (read(model, "a1")[list(FINDINGS)] + read(other, "a1")[list(FINDINGS)]) / 2
     np.testing.assert_allclose(table.loc[[0], list(FINDINGS)], mean, atol=1e-9)
-    assert table.quality.tolist() == pytest.approx([0.35, 0])
+    assert table.quality.tolist() == pytest.approx([0.4, 0])
     assert table.reasons.tolist() == ["grid_not_found", "cannot_decode"]
+
+
+def test_models_that_differ_in_size_and_scale_share_the_flat_page(model):
+    sizes = replace(SMALL, size=(96, 64)), replace(SMALL, px_per_mm=9)
+    others = [build_model("convnext_zepto_rms", settings, seed=9) for settings in sizes]
+    table = read([model, *others], "a1", "bad")
+    assert Reader.seen == [("a1", False), ("bad", False)]
+    alone = np.mean([read(one, "a1")[list(FINDINGS)].to_numpy() for one in (model, *others)], axis=0)
+    np.testing.assert_allclose(table.loc[[0], list(FINDINGS)], alone, atol=1e-9)
 
 
 def test_models_can_be_checkpoint_folders(model, tmp_path):

@@ -363,6 +363,20 @@ def test_same_image_same_bytes_and_array_untouched():
     assert not second.steps
 
 
+def test_one_photo_on_several_canvases_is_as_if_flattened_for_each():
+    photo, _ = photograph(draw_page(), QUADS[0])
+    several = [PreprocessSettings(), PreprocessSettings(size=(300, 200), px_per_mm=1.0)]
+    flats = Preprocessor().on_canvases(photo, [settings.canvas for settings in several])
+    for settings, flat in zip(several, flats, strict=True):
+        alone = Preprocessor(settings)(photo)
+        for name in ("image", "image_grid", "rectified", "quad_xy", "image_from_flat"):
+            np.testing.assert_array_equal(getattr(flat, name), getattr(alone, name))
+        assert flat.flat_px_per_mm == alone.flat_px_per_mm == pytest.approx(settings.px_per_mm)
+    refused = Preprocessor().on_canvases("no/such/file.png", [settings.canvas for settings in several])
+    assert [flat.image.shape[::-1] for flat in refused] == [settings.size for settings in several]
+    assert {flat.reasons for flat in refused} == {("missing",)}
+
+
 def test_settings_round_trip_and_reject_unknown_names():
     settings = PreprocessSettings(size=(512, 256), px_per_mm=1.8)
     assert PreprocessSettings.from_dict(settings.to_dict()) == settings

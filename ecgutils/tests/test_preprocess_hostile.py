@@ -194,7 +194,7 @@ def test_corners_that_outline_no_page_refuse_the_image(quad):
 
 def test_every_reason_is_explained():
     source = "".join(inspect.getsource(module) for module in (decode, pipeline, judge.weigh))
-    giving = r'(?:UnreadableImage\(\s*|_unreadable\(\S+ \(|reasons \+= \(|reasons\.append\()"(\w+)"'
+    giving = r'(?:UnreadableImage\(\s*|RefusedPage\(\(|reasons \+= \(|reasons\.append\()"(\w+)"'
     assert set(re.findall(giving, source)) == set(REASONS)
 
 
