@@ -20,9 +20,9 @@ from ecgutils.learn.dataset import FlatSet
 from ecgutils.learn.model import ECGModel, to_ink
 from ecgutils.learn.views import VIEWS
 from ecgutils.preprocess import Preprocessor, PreprocessSettings
+from ecgutils.preprocess.canvas import Canvas
 
 Models = ECGModel | str | Path | Sequence[ECGModel | str | Path]
-Canvas = tuple[tuple[int, int], float]  # size (W, H) and px/mm
 Flat = tuple[list[np.ndarray], bool, float, tuple[str, ...]]  # an image per canvas, readable, quality, reasons
 PREDICTION_COLUMNS = ("ID", *FINDINGS, "quality", "readable", "reasons")
 _SAME = PreprocessSettings()  # whose size and scale stand for any

@@ -12,6 +12,7 @@ import numpy as np
 from ecgutils.preprocess.phase import transform
 from ecgutils.preprocess.sampling import affine, quarter_turns, sample, smooth_map, turned_box
 
+Canvas = tuple[tuple[int, int], float]  # size (W, H) and px/mm
 PLANE_PX_PER_MM = 4  # of the flattened page; the photo has 4.5 where it fills a 1280 px frame
 
 

@@ -18,7 +18,7 @@ from threadpoolctl import ThreadpoolController
 
 from ecgutils.files import settings_key
 from ecgutils.preprocess.appearance import as_paper, darkness, even_light, ink, is_inverted, printed_lines
-from ecgutils.preprocess.canvas import PLANE_PX_PER_MM, FlatECG, FlatPage, RefusedPage
+from ecgutils.preprocess.canvas import PLANE_PX_PER_MM, Canvas, FlatECG, FlatPage, RefusedPage
 from ecgutils.preprocess.decode import MAX_PIXELS, UnreadableImage, read_image
 from ecgutils.preprocess.grid import SURE_SCALE, Grid, measure_grid
 from ecgutils.preprocess.judge import CUT_OFF, GLARE, glare_share, quality, sharpness, strokes, weigh
@@ -61,7 +61,7 @@ class PreprocessSettings:
             raise ValueError(f"max_pixels is {self.max_pixels}; give a positive number.")
 
     @property
-    def canvas(self) -> tuple[tuple[int, int], float]:
+    def canvas(self) -> Canvas:
         """Size (W, H) and px/mm: what the steps before the last do not depend on."""
         return self.size, self.px_per_mm
 
@@ -102,7 +102,7 @@ class Preprocessor:
     def on_canvases(
         self,
         source: str | Path | np.ndarray,
-        canvases: Sequence[tuple[tuple[int, int], float]],
+        canvases: Sequence[Canvas],
         steps: bool = False,
         quad_xy: np.ndarray | None = None,
     ) -> list[FlatECG]:
