@@ -5,6 +5,7 @@
 The arms `scratch` and `two_stage` of real_signals.py, cross-fitted over the same folds with the same views, as they are
 and with one thing changed:
 simulated_twins     every record replaced by a simulated one with the same findings: as few patients, textbook findings
+simulated_mix       every record replaced by a simulated one with findings as `simulate` mixes them: more of the rare
 one_source          scans of the first source only
 low_rate            a third of both learning rates
 no_preprocessing    whole photos and scans, only scaled
@@ -35,20 +36,21 @@ from ecgutils.learn.params import git_describe
 from ecgutils.profiles import Profile, load_profile
 from ecgutils.signals import Record, load_records, simulate
 
-CHANGES = ("none", "simulated_twins", "one_source", "low_rate", "no_preprocessing")
+CHANGES = ("none", "simulated_twins", "simulated_mix", "one_source", "low_rate", "no_preprocessing")
 TWIN_SEED = 400  # of signals; no profile and no other benchmark uses it
 
 
-def twin(record: Record, i: int) -> Record:
-    """A simulated record with the findings and the ids of a real one."""
-    simulated = simulate(np.random.default_rng([TWIN_SEED, i]), record.findings)
+def twin(record: Record, i: int, same: bool) -> Record:
+    """A simulated record with the ids and, with `same`, the findings of a real one."""
+    simulated = simulate(np.random.default_rng([TWIN_SEED, i]), record.findings if same else None)
     return replace(simulated, record_id=record.record_id, patient_id=record.patient_id, fold=record.fold)
 
 
 def changed(change: str, records: list[Record], out: Path, profile: Profile) -> tuple[Profile, dict[str, FlatSet]]:
     """Profile and image sets of a change; the sets of real records are made once."""
-    if change == "simulated_twins":
-        return profile, make_sets([twin(record, i) for i, record in enumerate(records)], out / change, profile)[1]
+    if change in ("simulated_twins", "simulated_mix"):
+        same = change == "simulated_twins"
+        return profile, make_sets([twin(record, i, same) for i, record in enumerate(records)], out / change, profile)[1]
     tables, sets = make_sets(records, out, profile)
     if change == "one_source":
         return profile, sets | {"scans": sets["scans"].subset(sets["scans"].sources == profile.scan_sources[0])}
