@@ -170,7 +170,7 @@ def calibrate(profile: Profile) -> Calibration:
     return fit_calibration(predictions, images, "photo-like renders of further simulated signals")
 
 
-def measure(profile: Profile, calibration: Calibration) -> str:
+def measure(profile: Profile, calibration: Calibration, commit: str) -> str:
     """Score the networks on all test images; write the JSON, return the table for the card."""
     prevalence = {finding: n / calibration.images for finding, n in calibration.positives.items()}
     lines = ["| images | n | network | " + " | ".join(["macro", *FINDINGS]) + " |", "|" + "---|" * 9]
@@ -184,7 +184,7 @@ def measure(profile: Profile, calibration: Calibration) -> str:
             lines.append(f"| {name} | {len(images)} | {network} | " + " | ".join(values) + " |")
             results[f"{name}, {network}"] = rows.to_dict("records")
     print("\n".join(lines))
-    about = {"command": " ".join(["python benchmarks/ship_weights.py", *sys.argv[1:]]), "commit": git_describe()}
+    about = {"command": " ".join(["python benchmarks/ship_weights.py", *sys.argv[1:]]), "commit": commit}
     write_json(Path(__file__).with_suffix(".json"), jsonable(about | {"results": results}))
     return "\n".join(lines)
 
@@ -223,9 +223,10 @@ def main() -> int:
     if args.train:
         ship(train(profile), SHIPPED_FOLDER / "fine")
     if args.measure:
-        calibration = calibrate(profile)
+        commit, calibration = git_describe(), calibrate(profile)  # before the files it names are written
         calibration.save(SHIPPED_FOLDER / "calibration.json")
-        card = PAIR_CARD.format(table=measure(profile, calibration), calibrated=calibration.describe(), version=VERSION)
+        table = measure(profile, calibration, commit)
+        card = PAIR_CARD.format(table=table, calibrated=calibration.describe(), version=VERSION)
         write_bytes(SHIPPED_FOLDER / "README.md", card.encode())
     return 0
 
