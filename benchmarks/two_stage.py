@@ -11,7 +11,8 @@ two_stage      (b) stage 1 on the scans of the *same* patients, then adaptation 
 pooled         (c) those scans and photos together
 two_stage_more (d) as (b), with the further patients' scans in stage 1
 Two more questions, one seed each. `--curves`: what (b) gains over (a) with 1, 2, 4 and 5 sources, and (d) over
-(a) with 100, 300 and 1,000 target photos. `--whole`: does pre-processing pay? (a) and (b) on flat pages, and on whole
+(a) with 100, 300 and 1,000 target photos; `--curves sources` asks only the first and keeps what is written of the
+second, and the other way round. `--whole`: does pre-processing pay? (a) and (b) on flat pages, and on whole
 photos and scans that were only scaled to the same size. Finished trainings are kept below the run folder, so an
 interrupted benchmark goes on. Writes benchmarks/two_stage.json, two_stage_curves.json or preprocessing_pays.json.
 """
@@ -19,6 +20,7 @@ interrupted benchmark goes on. Writes benchmarks/two_stage.json, two_stage_curve
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -200,19 +202,20 @@ def main() -> int:
     parser.add_argument("--views", type=int, nargs=2, default=(6000, 1500), help="of stage 1 and of the adaptation")
     parser.add_argument("--seeds", type=int, help="of (a) and (b), default 3; all others have one")
     parser.add_argument("--whole", action="store_true", help="instead: with and without pre-processing")
-    parser.add_argument("--curves", action="store_true", help="instead: gains over sources and target photos")
+    parser.add_argument("--curves", nargs="*", choices=CURVES, help="instead: gains over both of these, or over one")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
     args = parser.parse_args()
-    if sum(map(bool, (args.curves, args.whole, args.seeds))) > 1:
+    if sum(map(bool, (args.curves is not None, args.whole, args.seeds))) > 1:
         parser.error("--curves and --whole are questions of their own, with one seed: give one of the three options")
     seeds, views = args.seeds or 3, {"stage1_views": args.views[0], "stage2_views": args.views[1]}
     profile, commit = load_profile(args.profile, **views), git_describe()
     out = profile.run_dir / "two_stage"
-    make_sets(profile, out, args.curves)
+    over = None if args.curves is None else args.curves or list(CURVES)
+    make_sets(profile, out, more="photos" in (over or []))
     about = {"command": " ".join(["python benchmarks/two_stage.py", *sys.argv[1:]]), "commit": commit}
-    about |= {"views": args.views}
-    if args.curves:
-        return curves(about, profile, out, args.jobs)
+    about |= {"views": list(args.views)}
+    if over:
+        return curves(over, about, profile, out, args.jobs)
     if args.whole:
         return does_it_pay(about, profile, out, args.jobs)
     repeated = [(name, seed) for seed in range(1, seeds) for name in ("single_source", "two_stage")]
@@ -247,21 +250,25 @@ def main() -> int:
     return 0
 
 
-def curves(about: dict, profile: Profile, out: Path, jobs: int) -> int:
-    """Train what CURVES names, one seed each; print and write the gains."""
-    arms = sorted({arm for points in CURVES.values() for _, *pair in points for arm in pair}, key=_stage1_first)
+def curves(wanted: list[str], about: dict, profile: Profile, out: Path, jobs: int) -> int:
+    """Train what the wanted ones of CURVES name, one seed each; print and write the gains, each with its commit."""
+    path = Path(__file__).with_name("two_stage_curves.json")
+    before = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    rows = [row for row in before.get("rows", []) if row["over"] not in wanted and before["views"] == about["views"]]
+    arms = sorted({arm for over in wanted for _, *pair in CURVES[over] for arm in pair}, key=_stage1_first)
     scores = Parallel(n_jobs=jobs)(delayed(train)(arm, 0, profile, out) for arm in arms)
     p = dict(zip(arms, scores, strict=True))
     test = load_sets(out / "photos")["test"]
     how = {"clusters": test.cluster_ids, "rounds": profile.bootstrap_rounds, "seed": profile.seed}
-    rows = []
-    for over, points in CURVES.items():
-        for n, arm, other in points:
+    for over in wanted:
+        for n, arm, other in CURVES[over]:
             gain = paired_difference(test.labels, p[arm], p[other], **how).set_index("finding").loc["macro"]
             macro = {"two_stage": macro_auroc(test.labels, p[arm]), "single_source": macro_auroc(test.labels, p[other])}
-            rows.append({"over": over, "n": n, **macro, **gain[["value", "low", "high"]]})
+            found = {**macro, **gain[["value", "low", "high"]], "commit": about["commit"]}
+            rows.append({"over": over, "n": n, **found})
+    rows.sort(key=lambda row: list(CURVES).index(row["over"]))
     print(pd.DataFrame(rows).round(3).to_string(index=False))
-    write_json(Path(__file__).with_name("two_stage_curves.json"), jsonable(about | {"rows": rows}))
+    write_json(path, jsonable(about | {"rows": rows}))
     return 0
 
 
