@@ -1,7 +1,7 @@
 """Does morphology learning on scans help on photos? Arms with the same views, model and test patients.
 
     python benchmarks/two_stage.py --seeds 3
-    python benchmarks/two_stage.py --curves
+    python benchmarks/two_stage.py --curves --seeds 3
     python benchmarks/two_stage.py --whole
 
 Makes its own image sets from simulated records: photos of 300 patients to adapt to, of 60 to choose checkpoints on and
@@ -10,11 +10,12 @@ single_source  (a) target photos only
 two_stage      (b) stage 1 on the scans of the *same* patients, then adaptation to their photos
 pooled         (c) those scans and photos together
 two_stage_more (d) as (b), with the further patients' scans in stage 1
-Two more questions, one seed each. `--curves`: what (b) gains over (a) with 1, 2, 4 and 5 sources, and (d) over
-(a) with 100, 300 and 1,000 target photos; `--curves sources` asks only the first and keeps what is written of the
-second, and the other way round. `--whole`: does pre-processing pay? (a) and (b) on flat pages, and on whole
-photos and scans that were only scaled to the same size. Finished trainings are kept below the run folder, so an
-interrupted benchmark goes on. Writes benchmarks/two_stage.json, two_stage_curves.json or preprocessing_pays.json.
+Two more questions. `--curves`: what (b) gains over (a) with 1, 2, 4 and 5 sources, and (d) over (a) with 100, 300 and
+1,000 target photos, and each two-stage arm over the curve's first; `--curves sources` asks only the first and keeps
+what is written of the second, and the other way round. `--whole`: does pre-processing pay? (a) and (b) on flat pages,
+and on whole photos and scans that were only scaled to the same size, one seed. Finished trainings are kept below the
+run folder, so an interrupted benchmark goes on. Writes benchmarks/two_stage.json, two_stage_curves.json or
+preprocessing_pays.json.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+import torch
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
@@ -200,13 +202,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="demo")
     parser.add_argument("--views", type=int, nargs=2, default=(6000, 1500), help="of stage 1 and of the adaptation")
-    parser.add_argument("--seeds", type=int, help="of (a) and (b), default 3; all others have one")
+    parser.add_argument(
+        "--seeds", type=int, help="of (a) and (b), default 3, where (c) and (d) have one; of --curves, default 1"
+    )
     parser.add_argument("--whole", action="store_true", help="instead: with and without pre-processing")
     parser.add_argument("--curves", nargs="*", choices=CURVES, help="instead: gains over both of these, or over one")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
     args = parser.parse_args()
-    if sum(map(bool, (args.curves is not None, args.whole, args.seeds))) > 1:
-        parser.error("--curves and --whole are questions of their own, with one seed: give one of the three options")
+    if args.whole and (args.curves is not None or args.seeds):
+        parser.error("--whole is a question of its own, with one seed: leave --curves and --seeds out")
     seeds, views = args.seeds or 3, {"stage1_views": args.views[0], "stage2_views": args.views[1]}
     profile, commit = load_profile(args.profile, **views), git_describe()
     out = profile.run_dir / "two_stage"
@@ -214,8 +218,9 @@ def main() -> int:
     make_sets(profile, out, more="photos" in (over or []))
     about = {"command": " ".join(["python benchmarks/two_stage.py", *sys.argv[1:]]), "commit": commit}
     about |= {"views": list(args.views)}
+    about |= {"device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"}
     if over:
-        return curves(over, about, profile, out, args.jobs)
+        return curves(over, args.seeds or 1, about, profile, out, args.jobs)
     if args.whole:
         return does_it_pay(about, profile, out, args.jobs)
     repeated = [(name, seed) for seed in range(1, seeds) for name in ("single_source", "two_stage")]
@@ -250,22 +255,31 @@ def main() -> int:
     return 0
 
 
-def curves(wanted: list[str], about: dict, profile: Profile, out: Path, jobs: int) -> int:
-    """Train what the wanted ones of CURVES name, one seed each; print and write the gains, each with its commit."""
+def curves(wanted: list[str], seeds: int, about: dict, profile: Profile, out: Path, jobs: int) -> int:
+    """Train what the wanted ones of CURVES name; print and write the gains, each with its commit and device."""
     path = Path(__file__).with_name("two_stage_curves.json")
     before = json.loads(path.read_text("utf-8")) if path.exists() else {}
     rows = [row for row in before.get("rows", []) if row["over"] not in wanted and before["views"] == about["views"]]
-    arms = sorted({arm for over in wanted for _, *pair in CURVES[over] for arm in pair}, key=_stage1_first)
-    scores = Parallel(n_jobs=jobs)(delayed(train)(arm, 0, profile, out) for arm in arms)
-    p = dict(zip(arms, scores, strict=True))
+    arms = {arm for over in wanted for _, *pair in CURVES[over] for arm in pair}
+    usual = {arm for arm in arms if arm.photos == PATIENTS["train"]}
+    p: dict[Arm, list[np.ndarray]] = {arm: [] for arm in arms}
+    for group in (usual, arms - usual):  # the first one's stage 1 is the second one's, too
+        jobs_wanted = [(arm, seed) for arm in sorted(group, key=lambda arm: arm.name) for seed in range(seeds)]
+        scores = Parallel(n_jobs=jobs)(delayed(train)(arm, seed, profile, out) for arm, seed in jobs_wanted)
+        for (arm, _), one in zip(jobs_wanted, scores, strict=True):
+            p[arm].append(one)
     test = load_sets(out / "photos")["test"]
     how = {"clusters": test.cluster_ids, "rounds": profile.bootstrap_rounds, "seed": profile.seed}
     for over in wanted:
         for n, arm, other in CURVES[over]:
-            gain = paired_difference(test.labels, p[arm], p[other], **how).set_index("finding").loc["macro"]
-            macro = {"two_stage": macro_auroc(test.labels, p[arm]), "single_source": macro_auroc(test.labels, p[other])}
-            found = {**macro, **gain[["value", "low", "high"]], "commit": about["commit"]}
-            rows.append({"over": over, "n": n, **found})
+            a, b = np.stack(p[arm]), np.stack(p[other])
+            gain = paired_difference(test.labels, a, b, **how).set_index("finding").loc["macro"]
+            mean = [float(np.mean([macro_auroc(test.labels, one) for one in ones])) for ones in (a, b)]
+            found = {"two_stage": mean[0], "single_source": mean[1], **gain[["value", "low", "high"]]}
+            first = np.stack(p[CURVES[over][0][1]])
+            further = paired_difference(test.labels, a, first, **how).set_index("finding").loc["macro"]
+            found |= {f"than_first_{key}": further[key] for key in ("value", "low", "high")}
+            rows.append({"over": over, "n": n, "seeds": seeds, **found, **{k: about[k] for k in ("commit", "device")}})
     rows.sort(key=lambda row: list(CURVES).index(row["over"]))
     print(pd.DataFrame(rows).round(3).to_string(index=False))
     write_json(path, jsonable(about | {"rows": rows}))
@@ -287,11 +301,6 @@ def does_it_pay(about: dict, profile: Profile, out: Path, jobs: int) -> int:
     about |= {"test": len(test), "refused": int((~test.readable).sum()), "rows": rows}
     write_json(Path(__file__).with_name("preprocessing_pays.json"), jsonable(about))
     return 0
-
-
-def _stage1_first(arm: Arm) -> tuple[bool, str]:
-    """Order in which arms are trained: those with the usual number of photos first, whose stage 1 others share."""
-    return arm.photos != PATIENTS["train"], arm.name
 
 
 if __name__ == "__main__":
