@@ -10,7 +10,7 @@ one_source          scans of the first source only
 low_rate            a third of both learning rates
 no_preprocessing    whole photos and scans, only scaled
 Finished trainings are kept below the run folder. Writes benchmarks/real_signals_why.json after every change, where the
-rows of other changes with the same views, seeds and folds stay; each row says its commit.
+rows of other changes with the same views and folds stay; each row says its seeds, commit and device.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from joblib import Parallel, delayed
 from real_signals import FOLDS, SEEDED, cross_fit, make_sets
 from two_stage import whole_sets
@@ -73,7 +74,8 @@ def main() -> int:
         parser.error("set ECG_PTBXL to a folder in PTB-XL's layout")
     profile, commit = load_profile(args.profile, stage1_views=args.views[0], stage2_views=args.views[1]), git_describe()
     records, out = load_records(0, 0, ptbxl=os.environ["ECG_PTBXL"]), profile.run_dir / "real_signals"
-    path, about = Path(__file__).with_suffix(".json"), {"views": [*args.views], "seeds": args.seeds, "folds": FOLDS}
+    path, about = Path(__file__).with_suffix(".json"), {"views": [*args.views], "folds": FOLDS}
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     before = json.loads(path.read_text("utf-8")) if path.exists() else {}
     rows = {row["change"]: row for row in before.get("rows", [])} if about.items() <= before.items() else {}
     about |= {"command": " ".join(["python benchmarks/real_signals_why.py", *sys.argv[1:]]), "commit": commit}
@@ -97,7 +99,8 @@ def main() -> int:
         gain = paired_difference(flat.labels, a, b, **bootstrap).set_index("finding")
         means = {arm: float(np.mean([macro_auroc(flat.labels, p) for p in scores[arm]])) for arm in SEEDED}
         differences = {**gain.loc["macro", ["value", "low", "high"]], **gain["value"][list(FINDINGS)]}
-        rows[change] = {"change": change, "commit": commit, **means, **differences}
+        how_run = {"seeds": args.seeds, "commit": commit, "device": device}
+        rows[change] = {"change": change, **how_run, **means, **differences}
         print(pd.DataFrame([rows[change]]).round(3).to_string(index=False), flush=True)
         write_json(path, jsonable(about | {"rows": [rows[name] for name in CHANGES if name in rows]}))
     return 0
