@@ -1,6 +1,6 @@
 """Train one of the networks that ship, and measure them all as `predict` uses them.
 
-    python benchmarks/ship_weights.py --train             # "fine", on a GPU with 16 cores: ten minutes
+    python benchmarks/ship_weights.py --train             # "fine", on a GPU with 16 cores: five minutes
     python benchmarks/ship_weights.py --measure           # both networks, on images of today's code
 
 Morphology learning on scans, while another process draws the photos; then adaptation: half of the views photos, half
@@ -80,7 +80,7 @@ instead of one was decided on it: scores on that sample are not those of an unto
 it says nothing about a hospital.
 
 What they can't do: they are small networks that have seen drawn hearts only; five findings are not all of cardiology.
-Research software, not a medical device. *No finding is not a normal ECG.*
+Research software, not a medical device. *If none of the five findings is reported, the ECG may still be abnormal.*
 """
 
 

@@ -1,6 +1,6 @@
 """ecgutils: read photographs of paper ECGs.
 
-Research software, not a medical device. No finding reported here means a normal ECG.
+Research software, not a medical device. If none of the five findings is reported, the ECG may still be abnormal.
 """
 
 from ecgutils.findings import FINDINGS, LEADS

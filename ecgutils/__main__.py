@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import glob
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ecgutils.findings import FINDINGS
+from ecgutils.findings import DISCLAIMER, FINDINGS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -106,7 +107,12 @@ def _run(args: argparse.Namespace) -> int:
         changes[key] = value
     for key in ("signals", "data", "bhf"):
         if getattr(args, key):
-            changes[key] = str(Path(getattr(args, key)).resolve()) if key != "signals" else args.signals
+            changes[key] = getattr(args, key)
+    for key in ("data", "bhf", "pretrained"):  # notebooks run in their own folder, where a relative path means another
+        if changes.get(key) not in (None, "", "hub"):
+            changes[key] = str(Path(changes[key]).resolve())
+    if os.environ.get("ECG_RUNS"):
+        os.environ["ECG_RUNS"] = str(Path(os.environ["ECG_RUNS"]).resolve())
     profile = load_profile(args.profile, **changes)
     for key in ("data", "bhf"):
         folder = getattr(profile, key)
@@ -125,14 +131,15 @@ def _run(args: argparse.Namespace) -> int:
 def _predict(args: argparse.Namespace) -> int:
     from ecgutils.learn import SHIPPED, Calibration, load_model, predict
     from ecgutils.learn.checkpoint import SHIPPED_FOLDER, read_params
+    from ecgutils.manifest import image_ids
 
     photos, quads = _photos(args.photos), {}
     if args.corners is not None:
         if len(photos) != 1:
             raise ValueError(f"--corners are those of one photo, but {len(photos)} were given.")
-        quads[photos[0].stem] = _corners(args.corners)
+        quads[image_ids(photos)[0]] = _corners(args.corners)
     names = args.model or SHIPPED
-    models = [load_model(name) for name in names]
+    models = [load_model(name, device="auto") for name in names]
     table = predict(models, photos, args.workers, views=True, quads=quads)
     cards = [read_params(name) for name in names]
     origins = {params.get("run", {}).get("trained_on", "data that its card does not name") for _, params in cards}
@@ -146,7 +153,7 @@ def _predict(args: argparse.Namespace) -> int:
     print(shown.to_string(index=False))
     _explain(table["reasons"])
     print(f"Learned from {' and '.join(sorted(origins))}; probabilities are {fitted}, and not for any hospital.")
-    print("Research software, not a medical device. No finding is not a normal ECG.")
+    print(DISCLAIMER)
     if args.out:
         from ecgutils.files import write_bytes
 
@@ -159,7 +166,7 @@ def _predict(args: argparse.Namespace) -> int:
         preprocess = Preprocessor(models[0].settings)
         for photo, (_, row) in zip(tqdm(photos, desc="overlay"), table.iterrows(), strict=True):
             with atomic_path(args.overlay / f"{photo.stem}.png") as temporary:
-                flat = preprocess(photo, quad_xy=quads.get(photo.stem))
+                flat = preprocess(photo, quad_xy=quads.get(row["ID"]))
                 plot_reading(photo, flat, row).savefig(temporary)
     return 0 if table["readable"].all() else 1
 
@@ -202,10 +209,15 @@ def _explain(reasons: pd.Series) -> None:
 
 
 def _files_in(folder: Path) -> list[Path]:
+    """The files of a folder, whatever they are, but not those that lie beside an image of the same name."""
+    from ecgutils.preprocess.decode import SUFFIXES
+
     paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     if not paths:
         raise ValueError(f"No files in {folder}; give the folder that holds the images.")
-    return paths
+    images = [path for path in paths if path.suffix.lower() in SUFFIXES]
+    named = {path.stem for path in images}
+    return sorted([*images, *(path for path in paths if path not in set(images) and path.stem not in named)])
 
 
 def _image_table(images: Path) -> pd.DataFrame:

@@ -60,6 +60,11 @@ def settings_key(settings: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def printable(name: str) -> str:
+    """A file name with bytes that are not UTF-8 (an old archive's) replaced, so that it can be written anywhere."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
 def content_hash(path: str | Path) -> str:
     """SHA-256 of a file's bytes, as 64 hex digits."""
     with open(path, "rb") as file:

@@ -16,6 +16,9 @@ FINDING_NAMES = {
     "CD": "conduction disturbance",
     "AF": "atrial fibrillation",
 }
+DISCLAIMER = (
+    "Research software, not a medical device. If none of the five findings is reported, the ECG may still be abnormal."
+)
 
 
 def findings_from_scp(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ecgutils.files import atomic_path, write_bytes
+from ecgutils.files import atomic_path, printable, write_bytes
 from ecgutils.findings import FINDINGS
 
 CORNER_COLUMNS = tuple(f"{corner}_{axis}" for corner in ("tl", "tr", "br", "bl") for axis in "xy")
@@ -34,7 +35,8 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
     if not path.is_file():
         raise FileNotFoundError(f"No manifest at {path}: run the notebook that writes it, or check the path.")
     try:  # only an empty cell is unknown: "NA" may be an image's name
-        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=[""])
+        how = {"keep_default_na": False, "na_values": [""], "index_col": False}
+        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), **how)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a CSV file ({error}); a manifest is one row per image.") from None
     return check_manifest(table, str(path), base=path.parent)
@@ -112,13 +114,23 @@ def assert_disjoint(**tables: pd.DataFrame) -> None:
                 )
 
 
-def manifest_from_paths(paths: Sequence[Path]) -> pd.DataFrame:
-    """A manifest of plain image files: the file stem is the image_id, everything else is unknown.
+def image_ids(paths: Sequence[Path]) -> list[str]:
+    """IDs of image files: their stems, in which bytes that are not UTF-8 are replaced, since IDs go into CSVs.
 
-    Raises ValueError when two files share a stem.
+    Raises ValueError when two are the same.
     """
+    ids = [printable(path.stem) for path in paths]
+    repeated = [one for one, count in Counter(ids).items() if count > 1]
+    if repeated:
+        both = ", ".join(str(path) for path, one in zip(paths, ids, strict=True) if one == repeated[0])
+        raise ValueError(f"{len(repeated)} file name(s) come more than once, e.g. {both}: IDs would clash, rename one.")
+    return ids
+
+
+def manifest_from_paths(paths: Sequence[Path]) -> pd.DataFrame:
+    """A manifest of plain image files: `image_ids` are the image_id, everything else is unknown."""
     table = pd.DataFrame({column: [""] * len(paths) for column in MANIFEST_COLUMNS})
-    table["image_id"] = [path.stem for path in paths]
+    table["image_id"] = image_ids(paths)
     table["path"] = [str(path.resolve()) for path in paths]
     table["image_source"] = "photo files"
     numeric = [*FINDINGS, "fold", "px_per_mm", "width", "height"]

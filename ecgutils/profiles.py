@@ -133,7 +133,7 @@ PROFILES: dict[str, dict[str, Any]] = {
         "bootstrap_rounds": 100,
     },
     "demo": {},
-    # what the shipped weights "fine" come from: ten minutes on a GPU (`benchmarks/ship_weights.py`)
+    # what the shipped weights "fine" come from: five minutes on a GPU (`benchmarks/ship_weights.py`)
     "weights": {
         "n_records": 7000,  # photographed patients
         "extra_records": 8000,  # scanned ones

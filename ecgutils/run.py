@@ -25,7 +25,7 @@ def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], re
 
     `changes` are the profile keys that differ from the named profile; `only` lists numbers ("03"), empty = all.
     With `resume`, notebooks that finished with the same settings are skipped and an interrupted training goes on
-    from its last checkpoint; once one notebook had to run, those after it run too.
+    from its last checkpoint; once one notebook had to run, those after it are not finished any more and run too.
 
     Raises ValueError for an unknown number, RuntimeError (one sentence, naming the notebook) when a notebook fails.
     """
@@ -39,19 +39,21 @@ def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], re
     out.mkdir(parents=True, exist_ok=True)
     skipping = resume
     for path in chosen:
-        mark = out / f".{path.stem}.done.json"
+        mark = _mark(out, path)
         cells = [cell["source"] for cell in json.loads(path.read_text())["cells"]]
         key = settings_key({"profile": profile.to_dict(), "cells": cells})
-        skipping = skipping and _finished_key(mark) == key
+        skipping = skipping and _read_mark(mark).get("key") == key
         if skipping:
             print(f"{path.name}: finished before, skipped", flush=True)
             continue
-        mark.unlink(missing_ok=True)
+        for later in notebooks[notebooks.index(path) :]:  # they read what this one writes
+            _mark(out, later).unlink(missing_ok=True)
         print(f"{path.name}: running ...", flush=True)
         start = time.perf_counter()
         _execute(path, out / path.name, {"PROFILE": profile.name, "CHANGES": changes, "RESUME": resume})
         seconds = time.perf_counter() - start
-        write_json(mark, {"key": key, "seconds": round(seconds, 1)})
+        profile_key = settings_key(profile.to_dict())
+        write_json(mark, {"key": key, "profile": profile_key, "seconds": round(seconds, 1)})
         print(f"{path.name}: {seconds:.0f} s", flush=True)
     return profile.run_dir
 
@@ -61,13 +63,18 @@ def publish_notebooks(run_dir: Path) -> list[Path]:
 
     Left out: execution counts and times, the parameters a run injected, papermill's and the kernel's metadata,
     stderr (progress bars), and widgets, which are dead without their kernel (their text stays). Raises
-    FileNotFoundError when the run has not executed all of them.
+    FileNotFoundError when the run has not executed all of them, ValueError when not all with the same settings.
     """
-    published = []
+    published, marks = [], {}
     for path in find_notebooks():
         executed = run_dir / "notebooks" / path.name
-        if _finished_key(executed.with_name(f".{path.stem}.done.json")) is None:
+        marks[path] = _read_mark(_mark(executed.parent, path))
+        if "key" not in marks[path]:
             raise FileNotFoundError(f"{executed} is missing or unfinished: run all notebooks of this profile first.")
+    if len({mark.get("profile") for mark in marks.values()}) > 1:
+        raise ValueError(f"The notebooks in {run_dir} were run with different settings: run all of them with the same.")
+    for path in marks:
+        executed = run_dir / "notebooks" / path.name
         notebook = json.loads(executed.read_text())
         kept = [cell for cell in notebook["cells"] if "injected-parameters" not in cell["metadata"].get("tags", [])]
         for cell in kept:
@@ -100,8 +107,13 @@ def _execute(path: Path, out: Path, parameters: dict[str, Any]) -> None:
         ) from None
 
 
-def _finished_key(mark: Path) -> str | None:
+def _mark(out: Path, notebook: Path) -> Path:
+    """The file that says that a notebook has finished, and with which settings."""
+    return out / f".{notebook.stem}.done.json"
+
+
+def _read_mark(mark: Path) -> dict[str, Any]:
     try:
-        return json.loads(mark.read_text())["key"]
-    except (FileNotFoundError, json.JSONDecodeError, KeyError):
-        return None
+        return json.loads(mark.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}

@@ -10,6 +10,7 @@ must not be concatenated or share a cache. `record_id` ("bhf-train-7", "bhf-test
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import warnings
@@ -177,13 +178,12 @@ def _scan(root: str | Path) -> _Folder:
 
 
 def _labels(path: Path) -> pd.DataFrame:
-    """train_final.csv with plain IDs, labels still as text, indexed by line in the file (1-based)."""
+    """train_final.csv with plain IDs, labels still as text, indexed by line (1-based)."""
     labels = read_text_csv(path)
     missing = [column for column in ("ID", *FINDINGS) if column not in labels.columns]
     if missing:
         raise ValueError(f"{path}: missing column(s) {', '.join(missing)}; expected ID,{','.join(FINDINGS)}.")
     labels["ID"] = [plain_id(i) for i in labels["ID"]]
-    labels.index = labels.index + 2
     for line, ident in labels["ID"].items():
         if not _is_number(ident):
             raise ValueError(f"{path}: ID {ident!r} in line {line} is not an integer; restore the original file.")
@@ -238,14 +238,31 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def read_text_csv(path: Path) -> pd.DataFrame:
-    """A CSV with all cells as text; the header loses blanks and a byte-order mark. ValueError when it is no CSV."""
+    """A CSV with all cells as text, indexed by line (1-based); the header loses blanks and a byte-order mark.
+
+    Blank lines are left out, and empty cells beyond the header (a spreadsheet's commas at the end of each line).
+    ValueError when it is no CSV, or a line has more or fewer cells than the header.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"No CSV at {path}: check the path.")
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
-    except (ValueError, UnicodeError) as error:  # pandas' parser and empty-file errors are ValueErrors
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+    except (csv.Error, UnicodeError) as error:
         raise ValueError(f"{path} is not a readable CSV ({error}); restore the original file.") from error
-    return table.rename(columns=str.strip)
+    if not lines:
+        raise ValueError(f"{path} is not a readable CSV (it has no line); restore the original file.")
+    header = [name.strip() for name in lines[0][1]]
+    while not header[-1]:
+        header.pop()
+    if repeated := sorted({name for name in header if header.count(name) > 1}):
+        raise ValueError(f"{path}: column {repeated[0]!r} is there more than once; restore the original file.")
+    for line, cells in lines[1:]:
+        if len(cells) < len(header) or any(cell.strip() for cell in cells[len(header) :]):
+            raise ValueError(f"{path}: line {line} has {len(cells)} cells, the header {len(header)}; restore the file.")
+    rows = [cells[: len(header)] for _, cells in lines[1:]]
+    return pd.DataFrame(rows, columns=header, index=[line for line, _ in lines[1:]], dtype=object)
 
 
 def _unique(ids: Iterable[str], where: str) -> None:

@@ -30,10 +30,13 @@ def _logit_mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _rank_mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mean of (rank - 0.5) / n within each member and finding: keeps order only, it is not a probability."""
+    return _mean(_ranks(members), weights)
+
+
+def _ranks(members: np.ndarray) -> np.ndarray:
+    """(rank - 0.5) / n within each member and finding: keeps order only, it is not a probability."""
     answered = np.isfinite(members).sum(axis=1, keepdims=True)
-    ranks = rankdata(members, axis=1, nan_policy="omit")
-    return _mean((ranks - 0.5) / np.maximum(answered, 1), weights)
+    return (rankdata(members, axis=1, nan_policy="omit") - 0.5) / np.maximum(answered, 1)
 
 
 BLENDS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -110,10 +113,12 @@ def cross_blend(
     """
     scored = [join_truth(frame, truth) for frame in frames]
     blended = blend(frames, how).sort_values("ID", ignore_index=True)
-    out = np.empty_like(scored[0].p)
+    members, mix, out = np.stack([member.p for member in scored]), BLENDS[how], np.empty_like(scored[0].p)
+    if how == "rank_mean":  # ranks within one fold would not be on the scale of another's
+        members, mix = _ranks(members), _mean
     for left_out in scored[0].folds(folds, seed):
         weights = _fit([member.subset(~left_out) for member in scored])
-        out[left_out] = BLENDS[how](np.stack([member.p[left_out] for member in scored]), weights)
+        out[left_out] = mix(members[:, left_out], weights)
     blended[list(FINDINGS)] = out
     return blended
 

@@ -13,7 +13,7 @@ import torch
 import ecgutils
 from ecgutils.files import content_hash, jsonable, write_bytes, write_json
 from ecgutils.findings import FINDINGS
-from ecgutils.learn.model import ECGModel, build_model
+from ecgutils.learn.model import ECGModel, build_model, torch_device
 from ecgutils.learn.params import git_describe, versions
 from ecgutils.preprocess import PreprocessSettings
 
@@ -50,8 +50,10 @@ def save_model(model: ECGModel, folder: str | Path, params: dict[str, Any] | Non
     return folder
 
 
-def load_model(name_or_path: str | Path = "default") -> ECGModel:
+def load_model(name_or_path: str | Path = "default", device: str = "cpu") -> ECGModel:
     """Load a checkpoint folder, or one of SHIPPED by its name: "default" or the slower "fine".
+
+    device : where it answers: "cpu", "cuda", "cuda:1", or "auto" (CUDA when there is one). `fit` moves it by itself.
 
     Raises
     ------
@@ -68,7 +70,7 @@ def load_model(name_or_path: str | Path = "default") -> ECGModel:
         raise ValueError(f"{folder / PARAMS_NAME} does not describe a model of this version: {error}") from error
     _fill(model, folder, params)
     model.pretrained_status = params.get("pretrained_status", "not recorded")
-    return model.eval()
+    return model.to(torch_device(device)).eval()
 
 
 def take_weights(model: ECGModel, name_or_path: str | Path) -> None:

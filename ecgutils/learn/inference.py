@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from ecgutils.learn.checkpoint import load_model
 from ecgutils.learn.dataset import FlatSet
 from ecgutils.learn.model import ECGModel, to_ink
 from ecgutils.learn.views import VIEWS
+from ecgutils.manifest import image_ids
 from ecgutils.preprocess import Preprocessor, PreprocessSettings
 from ecgutils.preprocess.canvas import Canvas
 
@@ -86,9 +86,10 @@ def predict(
     Parameters
     ----------
     models : a model, a checkpoint folder or the name of one that ships, or a sequence of these, such as SHIPPED:
-        their mean is returned. Models with different preprocessing settings are fine, each gets the images it was
+        their mean is returned. A model stays on its device, others go to CUDA when there is one. Models with
+        different preprocessing settings are fine, each gets the images it was
         trained for; where these differ in size and px/mm only, as those that ship, an image is flattened once.
-    paths : image files; the file stem is the ID.
+    paths : image files; the file stem is the ID (`image_ids`).
     workers : processes for preprocessing.
     views : also average over VIEWS, as test-time augmentation: five times the model's work.
     quads : page corners that are known, by ID, each as `Preprocessor` takes them; others are looked for.
@@ -102,11 +103,8 @@ def predict(
     Raises ValueError when two paths have the same stem, a corner's ID is none of them, or there is no model.
     """
     paths, quads = [Path(path) for path in paths], dict(quads or {})
-    repeated = [stem for stem, count in Counter(path.stem for path in paths).items() if count > 1]
-    if repeated:
-        both = ", ".join(str(path) for path in paths if path.stem == repeated[0])
-        raise ValueError(f"{len(repeated)} file name(s) come more than once, e.g. {both}: IDs would clash, rename one.")
-    if unknown := sorted(set(quads) - {path.stem for path in paths}):
+    ids = image_ids(paths)
+    if unknown := sorted(set(quads) - set(ids)):
         raise ValueError(f"Corners are given for {unknown[0]!r}, which is none of the images' IDs.")
     members = _as_models(models)
     families: dict[PreprocessSettings, dict[Canvas, list[ECGModel]]] = {}
@@ -131,8 +129,7 @@ def predict(
                         total[rows[seen]] += sum(_probabilities(model, images, views) for model in group)
                 bar.update(len(flats))
     total[~readable] = np.nan
-    stems = [path.stem for path in paths]
-    return _table(stems, total / len(members), quality, readable, [";".join(r) for r in reasons])
+    return _table(ids, total / len(members), quality, readable, [";".join(r) for r in reasons])
 
 
 def check_settings(model: ECGModel, flat: FlatSet) -> None:
@@ -158,7 +155,8 @@ def _flat_batches(
     quads: Mapping[str, np.ndarray],
 ) -> Iterator[tuple[int, list[Flat]]]:
     """(first row, flat images of up to 64 paths); only a batch at a time is held in memory."""
-    jobs = (delayed(_flatten)(path, flattener, canvases, quads.get(path.stem)) for path in paths)
+    ids = image_ids(paths)
+    jobs = (delayed(_flatten)(path, flattener, canvases, quads.get(i)) for i, path in zip(ids, paths, strict=True))
     batch: list[Flat] = []
     start = 0
     for flat in Parallel(n_jobs=workers, return_as="generator")(jobs):
@@ -181,7 +179,7 @@ def _as_models(models: Models) -> list[ECGModel]:
     several = [models] if isinstance(models, (ECGModel, str, Path)) else list(models)
     if not several:
         raise ValueError("predict: give at least one model.")
-    return [model if isinstance(model, ECGModel) else load_model(model) for model in several]
+    return [model if isinstance(model, ECGModel) else load_model(model, device="auto") for model in several]
 
 
 def _probabilities(model: ECGModel, images: np.ndarray, views: bool) -> np.ndarray:

@@ -201,6 +201,11 @@ def build_model(
     return model.to(memory_format=torch.channels_last)  # faster on a CPU
 
 
+def torch_device(name: str = "auto") -> torch.device:
+    """The device of that name; "auto" is CUDA when there is one, else the CPU."""
+    return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+
+
 def to_ink(images: np.ndarray, device: str | torch.device = "cpu") -> torch.Tensor:
     """uint8 (B, H, W), dark trace on white -> float32 (B, 1, H, W) in 0..1, inverted: ink 1, white and padding 0."""
     grey = torch.from_numpy(np.ascontiguousarray(images)).to(device).unsqueeze(1)

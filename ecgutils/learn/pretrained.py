@@ -27,9 +27,9 @@ def make_backbone(
 
     pretrained : False; True, from the timm hub; or the path of a local file of timm weights for this backbone.
 
-    Returns (module, a sentence on where its weights come from, whether they are pretrained). A missing file or
-    an unreachable hub is a warning, and the weights are random. Raises ValueError for an unknown backbone, one
-    without drop path, or a file whose tensors do not fit.
+    Returns (module, a sentence on where its weights come from, whether they are pretrained). An unreachable hub is a
+    warning, and the weights are random. Raises FileNotFoundError for a missing file, ValueError for an unknown
+    backbone, one without drop path, or a file whose tensors do not fit.
     """
     if not timm.is_model(name):
         close = ", ".join(difflib.get_close_matches(name, timm.list_models(), 3)) or "convnext_atto_ols"
@@ -68,7 +68,7 @@ def _load(name: str, options: dict[str, Any], pretrained: bool | str | Path, see
     if pretrained is not True:
         path = Path(pretrained)
         if not path.is_file():
-            raise _NotThere(f"no weights file {path.name} where it was looked for")
+            raise FileNotFoundError(f"There is no weights file {path}: correct the path, or train from scratch.")
         where = f"file {path.name} (sha256 {content_hash(path)[:12]})"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

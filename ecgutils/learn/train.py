@@ -27,7 +27,7 @@ from ecgutils.learn.checkpoint import PARAMS_NAME, WEIGHTS_NAME, read_params, sa
 from ecgutils.learn.dataset import FlatSet, draw_rows, sampling_probabilities
 from ecgutils.learn.inference import check_settings, predict_logits, predict_set
 from ecgutils.learn.metrics import auroc_by_finding, difference_error
-from ecgutils.learn.model import ECGModel, to_ink
+from ecgutils.learn.model import ECGModel, to_ink, torch_device
 from ecgutils.learn.optimizer import make_optimizer
 from ecgutils.learn.settings import FitSettings
 
@@ -101,8 +101,7 @@ class _Run:
     def __init__(
         self, model: ECGModel, train: FlatSet, val: FlatSet, settings: FitSettings, out_dir: Path, fingerprint: dict
     ) -> None:
-        name = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(name)
+        self.device = torch_device(settings.device)
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.targets = None
@@ -249,7 +248,8 @@ class _Run:
     def load(self) -> None:
         path = self.out_dir / RESUME_NAME
         try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
+            # on the CPU, where logits and step counters belong; what belongs on the device is copied there below
+            state = torch.load(path, map_location="cpu", weights_only=True)
             theirs = state["fingerprint"]
         except Exception as error:  # torch.load raises whatever the bytes lead it to
             raise ValueError(

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ecgutils.findings import FINDING_NAMES, FINDINGS
+from ecgutils.findings import DISCLAIMER, FINDING_NAMES, FINDINGS
 
 if TYPE_CHECKING:
     from ecgutils.preprocess import FlatECG
@@ -73,7 +73,7 @@ def plot_reading(photo: str | Path | np.ndarray, flat: FlatECG, row: Mapping[str
             _draw_quad(left, image, flat.quad_xy)
     except UnreadableImage as error:
         left.text(0.5, 0.5, str(error), ha="center", va="center", wrap=True, transform=left.transAxes)
-    left.set_title("photo, outline found (top edge red)")
+    left.set_title("photo, no outline found" if flat.quad_xy is None else "photo, outline found (top edge red)")
     middle.imshow(flat.image, cmap="gray", vmin=0, vmax=255)
     why = f" ({', '.join(flat.reasons)})" if flat.reasons else ""
     middle.set_title(f"flat page, quality {flat.quality:.2f}{why}")
@@ -91,7 +91,7 @@ def plot_reading(photo: str | Path | np.ndarray, flat: FlatECG, row: Mapping[str
     else:
         right.set_axis_off()
         right.text(0.5, 0.5, f"not read:\n{row['reasons']}", ha="center", va="center", fontsize=12)
-    figure.supxlabel("Research software, not a medical device. No finding is not a normal ECG.", fontsize=9)
+    figure.supxlabel(DISCLAIMER, fontsize=9)
     return figure
 
 

@@ -19,7 +19,7 @@ COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
 
 def plot_class_balance(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Share of positives per finding, one bar group per named manifest."""
-    figure = Figure(figsize=(8, 3), layout="constrained")
+    figure = Figure(figsize=(12, 3), layout="constrained")
     ax = figure.subplots()
     width = 0.8 / max(1, len(tables))
     for position, (name, table) in enumerate(tables.items()):

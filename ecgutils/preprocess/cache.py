@@ -95,6 +95,7 @@ def build_cache(
     outlines = _outlines(folder)
     quads = [outlines.get(digest) for digest in hashes]
     hashes = [digest if quad is None else f"{digest}+{quad}" for digest, quad in zip(hashes, quads, strict=True)]
+    (folder / "index.csv").unlink(missing_ok=True)  # from here until it is written anew, this is no finished cache
     write_json(folder / "settings.json", {"settings": settings.to_dict(), "key": settings.key()})
 
     old = {shard: np.load(_shard(folder, shard), mmap_mode="r") for shard in {row["shard"] for row in known.values()}}
@@ -188,7 +189,7 @@ def _shard(folder: Path, shard: int) -> Path:
 
 
 def _read_index(path: Path) -> pd.DataFrame:
-    index = pd.read_csv(path, dtype=_TEXT)
+    index = pd.read_csv(path, dtype=_TEXT, keep_default_na=False, na_values=[""])  # "NA" may be an image's name
     for column in _TEXT:
         index[column] = index[column].fillna("")
     return index

@@ -19,6 +19,7 @@ from PIL import Image, ImageFile, ImageOps
 
 # No format that starts an outside program (EPS) or reads other files.
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "HEIF")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".heic", ".heif")
 MAX_PIXELS = 120_000_000  # 360 MB as RGB; a challenge photo has 6.6 million
 MAX_WEBP_PIXELS = 90_000_000  # its decoder holds four copies of four bytes a pixel: 1.4 GB
 _BAND_PIXELS = 4_000_000
@@ -39,8 +40,8 @@ def read_image(source: str | Path | np.ndarray, max_pixels: int = MAX_PIXELS) ->
 
     A HEIC photo is turned as its own rotation property says; its EXIF orientation only repeats that (ISO 23008-12).
 
-    Arrays may be (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of bool, uint8, uint16 or float (0..1, or
-    0..255). Of several frames the first is read.
+    Arrays may be (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of bool, uint8, uint16 (of 8, 12 or 16 bits, as
+    the largest value says) or float (0..1, or 0..255). Of several frames the first is read.
 
     Raises
     ------
@@ -72,7 +73,8 @@ def _decode(path: Path, max_pixels: int) -> np.ndarray:
         head = file.read(12)
     if head[4:8] == b"ftyp" and head[8:] in _HEIC_BRANDS:
         _register_heif(path)
-    with Image.open(path, formats=FORMATS) as image:
+    # a file object, for Pillow maps the memory of an uncompressed TIFF's path and then turns it wrongly
+    with open(path, "rb") as file, Image.open(file, formats=_formats()) as image:
         width, height = image.size
         if image.format == "WEBP":
             max_pixels = min(max_pixels, MAX_WEBP_PIXELS)
@@ -90,6 +92,12 @@ def _decode(path: Path, max_pixels: int) -> np.ndarray:
         with contextlib.suppress(Exception):  # a damaged EXIF block does not make the pixels unreadable
             ImageOps.exif_transpose(image, in_place=True)
         return _to_rgb(image, max_pixels)
+
+
+def _formats() -> list[str]:
+    """FORMATS that can be read now: Pillow stumbles over the name of one whose plugin is not registered."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _register_heif(path: Path) -> None:
@@ -130,13 +138,14 @@ def _to_rgb(image: Image.Image, max_pixels: int) -> np.ndarray:
         for top in range(0, height, rows):
             yield top, image.crop((0, top, width, min(top + rows, height)))
 
-    unit = _unit(max(_largest(np.asarray(band)) for _, band in bands())) if image.mode == "F" else 1
+    whole = image.mode == "I" or image.mode.startswith("I;16")  # grey, handed over as 16 or 32 bit integers
+    largest = max(_largest(np.asarray(band)) for _, band in bands()) if whole or image.mode == "F" else 0
     rgb = np.empty((height, width, 3), np.uint8)
     for top, band in bands():
         if image.mode == "F":
-            part = _from_array(_scaled(np.asarray(band), unit), max_pixels)
-        elif image.mode == "I" or image.mode.startswith("I;16"):  # 16-bit grey, handed over as 16 or 32 bit integers
-            part = _from_array(np.clip(np.asarray(band), 0, 65535).astype(np.uint16), max_pixels)
+            part = _from_array(_scaled(np.asarray(band), _unit(largest)), max_pixels)
+        elif whole:
+            part = _from_array(_eight_bit(np.clip(np.asarray(band), 0, 65535), largest), max_pixels)
         elif image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
             part = _over_white(band.convert("RGBA"))
         else:
@@ -160,6 +169,12 @@ def _unit(largest: float) -> int:
     return 255 if largest <= 1 else 1
 
 
+def _eight_bit(values: np.ndarray, largest: float) -> np.ndarray:
+    """Integers 0..65535 as uint8. An image whose largest value fits into 8 or 12 bits has no more than these."""
+    white = next(white for white in (255, 4095, 65535) if largest <= white or white == 65535)
+    return ((values.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+
+
 def _scaled(values: np.ndarray, unit: int) -> np.ndarray:
     scaled = np.where(np.isfinite(values), values, 0).astype(np.float64)  # in place from here: it may be 120 Mpx
     scaled *= unit
@@ -176,7 +191,7 @@ def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * 255
     elif array.dtype == np.uint16:
-        array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        array = _eight_bit(array, _largest(array))
     elif array.dtype.kind == "f":
         array = _scaled(array, _unit(_largest(array)))
     elif array.dtype != np.uint8:

@@ -129,6 +129,8 @@ class Preprocessor:
             quad_xy = check_outline(quad_xy).astype(np.float32)
         except ValueError:
             return RefusedPage(("bad_outline",))
+        if np.prod(np.ptp(quad_xy, axis=0)) > self.settings.max_pixels:  # a slip of the pen: it would be cut out whole
+            return RefusedPage(("bad_outline",))
         return _flatten_outline(rgb, self.settings, steps, quad_xy)
 
 

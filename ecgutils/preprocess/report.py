@@ -10,14 +10,15 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from ecgutils.files import write_bytes
+from ecgutils.files import printable, write_bytes
 from ecgutils.manifest import CORNER_COLUMNS
 from ecgutils.preprocess.cache import FlatCache
 from ecgutils.preprocess.decode import UnreadableImage, read_image
 from ecgutils.preprocess.judge import REASONS
+from ecgutils.preprocess.pipeline import Preprocessor
 
 THUMBNAIL = 640  # px of a picture's longer side
-HEADER_MM = 25.0  # what a printed header takes at most
+HEADER_MM = 32.0  # what a printed header takes at most
 _STYLE = """
 body{font:14px sans-serif;margin:1.5em;color:#222} figure{margin:0 0 1.2em;border-top:1px solid #ccc;padding-top:.6em}
 figcaption{margin-bottom:.4em} img{max-width:48%;vertical-align:top;margin-right:1%} table{border-collapse:collapse}
@@ -32,8 +33,9 @@ def write_report(
     """Write the review of `cache` for the images of `table` (columns image_id and path).
 
     Counts and histograms are of all images; pictures are shown of the `limit` worst. `mask_header` greys out the top
-    HEADER_MM of each page in the photo and all above it, where names and numbers are printed. That relies on the
-    outline found: look through the report before it is shared.
+    HEADER_MM of each page and all above it, where names and numbers are printed, in the photo and on the flat page; to
+    know what lies there, each picture is flattened once more. That relies on the outline found: look through the report
+    before it is shared.
     """
     paths = dict(zip(table["image_id"].astype(str), table["path"].astype(str), strict=True))
     index = cache.index[cache.index["image_id"].isin(paths)].sort_values("quality", kind="stable")
@@ -49,10 +51,13 @@ def write_report(
     for _, row in index.head(limit).iterrows():
         image_id = row["image_id"]
         flat = cache.images([image_id])[0]
+        if mask_header and row["readable"]:
+            flat = _without_header(flat, paths[image_id], row, cache)
         pictures = [_photo(paths[image_id], row, mask_header), _inline(flat, ".png")]
         verdict = "readable" if row["readable"] else "<span class=bad>not readable</span>"
+        name = html.escape(printable(Path(paths[image_id]).name))
         caption = (
-            f"<b>{html.escape(image_id)}</b> {html.escape(Path(paths[image_id]).name)} &middot; {verdict} &middot; "
+            f"<b>{html.escape(image_id)}</b> {name} &middot; {verdict} &middot; "
             f"quality {row['quality']:.2f} &middot; turned {row['rotation']}&deg; &middot; "
             f"{html.escape(row['reasons'].replace(';', ', ')) or 'no reasons against it'}"
         )
@@ -86,14 +91,34 @@ def draw_outline(rgb: np.ndarray, quad_xy: np.ndarray) -> None:
 
 
 def _mask(rgb: np.ndarray, quad: np.ndarray) -> None:
-    """Grey out, in place, the upper HEADER_MM of the page `quad` (4, 2), taken to be 210 mm high, and all above it."""
-    share = HEADER_MM / 210
+    """Grey out, in place, the upper HEADER_MM of the page `quad` (4, 2), and all above it.
+
+    The page is taken to be 280 mm wide, and at most 210 mm high: what is smaller is masked further down.
+    """
+    across, down = (np.linalg.norm(quad[i] - quad[0]) + np.linalg.norm(quad[2] - quad[4 - i]) for i in (1, 3))
+    share = min(1.0, HEADER_MM / min(210, 280 * down / max(across, 1)))
     left, right = quad[0] + share * (quad[3] - quad[0]), quad[1] + share * (quad[2] - quad[1])
     along, up = right - left, (quad[0] - quad[3]) + (quad[1] - quad[2])
     far = 4 * max(rgb.shape)
     along, up = far * along / max(np.linalg.norm(along), 1), far * up / max(np.linalg.norm(up), 1)
     area = np.array([left - along, right + along, right + along + up, left - along + up])
     cv2.fillPoly(rgb, [np.rint(area).astype(np.int32)], (200, 200, 200))
+
+
+def _without_header(flat: np.ndarray, path: str, row: pd.Series, cache: FlatCache) -> np.ndarray:
+    """A copy of the flat page, grey where it shows what `_mask` hides in the photo."""
+    corrected = row["content_sha256"].partition("+")[2].split()
+    quad = np.array(corrected, float).reshape(4, 2) if corrected else None
+    found = Preprocessor(cache.settings)(path, quad_xy=quad)
+    if found.quad_xy is None:  # the file is another one by now
+        return np.full_like(flat, 200)
+    scale = THUMBNAIL / max(1.0, np.abs(found.quad_xy).max())
+    size = np.maximum(1, np.ceil(found.image_from_flat.reshape(-1, 2).max(0) * scale)).astype(int) + 1
+    hidden = np.zeros((*size[::-1], 3), np.uint8)
+    _mask(hidden, found.quad_xy * scale)
+    places = (found.image_from_flat * scale).astype(np.float32)
+    grey = cv2.remap(hidden[..., 0], places, None, cv2.INTER_NEAREST, borderValue=200)
+    return np.where(grey == 200, np.uint8(200), flat)
 
 
 def _inline(image: np.ndarray, kind: str) -> str:

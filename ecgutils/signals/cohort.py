@@ -17,7 +17,8 @@ def load_records(
 ) -> list[Record]:
     """`n` simulated records, or at most `n` records of a PTB-XL folder.
 
-    n : number of records; with `ptbxl`, 0 means all. A part is drawn with `seed` and kept in the table's order.
+    n : number of records; with `ptbxl`, 0 means all. A part is drawn with `seed` and kept in the table's order; signals
+        are those of 500 Hz, or where the folder has only these, of 100 Hz.
     prefix : first part of simulated record and patient ids, so that two cohorts stay apart.
 
     Raises ValueError for a negative n, and what `read_ptbxl` raises.
@@ -29,8 +30,9 @@ def load_records(
         return [
             replace(r, record_id=f"{prefix}-{i:06d}", patient_id=f"{prefix}-p{i:06d}") for i, r in enumerate(cohort)
         ]
-    total = check_ptbxl(ptbxl)["records"]
+    there = check_ptbxl(ptbxl)
+    total, rate = there["records"], 100 if there["rates"] == [100] else 500
     rows = None
     if 0 < n < total:
         rows = np.sort(np.random.default_rng(seed).choice(total, n, replace=False))
-    return list(read_ptbxl(ptbxl, rows=rows))
+    return list(read_ptbxl(ptbxl, rate=rate, rows=rows))

@@ -16,7 +16,7 @@ from scipy.signal import resample_poly
 from ecgutils.findings import LEADS
 from ecgutils.signals.record import Record
 
-MAX_MISSING = 0.10  # share of missing samples above which a signal is refused
+MAX_MISSING = 0.10  # share of missing samples in any lead above which a signal is refused
 MAX_RANGE_MV = 50.0  # no lead's 1-99 % range is wider: a wider one is in another unit
 _MILLIVOLTS = {"v": 1000.0, "mv": 1.0, "uv": 0.001, "µv": 0.001, "μv": 0.001}
 
@@ -29,7 +29,8 @@ def to_leads(values: np.ndarray, leads: Sequence[str], units: Sequence[str], whe
 
     Returns float64 (12, N) mV in LEADS order with missing samples as 0, and their number.
 
-    Raises ValueError for a missing or repeated lead, an unknown or impossible unit, more than 10 % missing samples.
+    Raises ValueError for a missing or repeated lead, an unknown or impossible unit, a lead with more than 10 % of its
+    samples missing.
     """
     names = [str(name).strip().upper() for name in leads]
     if len(names) != len(values):
@@ -45,9 +46,10 @@ def to_leads(values: np.ndarray, leads: Sequence[str], units: Sequence[str], whe
         raise ValueError(f"{where}: unit {', '.join(unknown)} is not known; give V, mV or uV.")
     signal = values[order] * np.array([_MILLIVOLTS[str(units[row]).strip().lower()] for row in order])[:, None]
     lost = ~np.isfinite(signal)
-    if lost.mean() > MAX_MISSING:
+    worst = int(lost.mean(axis=1).argmax())
+    if (share := lost[worst].mean()) > MAX_MISSING:  # a lead without a signal would be drawn as a flat line
         raise ValueError(
-            f"{where}: {lost.mean():.0%} of the samples are missing, over {MAX_MISSING:.0%}; leave it out."
+            f"{where}: {share:.0%} of the samples of {LEADS[worst]} are missing, over {MAX_MISSING:.0%}; leave it out."
         )
     signal = np.where(lost, 0.0, signal)
     spread = float(np.ptp(np.percentile(signal, [1, 99], axis=1), axis=0).max())
@@ -147,11 +149,12 @@ def read_wfdb(path: str | Path, to_fs: float = 500, seconds: float | None = 10) 
 
 def wfdb_samples(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     """Samples (C, N) and header fields of a WFDB record; FileNotFoundError or ValueError say what is wrong."""
-    for suffix in (".hea", ".dat"):
-        if not path.with_name(path.name + suffix).is_file():
-            raise FileNotFoundError(f"No {path}{suffix}: a WFDB record is a .hea and a .dat file.")
+    if not path.with_name(path.name + ".hea").is_file():
+        raise FileNotFoundError(f"No {path}.hea: a WFDB record is a .hea file and the .dat or .mat that it names.")
     try:
         values, fields = wfdb.rdsamp(str(path))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path}.hea names a file that is not there, {error.filename}: get it, too.") from None
     except (ValueError, IndexError, TypeError, OSError) as error:
         raise ValueError(f"{path}: not a readable WFDB record ({error}); get the file again.") from error
     return values.T, fields

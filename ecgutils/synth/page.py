@@ -184,7 +184,11 @@ def _draw_strip(mask: np.ndarray, record: Record, strip: Strip, style: PageStyle
 
 
 def _print_marks(mask: np.ndarray, style: PageStyle, plan: Plan, ppm: float) -> None:
-    """Calibration pulses (1 mV; a stepped one goes on at the chest leads' gain) and column separators."""
+    """Calibration pulses and column separators.
+
+    A pulse is 1 mV; a stepped one goes on at the chest leads' gain, or at half the gain where they have none of their
+    own.
+    """
     lines: list[list[tuple[float, float]]] = []
     for zero, pulse in plan.rows_mm:
         if pulse is None:

@@ -45,7 +45,7 @@ Severity = float | dict[str, float] | None
 def draw_severity(rng: np.random.Generator, severity: Severity) -> dict[str, float]:
     """Severity of each of EFFECTS.
 
-    None draws each one (0 in a fifth of photos or more, else in 0..1, mostly mild where phones help; quarter turns are
+    None draws each one (0 in a tenth of photos or more, else in 0..1, mostly mild where phones help; quarter turns are
     always possible); a float sets all; a dict sets the effects it names and leaves the others at 0. A value outside
     0..1 or an unknown effect raises ValueError.
     """

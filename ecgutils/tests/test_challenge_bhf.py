@@ -204,6 +204,22 @@ def test_a_label_file_that_is_no_csv_is_refused_with_its_name(bhf, content):
         read_bhf(bhf)
 
 
+def test_a_spreadsheet_s_commas_and_blank_lines_are_no_data(bhf):
+    before, path = read_bhf(bhf)[0], bhf / "train_final.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], *(line + "," for line in lines[1:]), "", ",,,,,,", ""]))
+    pd.testing.assert_frame_equal(read_bhf(bhf)[0], before)
+    assert read_ids(path) == [line.split(",")[0] for line in lines[1:]]
+
+
+def test_a_line_that_was_cut_is_refused_by_its_number(bhf):
+    path = bhf / "train_final.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:2], "", lines[2].rsplit(",", 2)[0], *lines[3:]]))
+    with pytest.raises(ValueError, match="line 4 has 4 cells, the header 6"):
+        read_bhf(bhf)
+
+
 def test_two_files_of_one_id_are_refused(bhf):
     touch(bhf / "train_2/train_1.jpg")
     with pytest.raises(ValueError, match=r"Two train images have ID 1: .*train_000001\.png and .*train_1\.jpg"):

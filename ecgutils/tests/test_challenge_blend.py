@@ -193,3 +193,11 @@ def test_weights_need_labels_and_enough_patients():
         cross_blend(members, truth)
     with pytest.raises(ValueError, match="nothing to fit"):
         fit_weights(members, truth.assign(**dict.fromkeys(COLUMNS, np.nan)))
+
+
+@pytest.mark.parametrize("how", list(BLENDS))
+def test_cross_fitted_weights_of_one_member_twice_change_no_order(how):
+    members, truth = members_of_known_worth(100)
+    same = [members[0], members[0]]
+    once, crossed = (join_truth(t, truth) for t in (blend(same, how), cross_blend(same, truth, how)))
+    assert macro_auroc(crossed.y, crossed.p) == pytest.approx(macro_auroc(once.y, once.p), abs=1e-12)

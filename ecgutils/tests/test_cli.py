@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -100,6 +101,42 @@ def test_predict_takes_folders_and_patterns_and_explains_its_reasons(tmp_path, c
     for reason in ("cannot_decode", "missing"):
         assert f"  {reason}: {REASONS[reason]}\n" in printed
     assert pd.read_csv(tmp_path / "x.csv")["ID"].tolist() == ["a", "b", "gone"]
+
+
+def test_what_lies_beside_an_image_under_its_name_is_no_photo(tmp_path, capsys):
+    photo = Path(__file__).parents[2] / "docs" / "photo.jpg"
+    shutil.copy(photo, tmp_path / "IMG_1.JPG")
+    (tmp_path / "IMG_1.AAE").write_text("a phone's edits")
+    assert main(["preprocess", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    assert "1 of 1 images readable" in capsys.readouterr().out
+    shutil.copy(photo, tmp_path / "IMG_1.jpeg")
+    assert main(["preprocess", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "IMG_1.JPG" in capsys.readouterr().err
+
+
+def test_a_name_that_is_not_utf8_costs_nothing_but_its_letter(tmp_path):
+    photo = Path(__file__).parents[2] / "docs" / "photo.jpg"
+    shutil.copy(photo, os.path.join(os.fsencode(tmp_path), b"foto_\xe9.jpg"))
+    out = ["--out", str(tmp_path / "x.csv"), "--overlay", str(tmp_path / "overlay"), "--model", "default"]
+    assert main(["predict", str(tmp_path / "foto*"), *out]) == 0
+    assert pd.read_csv(tmp_path / "x.csv")["ID"].tolist() == ["foto_\ufffd"]
+    assert len(list((tmp_path / "overlay").iterdir())) == 1
+    (tmp_path / "in").mkdir()
+    shutil.copy(photo, os.path.join(os.fsencode(tmp_path / "in"), b"foto_\xe9.jpg"))
+    command = ["preprocess", str(tmp_path / "in"), "--out", str(tmp_path / "flat")]
+    assert main([*command, "--report", str(tmp_path / "review.html")]) == 0
+    assert "foto_\ufffd.jpg" in (tmp_path / "review.html").read_text(encoding="utf-8")
+
+
+def test_relative_folders_of_a_run_mean_the_same_to_the_notebooks(tmp_path, monkeypatch):
+    given = {}
+    monkeypatch.setattr("ecgutils.run.run_notebooks", lambda profile, changes, *_: given.update(changes) or tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ECG_RUNS", "out")
+    (tmp_path / "bhf").mkdir()
+    assert main(["run", "--profile", "smoke", "--set", "bhf=bhf", "--set", "pretrained=w.safetensors"]) == 0
+    assert given == {"bhf": str(tmp_path / "bhf"), "pretrained": str(tmp_path / "w.safetensors")}
+    assert os.environ["ECG_RUNS"] == str(tmp_path / "out")
 
 
 def test_predict_reads_the_page_within_given_corners(tmp_path):

@@ -193,16 +193,9 @@ def test_imagenet_statistics_only_with_imagenet_weights(model):
     assert model.std.item() == 1
 
 
-def test_a_missing_file_is_a_warning_and_recorded(tmp_path):
-    with pytest.warns(
-        UserWarning, match=r"pretrained=.*none\.safetensors\) starts from a random initialisation: no weights file"
-    ):
-        model = build_model(TINY, SMALL, pretrained=tmp_path / "none.safetensors")
-    assert "no weights file none.safetensors" in model.pretrained_status
-    assert model.mean.item() == 0
-    assert (
-        "no weights file" in json.loads((save_model(model, tmp_path) / "params.json").read_text())["pretrained_status"]
-    )
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no weights file .*none\.safetensors"):
+        build_model(TINY, SMALL, pretrained=tmp_path / "none.safetensors")
 
 
 def test_a_file_of_another_model_is_refused(tmp_path):
@@ -341,3 +334,10 @@ def test_shipped_weights_load_without_warnings(name):
 def test_logits_do_not_depend_on_how_many_images_are_read_at_once(model):
     images = np.random.default_rng(0).integers(0, 256, (5, *model.input_size), dtype=np.uint8)
     np.testing.assert_allclose(predict_logits(model, images), predict_logits(model, images, 2), atol=1e-4)
+
+
+def test_a_model_is_loaded_onto_the_device_that_is_asked_for(model, tmp_path):
+    save_model(model, tmp_path)
+    assert load_model(tmp_path).mean.device.type == "cpu"
+    assert load_model(tmp_path, device="auto").mean.device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert load_model(tmp_path, device="meta").mean.device.type == "meta"

@@ -311,5 +311,15 @@ def test_stage_two_starts_where_stage_one_ended(sets, tmp_path):
 def test_the_loop_runs_on_cuda_with_mixed_precision(sets, tmp_path):
     history = run(sets, tmp_path, replace(LEARN, device="cuda"))
     assert history.best_macro_auroc > 0.9
-    cpu = predict_set(load_model(tmp_path), sets[1])
+    cpu = predict_set(load_model(tmp_path, device="cpu"), sets[1])
     np.testing.assert_allclose(cpu[list(FINDINGS)], pd.read_csv(tmp_path / "oof.csv")[list(FINDINGS)], atol=0.02)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_training_on_cuda_goes_on_after_an_interruption(sets, tmp_path, monkeypatch):
+    how = replace(LEARN, device="cuda")
+    with monkeypatch.context() as patch:
+        kill_at(patch, 40)
+        with pytest.raises(KeyboardInterrupt):
+            run(sets, tmp_path, how)
+    assert run(sets, tmp_path, how, resume=True).best_macro_auroc > 0.9

@@ -83,6 +83,25 @@ def test_killed_run_goes_on_at_its_last_shard(table, tmp_path, monkeypatch):
     assert content(tmp_path / "cache") == content(tmp_path / "whole")
 
 
+def test_a_killed_rebuild_is_not_taken_for_the_cache_before(table, tmp_path, monkeypatch):
+    build_cache(table, tmp_path / "cache", SMALL, shard_rows=2)
+    real = cache_module._write_part
+    monkeypatch.setattr(cache_module, "_write_part", lambda *args: (real(*args), 1 / 0))
+    with pytest.raises(ZeroDivisionError):
+        build_cache(table[::-1].reset_index(drop=True), tmp_path / "cache", SMALL, shard_rows=2)
+    with pytest.raises(FileNotFoundError, match="run build_cache"):
+        FlatCache.open(tmp_path / "cache")
+
+
+def test_an_image_may_be_called_na(table, tmp_path, monkeypatch):
+    table["image_id"] = ["NA", "null", "nan", "None", "id4", "bad"]
+    build_cache(table, tmp_path / "cache", SMALL, shard_rows=4)
+    calls = counted(monkeypatch)
+    cache = build_cache(table, tmp_path / "cache", SMALL, shard_rows=4)
+    assert calls == []
+    assert cache.images(["NA", "None"]).shape == (2, 64, 128)
+
+
 def test_only_changed_content_is_made_again(table, tmp_path, monkeypatch):
     build_cache(table, tmp_path / "cache", SMALL, shard_rows=4)
     Image.fromarray(draw_page(2.5, seed=77)).save(table["path"][1])

@@ -34,6 +34,20 @@ def test_exif_orientation_is_applied(tmp_path, picture):
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), np.rot90(picture, -1))
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK", "I;16"])
+def test_an_uncompressed_tiff_is_turned_as_a_compressed_one(tmp_path, picture, mode, orientation):
+    exif = Image.Exif()
+    exif[274] = orientation
+    image = Image.fromarray(picture[..., 0].astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(picture)
+    image = image if mode == "I;16" else image.convert(mode)
+    for name, compression in (("raw", None), ("lzw", "tiff_lzw")):
+        image.save(tmp_path / f"{name}.tiff", exif=exif, compression=compression)
+    raw = read_image(tmp_path / "raw.tiff")
+    assert raw.shape[:2] == ((70, 90) if orientation < 5 else (90, 70))
+    np.testing.assert_array_equal(raw, read_image(tmp_path / "lzw.tiff"))
+
+
 def test_alpha_lies_over_white(tmp_path):
     rgba = np.zeros((64, 64, 4), np.uint8)
     rgba[:32, :, 3] = 255
@@ -57,6 +71,21 @@ def test_16_bit_grey_keeps_its_range(tmp_path):
     Image.fromarray(values).save(tmp_path / "a.png")
     image = read_image(tmp_path / "a.png")
     np.testing.assert_allclose(image[..., 0], values / 257, atol=1)
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_grey_of_fewer_bits_in_16_keeps_its_range_too(tmp_path, bits):
+    values = np.linspace(0, 2**bits - 1, 64 * 64).astype(np.uint16).reshape(64, 64)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    for image in (read_image(tmp_path / "a.png"), read_image(values)):
+        np.testing.assert_allclose(image[..., 0], values * 255.0 / (2**bits - 1), atol=1)
+
+
+def test_what_is_no_image_is_said_in_words_whatever_was_read_before(tmp_path, monkeypatch):
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    (tmp_path / "a.png").write_text("no image")
+    with pytest.raises(UnreadableImage, match="cannot identify image file"):
+        read_image(tmp_path / "a.png")
 
 
 def test_float_and_bool_arrays_are_scaled():

@@ -5,8 +5,10 @@ import pandas as pd
 from PIL import Image
 
 from ecgutils.__main__ import main
-from ecgutils.preprocess import PreprocessSettings, build_cache, write_report
-from ecgutils.preprocess.report import _mask
+from ecgutils.preprocess import Preprocessor, PreprocessSettings, build_cache, write_report
+from ecgutils.preprocess.report import _mask, _without_header
+from ecgutils.signals import simulate
+from ecgutils.synth import PageStyle, render_page
 from ecgutils.tests.test_preprocess_flatten import draw_page
 
 
@@ -31,10 +33,28 @@ def test_header_mask_follows_the_page():
     quad = np.array([[50, 60], [350, 60], [350, 260], [50, 260]], float)
     _mask(upright, quad)
     _mask(turned, np.roll(quad, 2, axis=0))
-    assert (upright[:80] == 200).all()
-    assert (upright[90:] == 0).all()
-    np.testing.assert_array_equal(turned[:230], 0)
-    assert (turned[245:] == 200).all()
+    assert (upright[:90] == 200).all()  # 280 x 187 mm: 32 mm are 34 px
+    assert (upright[98:] == 0).all()
+    np.testing.assert_array_equal(turned[:222], 0)
+    assert (turned[232:] == 200).all()
+
+
+def test_nothing_of_a_masked_header_is_left_on_the_flat_page(tmp_path):
+    rng = np.random.default_rng(0)
+    style = PageStyle(width_mm=280, height_mm=130, header_mm=28, layout="3x4", pitch_mm=30)
+    record = simulate(rng)
+    page = render_page(record, rng, style, 6.0)
+    Image.fromarray(page.image).save(tmp_path / "a.png")
+    table = pd.DataFrame({"image_id": ["a"], "path": [str(tmp_path / "a.png")]})
+    settings = PreprocessSettings(size=(512, 256), px_per_mm=1.8)
+    cache = build_cache(table, tmp_path / "cache", settings)
+    flat = Preprocessor(settings)(tmp_path / "a.png")
+    down_mm = flat.image_from_flat[..., 1] / 6
+    masked = _without_header(flat.image, str(tmp_path / "a.png"), cache.index.iloc[0], cache)
+    header = down_mm < 30
+    assert (flat.image[header] < 128).sum() > 50  # there is something to hide
+    assert set(masked[header]) == {200}
+    np.testing.assert_array_equal(masked[down_mm > 36], flat.image[down_mm > 36])
 
 
 def test_command_writes_the_report_and_refuses_a_mask_without_one(tmp_path, capsys):

@@ -59,3 +59,29 @@ def test_published_notebooks_keep_outputs_and_lose_what_differs_between_machines
     assert list(notebook.cells[1].outputs[1].data) == ["text/plain"]  # a widget is dead without its kernel
     assert all(cell.execution_count is None for cell in notebook.cells)
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
+
+
+def test_what_comes_after_a_notebook_that_ran_is_not_finished_any_more(profile, tmp_path, capsys):
+    for name in ("01_a.ipynb", "02_b.ipynb", "03_c.ipynb"):
+        write(tmp_path, name, f"print({name!r})")
+    run.run_notebooks(profile, {}, [], resume=False)
+    run.run_notebooks(profile, {}, ["02"], resume=False)
+    with pytest.raises(FileNotFoundError, match=r"03_c\.ipynb is missing or unfinished"):
+        run.publish_notebooks(profile.run_dir)
+    capsys.readouterr()
+    run.run_notebooks(profile, {}, [], resume=True)
+    assert [line for line in capsys.readouterr().out.splitlines() if "skipped" in line or "running" in line] == [
+        "01_a.ipynb: finished before, skipped",
+        "02_b.ipynb: finished before, skipped",
+        "03_c.ipynb: running ...",
+    ]
+    assert len(run.publish_notebooks(profile.run_dir)) == 3
+
+
+def test_notebooks_of_different_settings_are_not_published_together(profile, tmp_path):
+    for name in ("01_a.ipynb", "02_b.ipynb"):
+        write(tmp_path, name, "1")
+    run.run_notebooks(profile, {}, [], resume=False)
+    run.run_notebooks(load_profile("smoke", seed=9), {"seed": 9}, ["02"], resume=False)
+    with pytest.raises(ValueError, match="run with different settings"):
+        run.publish_notebooks(profile.run_dir)

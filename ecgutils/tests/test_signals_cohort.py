@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import wfdb
 
 from ecgutils.signals import load_records, read_ptbxl
 from ecgutils.tests.stand_ins import write_ptbxl_folder
+from ecgutils.tests.test_signals_ptbxl import WFDB_NAMES, write_folder
 
 
 def test_two_simulated_cohorts_have_no_id_in_common():
@@ -21,6 +24,15 @@ def test_no_records_are_no_error():
 def test_a_negative_number_is_refused():
     with pytest.raises(ValueError, match="must not be negative"):
         load_records(-1, seed=1)
+
+
+def test_a_folder_with_100_hz_alone_is_read_at_100_hz(tmp_path):
+    signal = np.tile(np.arange(12) / 10, (1000, 1))
+    write_folder(tmp_path / "db", fs=100)
+    for i in (1, 2):
+        wfdb.wrsamp(f"{i:05d}_lr", fs=100, units=["mV"] * 12, sig_name=list(WFDB_NAMES), p_signal=signal,
+                    fmt=["16"] * 12, write_dir=str(tmp_path / "db/records100"))  # fmt: skip
+    assert [(r.fs, r.record_id) for r in load_records(0, seed=1, ptbxl=tmp_path / "db")] == [(100, "1"), (100, "2")]
 
 
 def test_a_part_of_ptbxl_is_drawn_once_for_a_seed(tmp_path):

@@ -79,7 +79,7 @@ def test_a_few_missing_samples_become_zero_and_are_counted(tmp_path):
 
 
 def test_many_missing_samples_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="20% of the samples are missing"):
+    with pytest.raises(ValueError, match="20% of the samples of I are missing"):
         next(read_ptbxl(write_folder(tmp_path / "db", lost=20), rate=100))
 
 

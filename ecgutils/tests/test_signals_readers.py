@@ -45,7 +45,7 @@ def test_a_few_missing_samples_are_counted_and_many_refused():
     assert record.details["missing_samples"] == 50
     assert np.isfinite(record.signal_mv).all()
     signal[:, :600] = np.nan
-    with pytest.raises(ValueError, match="12% of the samples are missing"):
+    with pytest.raises(ValueError, match="12% of the samples of I are missing"):
         record_from_array(signal, 500, "x")
 
 
@@ -106,3 +106,20 @@ def test_a_wfdb_record_brings_its_rate_units_and_order(tmp_path):
     record = read_wfdb(tmp_path / "r.hea")
     np.testing.assert_allclose(record.signal_mv[:, 100:-100], sines()[:, 100:-100], atol=0.01)
     assert (record.record_id, record.source, record.fs) == ("r", "wfdb", 500)
+
+
+def test_a_lead_without_a_signal_is_refused_and_named():
+    signal = sines()
+    signal[8, :600] = np.nan
+    with pytest.raises(ValueError, match="12% of the samples of V3 are missing"):
+        record_from_array(signal, 500, "x")
+
+
+def test_a_wfdb_record_may_keep_its_samples_in_any_file_that_its_header_names(tmp_path):
+    wfdb.wrsamp("r", 500, ["mV"] * 12, list(LEADS), sines().T, fmt=["16"] * 12, write_dir=str(tmp_path))
+    (tmp_path / "r.dat").rename(tmp_path / "r.mat")
+    header = tmp_path / "r.hea"
+    with pytest.raises(FileNotFoundError, match=r"r\.hea names a file that is not there, .*r\.dat"):
+        read_wfdb(tmp_path / "r")
+    header.write_text(header.read_text().replace("r.dat", "r.mat"))
+    np.testing.assert_allclose(read_wfdb(tmp_path / "r").signal_mv, sines(), atol=0.01)
