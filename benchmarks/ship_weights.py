@@ -5,7 +5,7 @@
 
 Morphology learning on scans, while another process draws the photos; then adaptation: half of the views photos, half
 scans again. Every image is of another simulated patient. Finished images and trainings are kept below the run folder,
-so that an interrupted run goes on. Measuring calibrates the mean of both networks on photos of further simulated
+so that an interrupted run goes on. Measuring calibrates each network and their mean on photos of further simulated
 patients and scores photos of yet others and, where ECG_PTBXL names a PTB-XL folder, photo-like and scan-like renders of
 its records, which the weights have never seen. Writes ecgutils/weights/ and benchmarks/ship_weights.json.
 """
@@ -162,12 +162,12 @@ def read(images: pd.DataFrame, workers: int) -> dict[str, pd.DataFrame]:
     return alone | {"both": blend(list(alone.values()))}
 
 
-def calibrate(profile: Profile) -> Calibration:
-    """Fit the probabilities of both networks, as `predict` gives them, on photos of patients drawn for it."""
+def calibrate(profile: Profile) -> dict[str, Calibration]:
+    """Fit the probabilities of each network and of "both", as `predict` gives them, on photos of patients drawn for it."""
     records = load_records(N_CALIBRATION, SEED_CALIBRATION, prefix="calibration", workers=profile.n_workers)
     images = draw(records, profile.run_dir / "calibration", PHOTO_SOURCE, profile.photo_size, profile.n_workers)
-    predictions = read(images, profile.n_workers)["both"]
-    return fit_calibration(predictions, images, "photo-like renders of further simulated signals")
+    domain = "photo-like renders of further simulated signals"
+    return {name: fit_calibration(p, images, domain) for name, p in read(images, profile.n_workers).items()}
 
 
 def measure(profile: Profile, calibration: Calibration, commit: str) -> str:
@@ -223,8 +223,11 @@ def main() -> int:
     if args.train:
         ship(train(profile), SHIPPED_FOLDER / "fine")
     if args.measure:
-        commit, calibration = git_describe(), calibrate(profile)  # before the files it names are written
+        commit, curves = git_describe(), calibrate(profile)  # before the files it names are written
+        calibration = curves.pop("both")
         calibration.save(SHIPPED_FOLDER / "calibration.json")
+        for name, curve in curves.items():
+            curve.save(SHIPPED_FOLDER / name / "calibration.json")
         table = measure(profile, calibration, commit)
         card = PAIR_CARD.format(table=table, calibrated=calibration.describe(), version=VERSION)
         write_bytes(SHIPPED_FOLDER / "README.md", card.encode())
