@@ -163,7 +163,7 @@ def read(images: pd.DataFrame, workers: int) -> dict[str, pd.DataFrame]:
 
 
 def calibrate(profile: Profile) -> dict[str, Calibration]:
-    """Fit the probabilities of each network and of "both", as `predict` gives them, on photos of patients drawn for it."""
+    """Fit the probabilities of each network and of "both", as `predict` gives them, on photos of further patients."""
     records = load_records(N_CALIBRATION, SEED_CALIBRATION, prefix="calibration", workers=profile.n_workers)
     images = draw(records, profile.run_dir / "calibration", PHOTO_SOURCE, profile.photo_size, profile.n_workers)
     domain = "photo-like renders of further simulated signals"
