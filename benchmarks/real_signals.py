@@ -28,7 +28,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from joblib import Parallel, delayed
 
 from ecgutils import FINDINGS
@@ -50,7 +49,7 @@ from ecgutils.learn import (
     paired_difference,
     predict_set,
 )
-from ecgutils.learn.params import git_describe
+from ecgutils.learn.params import device_name, git_describe
 from ecgutils.manifest import read_manifest
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.profiles import Profile, load_profile
@@ -189,7 +188,7 @@ def main() -> int:
         "command": " ".join(["python benchmarks/real_signals.py", *sys.argv[1:]]),
         "commit": commit,
         "views": budgets,
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": device_name(),
         "test": f"{len(flat)} photos of {len(set(flat.cluster_ids))} patients, {FOLDS} folds pooled",
     }
     write_json(Path(__file__).with_suffix(".json"), jsonable(about | {"arms": arms, "differences": differences}))

@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from joblib import Parallel, delayed
 from real_signals import FOLDS, SEEDED, cross_fit, make_sets
 from two_stage import whole_sets
@@ -33,7 +32,7 @@ from ecgutils import FINDINGS
 from ecgutils.challenge import fill_unreadable
 from ecgutils.files import jsonable, write_json
 from ecgutils.learn import FlatSet, grouped_folds, macro_auroc, paired_difference
-from ecgutils.learn.params import git_describe
+from ecgutils.learn.params import device_name, git_describe
 from ecgutils.profiles import Profile, load_profile
 from ecgutils.signals import Record, load_records, simulate
 
@@ -75,7 +74,7 @@ def main() -> int:
     profile, commit = load_profile(args.profile, stage1_views=args.views[0], stage2_views=args.views[1]), git_describe()
     records, out = load_records(0, 0, ptbxl=os.environ["ECG_PTBXL"]), profile.run_dir / "real_signals"
     path, about = Path(__file__).with_suffix(".json"), {"views": [*args.views], "folds": FOLDS}
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    device = device_name()
     before = json.loads(path.read_text("utf-8")) if path.exists() else {}
     rows = {row["change"]: row for row in before.get("rows", [])} if about.items() <= before.items() else {}
     about |= {"command": " ".join(["python benchmarks/real_signals_why.py", *sys.argv[1:]]), "commit": commit}

@@ -29,7 +29,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-import torch
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
@@ -52,7 +51,7 @@ from ecgutils.learn import (
     predict_set,
 )
 from ecgutils.learn.model import ECGModel
-from ecgutils.learn.params import git_describe
+from ecgutils.learn.params import device_name, git_describe
 from ecgutils.manifest import read_manifest
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.preprocess.decode import read_image
@@ -217,8 +216,7 @@ def main() -> int:
     over = None if args.curves is None else args.curves or list(CURVES)
     make_sets(profile, out, more="photos" in (over or []))
     about = {"command": " ".join(["python benchmarks/two_stage.py", *sys.argv[1:]]), "commit": commit}
-    about |= {"views": list(args.views)}
-    about |= {"device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"}
+    about |= {"views": list(args.views), "device": device_name()}
     if over:
         return curves(over, args.seeds or 1, about, profile, out, args.jobs)
     if args.whole:

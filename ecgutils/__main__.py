@@ -215,9 +215,8 @@ def _files_in(folder: Path) -> list[Path]:
     paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     if not paths:
         raise ValueError(f"No files in {folder}; give the folder that holds the images.")
-    images = [path for path in paths if path.suffix.lower() in SUFFIXES]
-    named = {path.stem for path in images}
-    return sorted([*images, *(path for path in paths if path not in set(images) and path.stem not in named)])
+    named = {path.stem for path in paths if path.suffix.lower() in SUFFIXES}
+    return [path for path in paths if path.suffix.lower() in SUFFIXES or path.stem not in named]
 
 
 def _image_table(images: Path) -> pd.DataFrame:

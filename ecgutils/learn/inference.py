@@ -106,6 +106,7 @@ def predict(
     ids = image_ids(paths)
     if unknown := sorted(set(quads) - set(ids)):
         raise ValueError(f"Corners are given for {unknown[0]!r}, which is none of the images' IDs.")
+    outlines = [quads.get(i) for i in ids]
     members = _as_models(models)
     families: dict[PreprocessSettings, dict[Canvas, list[ECGModel]]] = {}
     for model in members:
@@ -116,7 +117,7 @@ def predict(
     reasons: list[dict[str, None]] = [{} for _ in paths]  # ordered sets
     with tqdm(total=n * len(families), desc="predict", unit="image", disable=not progress) as bar:
         for shared, family in families.items():
-            for start, flats in _flat_batches(paths, Preprocessor(shared), list(family), workers, quads):
+            for start, flats in _flat_batches(paths, Preprocessor(shared), list(family), workers, outlines):
                 rows = np.arange(start, start + len(flats))
                 for row, (_, is_readable, how_good, why) in zip(rows, flats, strict=True):
                     readable[row] &= is_readable
@@ -152,11 +153,10 @@ def _flat_batches(
     flattener: Preprocessor,
     canvases: list[Canvas],
     workers: int,
-    quads: Mapping[str, np.ndarray],
+    outlines: list[np.ndarray | None],
 ) -> Iterator[tuple[int, list[Flat]]]:
     """(first row, flat images of up to 64 paths); only a batch at a time is held in memory."""
-    ids = image_ids(paths)
-    jobs = (delayed(_flatten)(path, flattener, canvases, quads.get(i)) for i, path in zip(ids, paths, strict=True))
+    jobs = (delayed(_flatten)(path, flattener, canvases, quad) for path, quad in zip(paths, outlines, strict=True))
     batch: list[Flat] = []
     start = 0
     for flat in Parallel(n_jobs=workers, return_as="generator")(jobs):

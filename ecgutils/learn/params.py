@@ -24,6 +24,11 @@ def versions() -> dict[str, str]:
     }
 
 
+def device_name() -> str:
+    """The GPU that trainings run on by default, "cpu" where there is none."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
 def git_describe() -> str | None:
     """`git describe` of the checkout this package runs from, None when it is not a git checkout."""
     root = Path(ecgutils.__file__).resolve().parents[1]

@@ -171,7 +171,7 @@ def _unit(largest: float) -> int:
 
 def _eight_bit(values: np.ndarray, largest: float) -> np.ndarray:
     """Integers 0..65535 as uint8. An image whose largest value fits into 8 or 12 bits has no more than these."""
-    white = next(white for white in (255, 4095, 65535) if largest <= white or white == 65535)
+    white = 255 if largest <= 255 else 4095 if largest <= 4095 else 65535
     return ((values.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
 
 

@@ -113,8 +113,7 @@ def _without_header(flat: np.ndarray, path: str, row: pd.Series, cache: FlatCach
     if found.quad_xy is None:  # the file is another one by now
         return np.full_like(flat, 200)
     scale = THUMBNAIL / max(1.0, np.abs(found.quad_xy).max())
-    size = np.maximum(1, np.ceil(found.image_from_flat.reshape(-1, 2).max(0) * scale)).astype(int) + 1
-    hidden = np.zeros((*size[::-1], 3), np.uint8)
+    hidden = np.zeros((2 * THUMBNAIL, 2 * THUMBNAIL, 3), np.uint8)  # what lies beyond is off the page, and hidden
     _mask(hidden, found.quad_xy * scale)
     places = (found.image_from_flat * scale).astype(np.float32)
     grey = cv2.remap(hidden[..., 0], places, None, cv2.INTER_NEAREST, borderValue=200)

@@ -396,10 +396,3 @@ def test_real_photos_are_all_readable_with_a_scale():
         assert flat.px_per_mm is not None, path.name
         assert flat.rotation == 0, path.name
         assert 0.005 < (flat.image < 128).mean() < 0.15, path.name
-
-
-def test_an_outline_far_larger_than_any_image_is_refused():
-    slip = np.array([[0, 0], [60000, 0], [60000, 45000], [0, 45000]], float)
-    flat = Preprocessor()(draw_page(2.5), quad_xy=slip)
-    assert not flat.readable
-    assert flat.reasons == ("bad_outline",)

@@ -96,3 +96,10 @@ def test_empty_grid_paper_is_no_ecg():
     page[(page < 200).all(2)] = 255
     page[(page.max(2) < 230)] = 255
     assert "not_an_ecg" in Preprocessor()(page).reasons
+
+
+def test_an_outline_far_larger_than_any_image_is_refused():
+    slip = np.array([[0, 0], [60000, 0], [60000, 45000], [0, 45000]], float)
+    flat = Preprocessor()(draw_page(2.5), quad_xy=slip)
+    assert not flat.readable
+    assert flat.reasons == ("bad_outline",)
