@@ -140,10 +140,10 @@ def frontal_axis(qrs: np.ndarray) -> float:
 def beat_targets(records: Iterable[Record]) -> pd.DataFrame:
     """What a reader of the page could measure or draw from memory: a dense target for learning from images.
 
-    One row per record: record_id, then float32 columns `rr_mean` (the median, robust to a missed beat), `rr_sd` (its
-    share of the coefficient of variation), both in seconds, `qrs_ms`, `pr_ms`, `p_ms`,
-    `qtc_ms`, `axis_cos`, `axis_sin`, and `<lead>_<ms>` (mV, the average beat every 20 ms from -240 to 440 ms around the
-    QRS). What cannot be measured (PR without a P wave, beats that cannot be averaged) is NaN.
+    One row per record: record_id, then float32 columns `rr_mean` (the median, robust to a missed beat) and `rr_sd`
+    (that times the coefficient of variation) in seconds, `qrs_ms`, `pr_ms`, `p_ms`, `qtc_ms`, `axis_cos`, `axis_sin`,
+    and `<lead>_<ms>` (mV, the average beat every 20 ms from -240 to 440 ms around the QRS). What cannot be
+    measured (PR without a P wave, beats that cannot be averaged) is NaN.
     """
     steps = np.arange(-12, 23)
     numbers = ["rr_mean", "rr_sd", "qrs_ms", "pr_ms", "p_ms", "qtc_ms", "axis_cos", "axis_sin"]
