@@ -13,7 +13,7 @@ from itertools import product
 
 import cv2
 import numpy as np
-from scipy.ndimage import median_filter
+from scipy.ndimage import median, median_filter
 
 from ecgutils.preprocess.phase import (
     Blocks,
@@ -171,9 +171,7 @@ def _tile_spectra(contrast: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarr
     spectra[:, 1:, 1:middle] = spectra[:, :0:-1, :middle:-1]  # the other half is a point mirror
     # detail fades with frequency: peaks are measured against what is usual at theirs, and in their tile
     radius = np.hypot(*(np.mgrid[:tile, :tile] - middle)).astype(int)
-    by_radius = spectra.mean(0).ravel()[np.argsort(radius, axis=None, kind="stable")]
-    rings = np.split(by_radius, np.cumsum(np.bincount(radius.ravel()))[:-1])
-    level = np.array([np.median(ring) for ring in rings], np.float32)[radius]
+    level = np.array(median(spectra.mean(0), radius, np.arange(radius.max() + 1)), np.float32)[radius]
     spectra /= level + 1e-6
     spectra /= np.median(spectra[:, ::3, ::3].reshape(len(spectra), -1), axis=1)[:, None, None] + 0.1
     return np.array(corners) + (tile - 1) / 2, spectra, level
@@ -229,12 +227,9 @@ def _fit_tiles(spectra: np.ndarray, places: np.ndarray, start: np.ndarray) -> tu
 
 def _wave_vectors(params: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Gradients (T, 2 families, 2) of u = (a.p)/(1 + c.p) and v = (b.p)/(1 + c.p) at places p (T, 2)."""
-    a, b, c = params[:2], params[2:4], params[4:]
-    below = 1 + places @ c
-    u, v = places @ a / below, places @ b / below
-    grad_u = (a[None] - u[:, None] * c[None]) / below[:, None]
-    grad_v = (b[None] - v[:, None] * c[None]) / below[:, None]
-    return np.stack([grad_u, grad_v], axis=1)
+    a, c = params[:4].reshape(2, 2), params[4:]
+    share = 1 / (1 + places @ c)[:, None]
+    return (a - (places @ a.T * share)[..., None] * c) * share[..., None]
 
 
 def _peaks_near(spectra: np.ndarray, expected: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
@@ -242,26 +237,21 @@ def _peaks_near(spectra: np.ndarray, expected: np.ndarray, reach: float) -> tupl
 
     Returns vectors (T, 2, 2), refined to a fraction of a bin by a parabola, and prominence (T, 2).
     """
-    count, tile, _ = spectra.shape
-    middle = tile // 2
-    found, prominence = np.empty_like(expected), np.zeros(expected.shape[:2])
-    index = np.arange(count)
-    for family in range(2):
-        want = expected[:, family]
-        radius = np.maximum(1.5, reach * np.linalg.norm(want, axis=1))
-        steps = int(np.ceil(radius.max()))
-        dy, dx = np.mgrid[-steps : steps + 1, -steps : steps + 1]
-        cx, cy = (np.rint(want[:, i]).astype(int)[:, None, None] + middle for i in (0, 1))
-        x, y = np.clip(cx + dx, 1, tile - 2), np.clip(cy + dy, 1, tile - 2)
-        distance = np.hypot(x - middle - want[:, :1, None], y - middle - want[:, 1:, None])
-        window = np.where(distance <= radius[:, None, None], spectra[index[:, None, None], y, x], 0)
-        top = window.reshape(count, -1).argmax(1)
-        x, y = x.reshape(count, -1)[index, top], y.reshape(count, -1)[index, top]
-        logs = {(i, j): np.log(spectra[index, y + i, x + j] + 1e-6) for i in (-1, 0, 1) for j in (-1, 0, 1)}
-        found[:, family, 0] = x - middle + _vertex(logs[0, -1], logs[0, 0], logs[0, 1])
-        found[:, family, 1] = y - middle + _vertex(logs[-1, 0], logs[0, 0], logs[1, 0])
-        prominence[:, family] = spectra[index, y, x]
-    return found, prominence
+    wanted, middle, last = expected.reshape(-1, 2), spectra.shape[1] // 2, spectra.shape[1] - 2
+    tiles, each = np.repeat(np.arange(len(spectra)), 2), np.arange(len(wanted))
+    radius = np.maximum(1.5, reach * np.linalg.norm(wanted, axis=1))[:, None]
+    steps = int(np.ceil(radius.max()))
+    dy, dx = (offset.ravel() for offset in np.mgrid[-steps : steps + 1, -steps : steps + 1])
+    x, y = np.rint(wanted).astype(int).T[..., None] + middle
+    x, y = np.clip(x + dx, 1, last), np.clip(y + dy, 1, last)
+    distance = np.hypot(x - middle - wanted[:, :1], y - middle - wanted[:, 1:])
+    top = np.where(distance <= radius, spectra[tiles[:, None], y, x], 0).argmax(1)
+    x, y = x[each, top], y[each, top]
+    height = spectra[tiles, y, x]
+    left, centre, right = (np.log(spectra[tiles, y, x + i] + 1e-6) for i in (-1, 0, 1))
+    above, below = (np.log(spectra[tiles, y + i, x] + 1e-6) for i in (-1, 1))
+    found = np.column_stack([x - middle + _vertex(left, centre, right), y - middle + _vertex(above, centre, below)])
+    return found.reshape(expected.shape), height.astype(float).reshape(expected.shape[:2])
 
 
 def _vertex(left: np.ndarray, centre: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -288,17 +278,15 @@ def _fit(start: np.ndarray, places: np.ndarray, found: np.ndarray, weight: np.nd
 
 def _wave_slopes(params: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Derivatives (T, 2 families, 2, 6) of `_wave_vectors` by the parameters."""
-    c = params[4:]
+    a, c = params[:4].reshape(2, 2), params[4:]
     share = 1 / (1 + places @ c)
+    at = places * share[:, None]
+    cycles, share = at @ a.T, share[:, None, None]
+    by_a = (np.eye(2) - c[:, None] * at[:, None]) * share  # of either family, by its own a or b
+    by_c = (2 * cycles[..., None] * c - a)[..., None] * (at[:, None, None] * share[..., None])
+    by_c -= cycles[..., None, None] * share[..., None] * np.eye(2)
     slopes = np.zeros((len(places), 2, 2, 6))
-    for family in (0, 1):
-        a = params[2 * family : 2 * family + 2]
-        cycles = (places @ a) * share
-        by_a = -np.einsum("t,i,tk->tik", share**2, c, places)
-        by_c = np.einsum("ti,tk->tik", (2 * cycles * share**2)[:, None] * c - (share**2)[:, None] * a, places)
-        by_a[:, [0, 1], [0, 1]] += share[:, None]
-        by_c[:, [0, 1], [0, 1]] -= (cycles * share)[:, None]
-        slopes[:, family, :, 2 * family : 2 * family + 2], slopes[:, family, :, 4:] = by_a, by_c
+    slopes[:, 0, :, :2], slopes[:, 1, :, 2:4], slopes[..., 4:] = by_a, by_a, by_c
     return slopes
 
 
