@@ -9,6 +9,7 @@ simulated_mix       every record replaced by a simulated one with findings as `s
 one_source          scans of the first source only
 low_rate            a third of both learning rates
 no_preprocessing    whole photos and scans, only scaled
+one_photo           one photo of each record, not two, as in two_stage.py
 Finished trainings are kept below the run folder. Writes benchmarks/real_signals_why.json after every change, where the
 rows of other changes with the same views and folds stay; each row says its seeds, commit and device.
 """
@@ -36,7 +37,7 @@ from ecgutils.learn.params import device_name, git_describe
 from ecgutils.profiles import Profile, load_profile
 from ecgutils.signals import Record, load_records, simulate
 
-CHANGES = ("none", "simulated_twins", "simulated_mix", "one_source", "low_rate", "no_preprocessing")
+CHANGES = ("none", "simulated_twins", "simulated_mix", "one_source", "low_rate", "no_preprocessing", "one_photo")
 TWIN_SEED = 400  # of signals; no profile and no other benchmark uses it
 
 
@@ -58,6 +59,9 @@ def changed(change: str, records: list[Record], out: Path, profile: Profile) -> 
         return replace(profile, stage1_lr=profile.stage1_lr / 3, stage2_lr=profile.stage2_lr / 3), sets
     if change == "no_preprocessing":
         return profile, sets | whole_sets({n: sets[n] for n in ("photos", "scans")}, tables, profile.n_workers)
+    if change == "one_photo":
+        first = np.array([image_id.endswith("-0") for image_id in sets["photos"].image_ids])
+        return profile, sets | {"photos": sets["photos"].subset(first)}
     return profile, sets
 
 

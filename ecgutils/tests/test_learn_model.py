@@ -19,6 +19,7 @@ from ecgutils.learn import (
     stage2_settings,
     take_weights,
 )
+from ecgutils.learn import optimizer as optimizer_module
 from ecgutils.learn import pretrained as hub
 from ecgutils.learn.optimizer import make_optimizer
 from ecgutils.preprocess import PreprocessSettings
@@ -159,6 +160,19 @@ def test_muon_calculates_in_float32_on_a_cpu(model):
     weight.grad = torch.randn_like(weight)
     optimizer.step()
     assert len(weight.unique()) > 0.9 * weight.numel()  # bfloat16 has 128 values from 1 to 2
+
+
+@pytest.mark.parametrize("shape", [(8, 32), (32, 8), (16, 16), (3, 12, 24), (1, 1)])
+@pytest.mark.parametrize("preset", ["original", "quintic"])
+def test_muon_takes_the_same_steps_as_timm(shape, preset):
+    timm_orthogonalise = optimizer_module._timm_orthogonalise
+    update = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    coefficients = timm.optim.muon._COEFFICIENTS[preset]
+    expected = timm_orthogonalise(update, 5, coefficients, dtype=torch.float64)
+    torch.testing.assert_close(
+        optimizer_module._orthogonalise(update, 5, coefficients).double(), expected, rtol=1e-4, atol=1e-4
+    )
+    assert not optimizer_module._orthogonalise(torch.zeros(shape), 5, coefficients).any()
 
 
 # pretrained weights
