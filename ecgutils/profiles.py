@@ -25,7 +25,7 @@ class Profile:
     signals: str = "simulated"  # or "ptbxl": then `data` is the PTB-XL folder
     data: str = ""
     n_records: int = 600  # simulated records; for PTB-XL the most that are read, 0 = all
-    extra_records: int = 800  # more simulated patients, for stage 1 only
+    extra_records: int = 1600  # more simulated patients, for stage 1 only
     train_folds: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
     val_folds: tuple[int, ...] = (9,)
     test_folds: tuple[int, ...] = (10,)
@@ -41,8 +41,8 @@ class Profile:
     backbone: str = "convnext_atto_ols"
     pretrained: str = ""  # "" = from scratch, "hub" = timm's hub, else a local file
     batch_size: int = 16
-    stage1_views: int = 4000  # images shown, with repetition
-    stage2_views: int = 1500
+    stage1_views: int = 4200  # images shown, with repetition
+    stage2_views: int = 1000
     optimizer: str = "muon"
     stage1_lr: float = 2e-3
     stage2_lr: float = 4e-4
