@@ -10,8 +10,9 @@ one_source          scans of the first source only
 low_rate            a third of both learning rates
 no_preprocessing    whole photos and scans, only scaled
 one_photo           one photo of each record, not two, as in two_stage.py
+simulated_one_photo both: simulated_mix with one photo of each record
 Finished trainings are kept below the run folder. Writes benchmarks/real_signals_why.json after every change, where the
-rows of other changes with the same views and folds stay; each row says its seeds, commit and device.
+rows of other changes and of other views stay; each row says its views, seeds, commit and device.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ from ecgutils.learn.params import device_name, git_describe
 from ecgutils.profiles import Profile, load_profile
 from ecgutils.signals import Record, load_records, simulate
 
-CHANGES = ("none", "simulated_twins", "simulated_mix", "one_source", "low_rate", "no_preprocessing", "one_photo")
+SIMULATED = ("simulated_twins", "simulated_mix", "simulated_one_photo")
+CHANGES = ("none", *SIMULATED, "one_source", "low_rate", "no_preprocessing", "one_photo")
 TWIN_SEED = 400  # of signals; no profile and no other benchmark uses it
 
 
@@ -49,9 +51,10 @@ def twin(record: Record, i: int, same: bool) -> Record:
 
 def changed(change: str, records: list[Record], out: Path, profile: Profile) -> tuple[Profile, dict[str, FlatSet]]:
     """Profile and image sets of a change; the sets of real records are made once."""
-    if change in ("simulated_twins", "simulated_mix"):
-        same = change == "simulated_twins"
-        return profile, make_sets([twin(record, i, same) for i, record in enumerate(records)], out / change, profile)[1]
+    same = change == "simulated_twins"
+    if change in SIMULATED:
+        records = [twin(record, i, same) for i, record in enumerate(records)]
+        out = out / ("simulated_twins" if same else "simulated_mix")
     tables, sets = make_sets(records, out, profile)
     if change == "one_source":
         return profile, sets | {"scans": sets["scans"].subset(sets["scans"].sources == profile.scan_sources[0])}
@@ -59,7 +62,7 @@ def changed(change: str, records: list[Record], out: Path, profile: Profile) -> 
         return replace(profile, stage1_lr=profile.stage1_lr / 3, stage2_lr=profile.stage2_lr / 3), sets
     if change == "no_preprocessing":
         return profile, sets | whole_sets({n: sets[n] for n in ("photos", "scans")}, tables, profile.n_workers)
-    if change == "one_photo":
+    if change in ("one_photo", "simulated_one_photo"):
         first = np.array([image_id.endswith("-0") for image_id in sets["photos"].image_ids])
         return profile, sets | {"photos": sets["photos"].subset(first)}
     return profile, sets
@@ -77,11 +80,12 @@ def main() -> int:
         parser.error("set ECG_PTBXL to a folder in PTB-XL's layout")
     profile, commit = load_profile(args.profile, stage1_views=args.views[0], stage2_views=args.views[1]), git_describe()
     records, out = load_records(0, 0, ptbxl=os.environ["ECG_PTBXL"]), profile.run_dir / "real_signals"
-    path, about = Path(__file__).with_suffix(".json"), {"views": [*args.views], "folds": FOLDS}
-    device = device_name()
+    path, device, views = Path(__file__).with_suffix(".json"), device_name(), sum(args.views)
     before = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    rows = {row["change"]: row for row in before.get("rows", [])} if about.items() <= before.items() else {}
-    about |= {"command": " ".join(["python benchmarks/real_signals_why.py", *sys.argv[1:]]), "commit": commit}
+    known = before["rows"] if before.get("folds") == FOLDS else []
+    rows = {(row["views"], row["change"]): row for row in known}
+    command = " ".join(["python benchmarks/real_signals_why.py", *sys.argv[1:]])
+    about = {"folds": FOLDS, "command": command, "commit": commit}
     for change in args.changes:
         how, sets = changed(change, records, out, profile)
         flat = sets["photos"]
@@ -102,10 +106,12 @@ def main() -> int:
         gain = paired_difference(flat.labels, a, b, **bootstrap).set_index("finding")
         means = {arm: float(np.mean([macro_auroc(flat.labels, p) for p in scores[arm]])) for arm in SEEDED}
         differences = {**gain.loc["macro", ["value", "low", "high"]], **gain["value"][list(FINDINGS)]}
-        how_run = {"seeds": args.seeds, "commit": commit, "device": device}
-        rows[change] = {"change": change, **how_run, **means, **differences}
-        print(pd.DataFrame([rows[change]]).round(3).to_string(index=False), flush=True)
-        write_json(path, jsonable(about | {"rows": [rows[name] for name in CHANGES if name in rows]}))
+        how_run = {"views": views, "seeds": args.seeds, "commit": commit, "device": device}
+        row = {"change": change, **how_run, **means, **differences}
+        rows[views, change] = row
+        print(pd.DataFrame([row]).round(3).to_string(index=False), flush=True)
+        ordered = sorted(rows, key=lambda key: (key[0], CHANGES.index(key[1])))
+        write_json(path, jsonable(about | {"rows": [rows[key] for key in ordered]}))
     return 0
 
 
