@@ -10,7 +10,8 @@ one_source          scans of the first source only
 low_rate            a third of both learning rates
 no_preprocessing    whole photos and scans, only scaled
 one_photo           one photo of each record, not two, as in two_stage.py
-simulated_one_photo both: simulated_mix with one photo of each record
+simulated_one_photo simulated_mix with one photo of each record
+twins_one_photo     simulated_twins with one photo of each record
 Finished trainings are kept below the run folder. Writes benchmarks/real_signals_why.json after every change, where the
 rows of other changes and of other views stay; each row says its views, seeds, commit and device.
 """
@@ -38,7 +39,8 @@ from ecgutils.learn.params import device_name, git_describe
 from ecgutils.profiles import Profile, load_profile
 from ecgutils.signals import Record, load_records, simulate
 
-SIMULATED = ("simulated_twins", "simulated_mix", "simulated_one_photo")
+SIMULATED = ("simulated_twins", "simulated_mix", "twins_one_photo", "simulated_one_photo")
+ONE_PHOTO = ("one_photo", "twins_one_photo", "simulated_one_photo")
 CHANGES = ("none", *SIMULATED, "one_source", "low_rate", "no_preprocessing", "one_photo")
 TWIN_SEED = 400  # of signals; no profile and no other benchmark uses it
 
@@ -51,7 +53,7 @@ def twin(record: Record, i: int, same: bool) -> Record:
 
 def changed(change: str, records: list[Record], out: Path, profile: Profile) -> tuple[Profile, dict[str, FlatSet]]:
     """Profile and image sets of a change; the sets of real records are made once."""
-    same = change == "simulated_twins"
+    same = "twins" in change
     if change in SIMULATED:
         records = [twin(record, i, same) for i, record in enumerate(records)]
         out = out / ("simulated_twins" if same else "simulated_mix")
@@ -62,7 +64,7 @@ def changed(change: str, records: list[Record], out: Path, profile: Profile) -> 
         return replace(profile, stage1_lr=profile.stage1_lr / 3, stage2_lr=profile.stage2_lr / 3), sets
     if change == "no_preprocessing":
         return profile, sets | whole_sets({n: sets[n] for n in ("photos", "scans")}, tables, profile.n_workers)
-    if change in ("one_photo", "simulated_one_photo"):
+    if change in ONE_PHOTO:
         first = np.array([image_id.endswith("-0") for image_id in sets["photos"].image_ids])
         return profile, sets | {"photos": sets["photos"].subset(first)}
     return profile, sets
