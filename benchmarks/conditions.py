@@ -20,9 +20,10 @@ from joblib import Parallel, delayed
 
 from ecgutils import LEADS
 from ecgutils.files import jsonable, write_json
-from ecgutils.learn.params import git_describe
+from ecgutils.hearts import simulate
 from ecgutils.preprocess import FlatECG, Preprocessor, PreprocessSettings
-from ecgutils.signals import Record, simulate
+from ecgutils.provenance import git_describe
+from ecgutils.signals import Record
 
 PX = 12  # px/mm of the drawn page
 CANVAS = PreprocessSettings(size=(768, 384), px_per_mm=2.8)

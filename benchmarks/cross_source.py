@@ -20,14 +20,15 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from ecgutils import FINDINGS
-from ecgutils.challenge import fill_unreadable
+from ecgutils.evaluate import bootstrap_auroc, fill_unreadable
 from ecgutils.files import jsonable, write_json
-from ecgutils.learn import arm_settings, bootstrap_auroc, build_model, build_sets, fit, load_sets, predict_set
-from ecgutils.learn.params import git_describe
+from ecgutils.hearts import load_records
+from ecgutils.learn import build_model, build_sets, fit, load_sets, predict_set
 from ecgutils.manifest import read_manifest
 from ecgutils.preprocess import PreprocessSettings
-from ecgutils.profiles import Profile, load_profile
-from ecgutils.signals import beat_targets, load_records
+from ecgutils.profiles import Profile, arm_settings, load_profile
+from ecgutils.provenance import git_describe
+from ecgutils.signals import beat_targets
 from ecgutils.synth import PHOTO_SOURCE, SOURCES, generate_images
 
 PATIENTS = {"train": 2400, "val": 120, "test": 300}

@@ -35,24 +35,15 @@ from scipy.signal import resample_poly
 from two_stage import EXTRA, PATIENTS, SEED, Arm, make_sets, sets_of, test_scores
 
 from ecgutils import FINDINGS
+from ecgutils.evaluate import bootstrap_auroc, paired_difference
 from ecgutils.files import jsonable, write_json
-from ecgutils.learn import (
-    FitSettings,
-    FlatSet,
-    arm_settings,
-    bootstrap_auroc,
-    build_model,
-    fit,
-    join_sets,
-    load_sets,
-    paired_difference,
-)
+from ecgutils.hearts import load_records, simulate_cohort
+from ecgutils.learn import FitSettings, FlatSet, build_model, fit, join_sets, load_sets
 from ecgutils.learn.model import ECGModel
-from ecgutils.learn.params import git_describe
 from ecgutils.learn.train import _Run
 from ecgutils.preprocess import PreprocessSettings
-from ecgutils.profiles import Profile, load_profile
-from ecgutils.signals import load_records, simulate_cohort
+from ecgutils.profiles import Profile, arm_settings, load_profile
+from ecgutils.provenance import git_describe
 
 TEACHER_SEED = 77  # of its 10,000 hearts; no other seed here or in two_stage.py
 

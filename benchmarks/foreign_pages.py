@@ -27,11 +27,12 @@ from render import with_matplotlib, with_pmecg
 from tqdm import tqdm
 
 from ecgutils import FINDINGS
-from ecgutils.challenge import blend, fill_unreadable
+from ecgutils.evaluate import blend, bootstrap_auroc, fill_unreadable
 from ecgutils.files import jsonable, write_json
-from ecgutils.learn import SHIPPED, bootstrap_auroc, predict
-from ecgutils.learn.params import git_describe
-from ecgutils.signals import Record, load_records
+from ecgutils.hearts import load_records
+from ecgutils.learn import SHIPPED, predict
+from ecgutils.provenance import git_describe
+from ecgutils.signals import Record
 
 SIZE = (1730, 950)
 DRAWN_BY: dict[str, Callable[[], Callable[[Record, int], np.ndarray]]] = {

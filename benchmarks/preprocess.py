@@ -21,9 +21,9 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from ecgutils.hearts import simulate
 from ecgutils.preprocess import FlatCache, FlatECG, Preprocessor, PreprocessSettings
 from ecgutils.preprocess.cache import INDEX_COLUMNS, _shard
-from ecgutils.signals import simulate
 from ecgutils.synth import EFFECTS, Rendered, render_photo
 
 SEED = 500_500  # frozen

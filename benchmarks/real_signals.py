@@ -31,29 +31,26 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from ecgutils import FINDINGS
-from ecgutils.challenge import blend, cross_blend, fill_unreadable
-from ecgutils.files import jsonable, write_json
-from ecgutils.learn import (
-    FlatSet,
-    arm_settings,
+from ecgutils.evaluate import (
+    blend,
     bootstrap_auroc,
-    build_model,
-    build_sets,
     calibration_error,
+    cross_blend,
     cross_calibrate,
-    fit,
+    fill_unreadable,
     grouped_folds,
-    load_model,
-    load_sets,
     macro_auroc,
     paired_difference,
-    predict_set,
 )
-from ecgutils.learn.params import device_name, git_describe
+from ecgutils.files import jsonable, write_json
+from ecgutils.hearts import load_records
+from ecgutils.learn import FlatSet, build_model, build_sets, fit, load_model, load_sets, predict_set
+from ecgutils.learn.model import device_name
 from ecgutils.manifest import read_manifest
 from ecgutils.preprocess import PreprocessSettings
-from ecgutils.profiles import Profile, load_profile
-from ecgutils.signals import Record, beat_targets, load_records
+from ecgutils.profiles import Profile, arm_settings, load_profile
+from ecgutils.provenance import git_describe
+from ecgutils.signals import Record, beat_targets
 from ecgutils.synth import PHOTO_SOURCE, generate_images
 
 FOLDS, PHOTOS = 4, 2

@@ -32,12 +32,14 @@ from real_signals import FOLDS, SEEDED, cross_fit, make_sets
 from two_stage import whole_sets
 
 from ecgutils import FINDINGS
-from ecgutils.challenge import fill_unreadable
+from ecgutils.evaluate import fill_unreadable, grouped_folds, macro_auroc, paired_difference
 from ecgutils.files import jsonable, write_json
-from ecgutils.learn import FlatSet, grouped_folds, macro_auroc, paired_difference
-from ecgutils.learn.params import device_name, git_describe
+from ecgutils.hearts import load_records, simulate
+from ecgutils.learn import FlatSet
+from ecgutils.learn.model import device_name
 from ecgutils.profiles import Profile, load_profile
-from ecgutils.signals import Record, load_records, simulate
+from ecgutils.provenance import git_describe
+from ecgutils.signals import Record
 
 SIMULATED = ("simulated_twins", "simulated_mix", "twins_one_photo", "simulated_one_photo")
 ONE_PHOTO = ("one_photo", "twins_one_photo", "simulated_one_photo")

@@ -29,7 +29,8 @@ import numpy as np
 
 from ecgutils.files import write_json
 from ecgutils.findings import LEADS
-from ecgutils.signals import Record, simulate
+from ecgutils.hearts import simulate
+from ecgutils.signals import Record
 
 SCAN, SMALL, LARGE = (2200, 1700), (1730, 950), (3460, 1900)
 FLOOR_S = {"vector": 0.042, "photo 1730": 0.10, "photo 3460": 0.30}

@@ -21,15 +21,16 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from ecgutils import FINDINGS
-from ecgutils.challenge import fill_unreadable
+from ecgutils.evaluate import auroc_by_group, fill_unreadable, paired_difference
+from ecgutils.evaluate.metrics import bootstrap_auroc
 from ecgutils.files import jsonable, write_bytes, write_json
-from ecgutils.learn import FlatSet, auroc_by_group, load_model, paired_difference, predict_set
+from ecgutils.hearts import simulate_cohort
+from ecgutils.learn import FlatSet, load_model, predict_set
 from ecgutils.learn.checkpoint import read_params
-from ecgutils.learn.metrics import bootstrap_auroc
-from ecgutils.learn.params import git_describe
 from ecgutils.plots import plot_robustness, show
 from ecgutils.preprocess import Preprocessor, PreprocessSettings
-from ecgutils.signals import Record, simulate_cohort
+from ecgutils.provenance import git_describe
+from ecgutils.signals import Record
 from ecgutils.synth import EFFECTS, render_photo
 
 STAGE = 60  # separates this random stream from those of other steps with the same seed

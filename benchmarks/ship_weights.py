@@ -23,31 +23,17 @@ import numpy as np
 import pandas as pd
 
 from ecgutils import FINDINGS
-from ecgutils.challenge import blend, fill_unreadable
+from ecgutils.evaluate import Calibration, blend, bootstrap_auroc, fill_unreadable, fit_calibration, join_truth
 from ecgutils.files import jsonable, write_bytes, write_json
-from ecgutils.learn import (
-    SHIPPED,
-    Calibration,
-    arm_settings,
-    bootstrap_auroc,
-    build_model,
-    build_sets,
-    fit,
-    fit_calibration,
-    join_sets,
-    join_truth,
-    load_model,
-    load_sets,
-    predict,
-    save_model,
-)
+from ecgutils.hearts import load_records
+from ecgutils.learn import SHIPPED, build_model, build_sets, fit, join_sets, load_model, load_sets, predict, save_model
 from ecgutils.learn.checkpoint import SHIPPED_FOLDER, read_params
-from ecgutils.learn.params import git_describe
 from ecgutils.manifest import read_manifest
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.preprocess.pipeline import VERSION
-from ecgutils.profiles import Profile, load_profile
-from ecgutils.signals import Record, beat_targets, load_records
+from ecgutils.profiles import Profile, arm_settings, load_profile
+from ecgutils.provenance import git_describe
+from ecgutils.signals import Record, beat_targets
 from ecgutils.synth import PHOTO_SOURCE, generate_images
 
 N_VAL, SEED_VAL = 500, 9292  # simulated patients that choose the checkpoints

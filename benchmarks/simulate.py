@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgutils.files import write_json
-from ecgutils.signals import simulate
+from ecgutils.hearts import simulate
 
 RECORDS, ROUNDS = 400, 5
 

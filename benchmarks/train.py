@@ -21,11 +21,11 @@ from torch import nn
 
 from ecgutils.files import write_json
 from ecgutils.findings import FINDINGS
-from ecgutils.learn import FlatSet, arm_settings, build_model
-from ecgutils.learn.params import git_describe
+from ecgutils.learn import FlatSet, build_model
 from ecgutils.learn.train import _Run, masked_bce
 from ecgutils.preprocess import PreprocessSettings
-from ecgutils.profiles import load_profile
+from ecgutils.profiles import arm_settings, load_profile
+from ecgutils.provenance import git_describe
 
 N_IMAGES, N_TARGETS = 4096, 428
 ROUND_STEPS = 8

@@ -24,9 +24,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ecgutils import FINDINGS, LEADS
+from ecgutils.evaluate import auroc_by_finding, bootstrap_auroc, macro_auroc
 from ecgutils.files import write_json
-from ecgutils.learn import auroc_by_finding, bootstrap_auroc, macro_auroc
-from ecgutils.signals import Record, read_ptbxl, simulate_cohort
+from ecgutils.hearts import simulate_cohort
+from ecgutils.signals import Record, read_ptbxl
 
 HZ, EPOCHS, BATCH, PEAK_LR, SMOOTHING = 100, 5, 32, 2e-3, 0.02
 

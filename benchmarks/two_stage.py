@@ -33,30 +33,27 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from ecgutils import FINDINGS
-from ecgutils.challenge import fill_unreadable
+from ecgutils.evaluate import bootstrap_auroc, fill_unreadable, macro_auroc, paired_difference
 from ecgutils.files import jsonable, write_json
+from ecgutils.hearts import load_records
 from ecgutils.learn import (
     FitSettings,
     FlatSet,
-    arm_settings,
-    bootstrap_auroc,
     build_model,
     build_sets,
     fit,
     join_sets,
     load_model,
     load_sets,
-    macro_auroc,
-    paired_difference,
     predict_set,
 )
-from ecgutils.learn.model import ECGModel
-from ecgutils.learn.params import device_name, git_describe
+from ecgutils.learn.model import ECGModel, device_name
 from ecgutils.manifest import read_manifest
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.preprocess.decode import read_image
-from ecgutils.profiles import Profile, load_profile
-from ecgutils.signals import beat_targets, load_records
+from ecgutils.profiles import Profile, arm_settings, load_profile
+from ecgutils.provenance import git_describe
+from ecgutils.signals import beat_targets
 from ecgutils.synth import PHOTO_SOURCE, generate_images
 
 PATIENTS = {"train": 300, "val": 60, "test": 400, "more": 700}  # "more": for the curve over target photos only

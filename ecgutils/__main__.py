@@ -129,7 +129,8 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from ecgutils.learn import SHIPPED, Calibration, load_model, predict
+    from ecgutils.evaluate import Calibration
+    from ecgutils.learn import SHIPPED, load_model, predict
     from ecgutils.learn.checkpoint import SHIPPED_FOLDER, read_params
     from ecgutils.manifest import image_ids
 
@@ -253,7 +254,7 @@ def _preprocess(args: argparse.Namespace) -> int:
 
 
 def _generate(args: argparse.Namespace) -> int:
-    from ecgutils.signals import load_records
+    from ecgutils.hearts import load_records
     from ecgutils.synth import SOURCES, generate_images
 
     size = None

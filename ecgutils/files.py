@@ -69,3 +69,18 @@ def content_hash(path: str | Path) -> str:
     """SHA-256 of a file's bytes, as 64 hex digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def repository_root() -> Path | None:
+    """The checkout this package lives in; None when it was installed without one."""
+    root = Path(__file__).resolve().parents[1]
+    return root if (root / "notebooks").is_dir() else None
+
+
+def runs_root() -> Path:
+    """Where runs are written: $ECG_RUNS, else Kaggle's working folder, else `runs/` of the checkout or here."""
+    if os.environ.get("ECG_RUNS"):
+        return Path(os.environ["ECG_RUNS"]).resolve()
+    if Path("/kaggle/working").is_dir():
+        return Path("/kaggle/working/runs")
+    return (repository_root() or Path.cwd()) / "runs"

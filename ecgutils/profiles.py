@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import difflib
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ecgutils.files import runs_root
+
+if TYPE_CHECKING:
+    from ecgutils.learn.settings import FitSettings
 
 SIGNALS = ("simulated", "ptbxl")
 
@@ -203,16 +208,30 @@ def _convert(key: str, value: Any, kind: type) -> Any:
         raise ValueError(f"Profile key {key}: {value!r} is not a valid {kind.__name__}.") from None
 
 
-def repository_root() -> Path | None:
-    """The checkout this package lives in; None when it was installed without one."""
-    root = Path(__file__).resolve().parents[1]
-    return root if (root / "notebooks").is_dir() else None
+def arm_settings(profile: Profile) -> dict[str, FitSettings]:
+    """Settings of the trainings of a profile: "stage1", "two_stage" (its stage 2) and "single_source".
 
+    The baseline takes as many gradient steps as both stages together.
+    """
+    from ecgutils.learn.settings import baseline_settings, stage1_settings, stage2_settings  # torch takes seconds
 
-def runs_root() -> Path:
-    """Where runs are written: $ECG_RUNS, else Kaggle's working folder, else `runs/` of the checkout or here."""
-    if os.environ.get("ECG_RUNS"):
-        return Path(os.environ["ECG_RUNS"]).resolve()
-    if Path("/kaggle/working").is_dir():
-        return Path("/kaggle/working/runs")
-    return (repository_root() or Path.cwd()) / "runs"
+    shared = {
+        "batch_size": profile.batch_size,
+        "optimizer": profile.optimizer,
+        "target_weight": profile.target_weight,
+        "geometry": profile.geometry,
+        "appearance": profile.appearance,
+        "seed": profile.seed,
+        "max_steps": profile.max_steps or None,
+    }
+
+    def rhythm(views: int) -> dict[str, int]:
+        return {"views": views, "eval_every": max(1, views // 6), "checkpoint_every": max(1, views // 12)}
+
+    stage1 = stage1_settings(lr=profile.stage1_lr, **rhythm(profile.stage1_views), **shared)
+    stage2 = stage2_settings(
+        lr=profile.stage2_lr, layer_decay=profile.layer_decay, **rhythm(profile.stage2_views), **shared
+    )
+    single = baseline_settings(stage1, stage2)
+    single = replace(single, **rhythm(single.views))
+    return {"stage1": stage1, "two_stage": stage2, "single_source": single}

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ecgutils.files import settings_key, write_bytes, write_json
-from ecgutils.profiles import Profile, repository_root
+from ecgutils.files import repository_root, settings_key, write_bytes, write_json
+from ecgutils.profiles import Profile
 
 
 def find_notebooks(folder: Path | None = None) -> list[Path]:

@@ -127,12 +127,6 @@ def find_sample(root: str | Path) -> Path | None:
     return names[0] if names else None
 
 
-def read_sample_ids(root: str | Path) -> list[str] | None:
-    """IDs of the sample submission exactly as written there and in its order; None when there is no sample."""
-    sample = find_sample(root)
-    return None if sample is None else read_ids(sample)
-
-
 def read_ids(path: str | Path) -> list[str]:
     """The ID column of a CSV, as written and in order. ValueError when it is missing or repeats an ID."""
     table = read_text_csv(Path(path))

@@ -14,11 +14,10 @@ import pandas as pd
 
 from ecgutils.challenge.bhf import first_few, id_order, plain_id, read_text_csv
 from ecgutils.challenge.validate import validate_submission
-from ecgutils.files import atomic_path, write_bytes, write_json
+from ecgutils.evaluate.predictions import check_prevalence, fill_unreadable, prediction_table
+from ecgutils.files import atomic_path, runs_root, write_bytes, write_json
 from ecgutils.findings import FINDINGS
-from ecgutils.learn.params import git_describe, versions
-from ecgutils.learn.predictions import prediction_table
-from ecgutils.profiles import runs_root
+from ecgutils.provenance import git_describe, versions
 
 COLUMNS = ("ID", *FINDINGS)
 KAGGLE_WORKING = Path("/kaggle/working")  # Kaggle scores the submission.csv it finds there
@@ -56,7 +55,7 @@ def write_submission(
     ValueError : a wanted ID has no prediction, a value outside [0, 1], a bad prevalence or sample, repeated IDs.
     """
     out_path = Path(out_path)
-    fill = _checked(prevalence)
+    fill = check_prevalence(prevalence)
     table = prediction_table(predictions, "write_submission")
     table["ID"] = table["ID"].map(plain_id)
     if table["ID"].duplicated().any():
@@ -105,14 +104,6 @@ def write_submission(
     return list(filled)
 
 
-def fill_unreadable(predictions: pd.DataFrame, prevalence: Mapping[str, float]) -> pd.DataFrame:
-    """The table with every NaN probability replaced by the training prevalence of its finding.
-
-    For scoring as the challenge does; the submission writer does the same. Elsewhere an unreadable row stays NaN.
-    """
-    return predictions.fillna(_checked(prevalence))
-
-
 def submissions_dir() -> Path:
     """Where submissions are written: `submissions/` beside `runs/`, or inside $ECG_RUNS where that is set."""
     root = runs_root()
@@ -143,17 +134,6 @@ def _wanted(
         raise ValueError(f"write_submission: the sample has columns {', '.join(map(str, frame.columns))}; "
                          f"expected {', '.join(COLUMNS)} in any order.")  # fmt: skip
     return list(frame.columns), [str(i) for i in frame["ID"]]
-
-
-def _checked(prevalence: Mapping[str, float]) -> dict[str, float]:
-    missing = [f for f in FINDINGS if f not in prevalence]
-    if missing:
-        raise ValueError(f"The prevalence lacks {', '.join(missing)}; give the training share of each.")
-    fill = {f: float(prevalence[f]) for f in FINDINGS}
-    bad = [f for f, share in fill.items() if not 0 <= share <= 1]
-    if bad:
-        raise ValueError(f"The prevalence of {bad[0]} is {fill[bad[0]]}, not a share in [0, 1].")
-    return fill
 
 
 def _csv(table: pd.DataFrame) -> bytes:

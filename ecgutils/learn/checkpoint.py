@@ -14,8 +14,8 @@ import ecgutils
 from ecgutils.files import content_hash, jsonable, write_bytes, write_json
 from ecgutils.findings import FINDINGS
 from ecgutils.learn.model import ECGModel, build_model, torch_device
-from ecgutils.learn.params import git_describe, versions
 from ecgutils.preprocess import PreprocessSettings
+from ecgutils.provenance import git_describe, versions
 
 WEIGHTS_NAME, PARAMS_NAME = "model.safetensors", "params.json"
 SHIPPED = ("default", "fine")  # the checkpoints in the package; `predict` on the command line takes their mean

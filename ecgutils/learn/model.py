@@ -206,6 +206,11 @@ def torch_device(name: str = "auto") -> torch.device:
     return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
 
 
+def device_name() -> str:
+    """The GPU that trainings run on by default, "cpu" where there is none."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
 def to_ink(images: np.ndarray, device: str | torch.device = "cpu") -> torch.Tensor:
     """uint8 (B, H, W), dark trace on white -> float32 (B, 1, H, W) in 0..1, inverted: ink 1, white and padding 0."""
     grey = torch.from_numpy(np.ascontiguousarray(images)).to(device).unsqueeze(1)

@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ecgutils.profiles import Profile
-
 OPTIMIZERS = ("muon", "adamw")
 
 
@@ -122,30 +120,3 @@ def baseline_settings(stage1: FitSettings, stage2: FitSettings) -> FitSettings:
         )
     steps = stage1.steps + stage2.steps
     return replace(stage1, stage="baseline", views=steps * stage1.batch_size, max_steps=None)
-
-
-def arm_settings(profile: Profile) -> dict[str, FitSettings]:
-    """Settings of the trainings of a profile: "stage1", "two_stage" (its stage 2) and "single_source".
-
-    The baseline takes as many gradient steps as both stages together.
-    """
-    shared = {
-        "batch_size": profile.batch_size,
-        "optimizer": profile.optimizer,
-        "target_weight": profile.target_weight,
-        "geometry": profile.geometry,
-        "appearance": profile.appearance,
-        "seed": profile.seed,
-        "max_steps": profile.max_steps or None,
-    }
-
-    def rhythm(views: int) -> dict[str, int]:
-        return {"views": views, "eval_every": max(1, views // 6), "checkpoint_every": max(1, views // 12)}
-
-    stage1 = stage1_settings(lr=profile.stage1_lr, **rhythm(profile.stage1_views), **shared)
-    stage2 = stage2_settings(
-        lr=profile.stage2_lr, layer_decay=profile.layer_decay, **rhythm(profile.stage2_views), **shared
-    )
-    single = baseline_settings(stage1, stage2)
-    single = replace(single, **rhythm(single.views))
-    return {"stage1": stage1, "two_stage": stage2, "single_source": single}

@@ -20,13 +20,13 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
+from ecgutils.evaluate.metrics import auroc_by_finding, difference_error
 from ecgutils.files import atomic_path, write_bytes
 from ecgutils.findings import FINDINGS
 from ecgutils.learn.augmentation import augment
 from ecgutils.learn.checkpoint import PARAMS_NAME, WEIGHTS_NAME, read_params, save_model, take_weights
 from ecgutils.learn.dataset import FlatSet, draw_rows, sampling_probabilities
 from ecgutils.learn.inference import check_settings, predict_logits, predict_set
-from ecgutils.learn.metrics import auroc_by_finding, difference_error
 from ecgutils.learn.model import ECGModel, to_ink, torch_device
 from ecgutils.learn.optimizer import make_optimizer
 from ecgutils.learn.settings import FitSettings

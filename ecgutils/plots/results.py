@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ecgutils.files import repository_root
 from ecgutils.findings import FINDINGS
-from ecgutils.profiles import repository_root
 
 COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
 

@@ -8,7 +8,7 @@ import pandas as pd
 import wfdb
 
 from ecgutils.findings import LEADS
-from ecgutils.signals import simulate_cohort
+from ecgutils.hearts import simulate_cohort
 
 _CODES = {"STTC": "NDT", "HYP": "LVH", "MI": "IMI", "CD": "CLBBB", "AF": "AFIB"}
 _STATEMENTS = "code,diagnostic,diagnostic_class\nNDT,1,STTC\nLVH,1,HYP\nIMI,1,MI\nCLBBB,1,CD\nNORM,1,NORM\nAFIB,,\n"

@@ -12,10 +12,9 @@ from ecgutils.challenge import (
     plain_id,
     read_bhf,
     read_ids,
-    read_sample_ids,
-    split_bhf,
     write_bhf,
 )
+from ecgutils.evaluate import split_bhf
 from ecgutils.findings import FINDINGS
 from ecgutils.manifest import MANIFEST_COLUMNS, check_manifest, clusters, is_grouped
 
@@ -228,9 +227,8 @@ def test_two_files_of_one_id_are_refused(bhf):
 
 def test_the_sample_submission_adds_ids_without_a_file(bhf):
     assert find_sample(bhf) is None
-    assert read_sample_ids(bhf) is None
     (bhf / "sample_submission.csv").write_text("AF,ID\n0,test_000009.png\n0,test_000002.png\n")
-    assert read_sample_ids(bhf) == ["test_000009.png", "test_000002.png"]
+    assert read_ids(find_sample(bhf)) == ["test_000009.png", "test_000002.png"]
     assert read_ids(bhf / "train_final.csv") == [str(i) for i in range(1, 8)]
     with pytest.warns(UserWarning, match="sample submission without an image, kept as unreadable: 9"):
         _, test = read_bhf(bhf)

@@ -10,20 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ecgutils.challenge import (
-    blend,
-    fill_unreadable,
-    fit_weights,
-    submission,
-    submission_name,
-    submissions_dir,
-    validate_submission,
-    write_submission,
-)
+from ecgutils.challenge import submission, submission_name, submissions_dir, validate_submission, write_submission
+from ecgutils.evaluate import blend, fill_unreadable, fit_calibration, fit_weights
 from ecgutils.findings import FINDINGS
-from ecgutils.learn import fit_calibration
 from ecgutils.manifest import read_manifest, write_manifest
-from ecgutils.tests.test_challenge_blend import members_of_known_worth
+from ecgutils.tests.test_evaluate_blend import members_of_known_worth
 
 PREVALENCE = {"STTC": 0.242, "HYP": 0.123, "MI": 0.254, "CD": 0.209, "AF": 0.069}
 

@@ -14,12 +14,13 @@ from PIL import Image
 
 from ecgutils import FINDINGS
 from ecgutils.__main__ import main
-from ecgutils.learn import SHIPPED, Calibration, predict
+from ecgutils.evaluate import Calibration
+from ecgutils.hearts import simulate
+from ecgutils.learn import SHIPPED, predict
 from ecgutils.learn.checkpoint import SHIPPED_FOLDER
 from ecgutils.manifest import read_manifest
 from ecgutils.preprocess import REASONS
 from ecgutils.run import find_notebooks
-from ecgutils.signals import simulate
 from ecgutils.synth import render_scan
 
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from ecgutils.findings import FINDINGS
+from ecgutils.hearts import simulate_cohort
 from ecgutils.learn import FitSettings, FlatSet, build_model, fit, load_model, predict, predict_set
 from ecgutils.manifest import read_manifest
 from ecgutils.preprocess import PreprocessSettings, build_cache
-from ecgutils.signals import simulate_cohort
 from ecgutils.synth import SCAN_SOURCES, generate_images
 
 SMALL = PreprocessSettings(size=(192, 96), px_per_mm=0.7)

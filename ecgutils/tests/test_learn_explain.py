@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch import nn
 
+from ecgutils.evaluate import heat_by_lead
 from ecgutils.findings import LEADS
-from ecgutils.learn import build_model, heat_by_lead, heat_maps, heat_on_photo
+from ecgutils.hearts import simulate
+from ecgutils.learn import build_model, heat_maps, heat_on_photo
 from ecgutils.preprocess import Preprocessor, PreprocessSettings
-from ecgutils.signals import simulate
 from ecgutils.synth import render_scan
 
 SMALL = PreprocessSettings(size=(128, 64))

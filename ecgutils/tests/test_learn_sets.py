@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
+from ecgutils.hearts import simulate
 from ecgutils.learn import build_sets, load_sets
 from ecgutils.manifest import manifest_from_paths
 from ecgutils.preprocess import PreprocessSettings
-from ecgutils.signals import simulate
 from ecgutils.synth import render_scan
 
 SETTINGS = PreprocessSettings(size=(64, 32), px_per_mm=0.25)

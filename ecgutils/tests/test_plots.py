@@ -8,7 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from ecgutils import FINDINGS, LEADS
-from ecgutils.learn import reliability
+from ecgutils.evaluate import reliability
+from ecgutils.hearts import simulate
 from ecgutils.plots import (
     plot_abstention,
     plot_arms,
@@ -30,7 +31,6 @@ from ecgutils.plots import (
     show,
 )
 from ecgutils.preprocess import Preprocessor
-from ecgutils.signals import simulate
 from ecgutils.synth import render_scan
 
 

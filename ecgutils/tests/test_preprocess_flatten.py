@@ -5,11 +5,11 @@ import cv2
 import numpy as np
 import pytest
 
+from ecgutils.hearts import simulate
 from ecgutils.preprocess import Preprocessor, PreprocessSettings
 from ecgutils.preprocess.grid import SURE_SCALE, _pitch_in_mm, measure_grid, transform
 from ecgutils.preprocess.phase import unit_ratio
 from ecgutils.preprocess.upright import runs_down
-from ecgutils.signals import simulate
 from ecgutils.synth import render_scan
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 from PIL import Image
 
 from ecgutils.__main__ import main
+from ecgutils.hearts import simulate
 from ecgutils.preprocess import Preprocessor, PreprocessSettings, build_cache, write_report
 from ecgutils.preprocess.report import _mask, _without_header
-from ecgutils.signals import simulate
 from ecgutils.synth import PageStyle, render_page
 from ecgutils.tests.test_preprocess_flatten import draw_page
 

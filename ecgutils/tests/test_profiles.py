@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import timm
 
-from ecgutils.learn import arm_settings
-from ecgutils.profiles import PROFILES, load_profile, runs_root
+from ecgutils.files import runs_root
+from ecgutils.profiles import PROFILES, arm_settings, load_profile
 
 
 @pytest.mark.parametrize("name", PROFILES)

@@ -150,7 +150,7 @@ def test_bad_arguments_are_refused(tmp_path, kwargs, word):
 
 
 def test_simulated_records_can_be_rendered(tmp_path):
-    from ecgutils.signals import simulate_cohort
+    from ecgutils.hearts import simulate_cohort
 
     table = generate_images(simulate_cohort(2, seed=0), tmp_path, ("thermal",), size=SIZE)
     assert isinstance(table, pd.DataFrame)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from ecgutils.evaluate.metrics import bootstrap_auroc, intervals_by, percentiles, resamples
 from ecgutils.findings import FINDINGS
-from ecgutils.learn.metrics import bootstrap_auroc, intervals_by, percentiles, resamples
 
 
 def choose_thresholds(

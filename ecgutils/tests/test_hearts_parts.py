@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ecgutils.signals.beats import lead_matrices, rotation, twelve_leads
-from ecgutils.signals.noise import electrode_noise, lead_noise
-from ecgutils.signals.rhythm import atrial_waves, draw_rhythm
+from ecgutils.hearts.beats import lead_matrices, rotation, twelve_leads
+from ecgutils.hearts.noise import electrode_noise, lead_noise
+from ecgutils.hearts.rhythm import atrial_waves, draw_rhythm
 
 KINDS = ("sinus", "AF", "wenckebach", "two_to_one", "complete_block", "paced", "flutter")
 
@@ -95,7 +95,7 @@ def test_noise_is_of_the_stated_size_and_sums_to_nothing_new():
 
 
 def test_noise_common_to_all_electrodes_does_not_reach_the_leads():
-    from ecgutils.signals.noise import _LEADS_FROM_ELECTRODES
+    from ecgutils.hearts.noise import _LEADS_FROM_ELECTRODES
 
     np.testing.assert_allclose(_LEADS_FROM_ELECTRODES @ np.ones(9), 0, atol=1e-15)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ecgutils.hearts.simulate import simulate_cohort
 from ecgutils.signals.ptbxl import check_ptbxl, read_ptbxl
 from ecgutils.signals.record import Record
-from ecgutils.signals.simulate import simulate_cohort
 
 
 def load_records(

@@ -1,32 +1,19 @@
-"""What is written beside weights: who made them, with what."""
+"""What is written beside results: which code, which libraries, which device."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import platform
 import subprocess
 from pathlib import Path
-
-import numpy as np
-import timm
-import torch
 
 import ecgutils
 
 
 def versions() -> dict[str, str]:
-    """Versions of everything that can change a result."""
-    return {
-        "ecgutils": ecgutils.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "timm": timm.__version__,
-        "numpy": np.__version__,
-    }
-
-
-def device_name() -> str:
-    """The GPU that trainings run on by default, "cpu" where there is none."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    """Versions of everything that can change a result; nothing is imported to learn them."""
+    there = {"ecgutils": ecgutils.__version__, "python": platform.python_version()}
+    return there | {name: importlib.metadata.version(name) for name in ("torch", "timm", "numpy")}
 
 
 def git_describe() -> str | None:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgutils import FINDINGS, LEADS
-from ecgutils.signals import simulate, simulate_cohort
-from ecgutils.signals.heart import draw_heart
-from ecgutils.signals.simulate import FINDING_SHARE, NORMAL_SHARE, STRAIN_SHARE, _mix, draw_findings
+from ecgutils.hearts import simulate, simulate_cohort
+from ecgutils.hearts.heart import draw_heart
+from ecgutils.hearts.simulate import FINDING_SHARE, NORMAL_SHARE, STRAIN_SHARE, _mix, draw_findings
 
 
 def lead(record, name):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from ecgutils.evaluate import abstention_curve, choose_thresholds, macro_auroc, rates_at
 from ecgutils.findings import FINDINGS
-from ecgutils.learn import abstention_curve, choose_thresholds, macro_auroc, rates_at
 
 
 def made_up(n, seed=0, images=1):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import wfdb
 
-from ecgutils.signals import load_records, read_ptbxl
+from ecgutils.hearts import load_records
+from ecgutils.signals import read_ptbxl
 from ecgutils.tests.stand_ins import write_ptbxl_folder
 from ecgutils.tests.test_signals_ptbxl import WFDB_NAMES, write_folder
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ecgutils.challenge import check_roles
+from ecgutils.evaluate import check_roles
 from ecgutils.tests.test_challenge_bhf import labelled
 
 

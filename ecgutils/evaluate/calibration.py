@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
+from ecgutils.evaluate.metrics import intervals_by
+from ecgutils.evaluate.predictions import Scored, join_truth, prediction_table
 from ecgutils.files import write_json
 from ecgutils.findings import FINDINGS
-from ecgutils.learn.metrics import intervals_by
-from ecgutils.learn.predictions import Scored, join_truth, prediction_table
 
 Method = Literal["platt", "isotonic"]
 STAGE_PERFECT = 52

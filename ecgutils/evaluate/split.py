@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ecgutils.learn.predictions import grouped_folds
+from ecgutils.evaluate.predictions import grouped_folds
 from ecgutils.manifest import clusters, label_array
 
 TRAIN_FOLDS, VAL_FOLD, TEST_FOLD = tuple(range(1, 9)), 9, 10  # as PTB-XL's authors advise for their folds

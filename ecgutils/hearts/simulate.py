@@ -12,12 +12,12 @@ from scipy.signal import resample_poly
 from tqdm import tqdm
 
 from ecgutils.findings import FINDINGS
-from ecgutils.signals.beats import premature_beat, twelve_leads
-from ecgutils.signals.heart import Heart, draw_heart
+from ecgutils.hearts.beats import premature_beat, twelve_leads
+from ecgutils.hearts.heart import Heart, draw_heart
+from ecgutils.hearts.noise import lead_noise
+from ecgutils.hearts.rhythm import Rhythm, atrial_waves, draw_rhythm
 from ecgutils.signals.measure import LEAD
-from ecgutils.signals.noise import lead_noise
 from ecgutils.signals.record import Record
-from ecgutils.signals.rhythm import Rhythm, atrial_waves, draw_rhythm
 
 STAGE = 1  # second entry of every seed here, so that no other stage draws the same numbers
 DURATION_S = 10

@@ -6,8 +6,7 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.metrics import brier_score_loss
 
-from ecgutils.findings import FINDINGS
-from ecgutils.learn import (
+from ecgutils.evaluate import (
     Calibration,
     calibration_error,
     cross_calibrate,
@@ -16,6 +15,7 @@ from ecgutils.learn import (
     macro_auroc,
     reliability,
 )
+from ecgutils.findings import FINDINGS
 from ecgutils.manifest import MANIFEST_COLUMNS, check_manifest
 
 COLUMNS = list(FINDINGS)
@@ -73,7 +73,8 @@ def test_out_of_fold_means_that_a_patient_never_shapes_his_own_curve(monkeypatch
     predictions, truth, _ = made_up(120)
     fixed = {f"p{k}": k % 4 for k in range(60)}
     monkeypatch.setattr(
-        "ecgutils.learn.predictions.grouped_folds", lambda y, names, shares, seed: np.array([fixed[n] for n in names])
+        "ecgutils.evaluate.predictions.grouped_folds",
+        lambda y, names, shares, seed: np.array([fixed[n] for n in names]),
     )
     own = truth["patient_id"] == "p7"
     changed = truth.copy()

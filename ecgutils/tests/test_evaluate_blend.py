@@ -7,10 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ecgutils.challenge import BLENDS, blend, cross_blend, fit_weights
+from ecgutils.evaluate import BLENDS, blend, cross_blend, fit_weights, join_truth, macro_auroc
 from ecgutils.findings import FINDINGS
-from ecgutils.learn import join_truth, macro_auroc
-from ecgutils.tests.test_learn_calibration import made_up, shuffled
+from ecgutils.tests.test_evaluate_calibration import made_up, shuffled
 
 COLUMNS = list(FINDINGS)
 
@@ -171,7 +170,7 @@ def test_cross_fitted_weights_bring_no_more_than_the_best_member_truly_has():
 def test_weights_of_a_patient_come_from_the_others(monkeypatch):
     members, truth = members_of_known_worth(80)
     dealt = lambda y, names, shares, seed: np.array([int(n[1:]) % 4 for n in names])  # noqa: E731
-    monkeypatch.setattr("ecgutils.learn.predictions.grouped_folds", dealt)
+    monkeypatch.setattr("ecgutils.evaluate.predictions.grouped_folds", dealt)
     own = truth["patient_id"] == "p7"
     changed = truth.copy()
     changed.loc[own, COLUMNS] = 1 - truth.loc[own, COLUMNS]

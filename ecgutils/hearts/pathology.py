@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from ecgutils.signals.beats import Beat, rotation
+from ecgutils.hearts.beats import Beat, rotation
 from ecgutils.signals.measure import LEAD
 
 if TYPE_CHECKING:
-    from ecgutils.signals.heart import Heart
+    from ecgutils.hearts.heart import Heart
 
 _T = TypeVar("_T")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,3 +98,23 @@ def grouped_folds(labels: np.ndarray, clusters: np.ndarray, shares: np.ndarray, 
     if len(names):
         fold[order] = IterativeStratification(pooled[order], shares, rng)
     return fold[cluster_of_row]
+
+
+def fill_unreadable(predictions: pd.DataFrame, prevalence: Mapping[str, float]) -> pd.DataFrame:
+    """The table with every NaN probability replaced by the training prevalence of its finding.
+
+    For scoring as the challenge does; the submission writer does the same. Elsewhere an unreadable row stays NaN.
+    """
+    return predictions.fillna(check_prevalence(prevalence))
+
+
+def check_prevalence(prevalence: Mapping[str, float]) -> dict[str, float]:
+    """`prevalence` as floats of FINDINGS; ValueError where one is missing or no share."""
+    missing = [f for f in FINDINGS if f not in prevalence]
+    if missing:
+        raise ValueError(f"The prevalence lacks {', '.join(missing)}; give the training share of each.")
+    fill = {f: float(prevalence[f]) for f in FINDINGS}
+    bad = [f for f, share in fill.items() if not 0 <= share <= 1]
+    if bad:
+        raise ValueError(f"The prevalence of {bad[0]} is {fill[bad[0]]}, not a share in [0, 1].")
+    return fill

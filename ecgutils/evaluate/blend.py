@@ -10,8 +10,8 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 from scipy.stats import rankdata
 
+from ecgutils.evaluate.predictions import Scored, join_truth, prediction_table
 from ecgutils.findings import FINDINGS
-from ecgutils.learn.predictions import Scored, join_truth, prediction_table
 
 _RIDGE = 1e-4  # lets equal members share, and keeps weights finite on separable data
 _EPSILON = 1e-7  # keeps the logit of a probability of exactly 0 or 1 finite

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ecgutils.signals.beats import (
+from ecgutils.hearts.beats import (
     Atria,
     Beat,
     LeadMatrices,
@@ -21,9 +21,7 @@ from ecgutils.signals.beats import (
     rotation,
     twelve_leads,
 )
-from ecgutils.signals.criteria import criteria_met, lvh_ratio
-from ecgutils.signals.measure import HZ, Measurements, frontal_axis, measure_beat
-from ecgutils.signals.pathology import (
+from ecgutils.hearts.pathology import (
     AV_BLOCKS,
     TERRITORIES,
     add_conduction,
@@ -34,6 +32,8 @@ from ecgutils.signals.pathology import (
     criteria_of,
     pick,
 )
+from ecgutils.signals.criteria import criteria_met, lvh_ratio
+from ecgutils.signals.measure import HZ, Measurements, frontal_axis, measure_beat
 
 MAX_DRAWS = 200
 NEAR_MISSES = 0.10  # chance to keep a heart that meets the criterion of a finding it isn't labelled with

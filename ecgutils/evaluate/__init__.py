@@ -1,0 +1,47 @@
+"""Predictions beside their truth: metrics with intervals, calibration, operating points, blends, splits by patient.
+
+Nothing here needs torch."""
+
+from ecgutils.evaluate.blend import BLENDS, blend, cross_blend, fit_weights
+from ecgutils.evaluate.calibration import Calibration, calibration_error, cross_calibrate, fit_calibration, reliability
+from ecgutils.evaluate.heat import heat_by_lead
+from ecgutils.evaluate.leakage import check_roles
+from ecgutils.evaluate.metrics import (
+    auroc_by_finding,
+    auroc_by_group,
+    bootstrap_auroc,
+    macro_auroc,
+    paired_difference,
+    quality_band,
+)
+from ecgutils.evaluate.operating import abstention_curve, choose_thresholds, rates_at
+from ecgutils.evaluate.predictions import Scored, fill_unreadable, grouped_folds, join_truth
+from ecgutils.evaluate.split import split_bhf
+
+__all__ = [
+    "BLENDS",
+    "Calibration",
+    "Scored",
+    "abstention_curve",
+    "auroc_by_finding",
+    "auroc_by_group",
+    "blend",
+    "bootstrap_auroc",
+    "calibration_error",
+    "check_roles",
+    "choose_thresholds",
+    "cross_blend",
+    "cross_calibrate",
+    "fill_unreadable",
+    "fit_calibration",
+    "fit_weights",
+    "grouped_folds",
+    "heat_by_lead",
+    "join_truth",
+    "macro_auroc",
+    "paired_difference",
+    "quality_band",
+    "rates_at",
+    "reliability",
+    "split_bhf",
+]
