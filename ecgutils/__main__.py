@@ -190,7 +190,7 @@ def _photos(given: list[str]) -> list[Path]:
 
 def _corners(text: str) -> np.ndarray:
     """Eight numbers as corners (4, 2)."""
-    from ecgutils.preprocess.page import check_outline
+    from ecgutils.geometry import check_outline
 
     try:
         corners = np.array([float(part) for part in text.split(",")]).reshape(4, 2)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ecgutils.geometry import frame_corners
+
 
 @dataclass(frozen=True)
 class View:
@@ -27,7 +29,7 @@ class View:
             return images
         h, w = images.shape[1:]
         centre = np.array([(w - 1) / 2, (h - 1) / 2])
-        corners = np.array([(0, 0), (w - 1, 0), (w - 1, h - 1), (0, h - 1)], np.float32)
+        corners = frame_corners((w, h)).astype(np.float32)
         sides = self.scale * (1 + self.keystone / 2 * np.array([[-1], [1], [1], [-1]]) * [[0, 1]])
         moved = centre + (corners - centre) * sides + np.array(self.shift) * w / 100
         matrix = cv2.getPerspectiveTransform(corners, moved.astype(np.float32))

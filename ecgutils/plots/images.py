@@ -7,17 +7,18 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ecgutils.findings import DISCLAIMER, FINDING_NAMES, FINDINGS
+from ecgutils.geometry import thumbnail
 
 if TYPE_CHECKING:
     from ecgutils.preprocess import FlatECG
 
 _OUTLINE = "#00a651"
+_LONGEST = 900  # px of a picture's longer side
 
 
 def plot_contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 3) -> Figure:
@@ -42,7 +43,7 @@ def plot_outlines(images: Sequence[np.ndarray], quads: Sequence[np.ndarray | Non
     figure = plot_contact_sheet(images, titles)
     for ax, image, quad in zip(figure.axes, images, quads, strict=False):
         if quad is not None:
-            _draw_quad(ax, image, quad)
+            _draw_quad(ax, min(1.0, _LONGEST / max(image.shape[:2])), quad)
     return figure
 
 
@@ -68,9 +69,9 @@ def plot_reading(photo: str | Path | np.ndarray, flat: FlatECG, row: Mapping[str
         ax.set_axis_off()
     try:
         image = photo if isinstance(photo, np.ndarray) else read_image(photo)
-        _draw(left, image)
+        scale = _draw(left, image)
         if flat.quad_xy is not None:
-            _draw_quad(left, image, flat.quad_xy)
+            _draw_quad(left, scale, flat.quad_xy)
     except UnreadableImage as error:
         left.text(0.5, 0.5, str(error), ha="center", va="center", wrap=True, transform=left.transAxes)
     left.set_title("photo, no outline found" if flat.quad_xy is None else "photo, outline found (top edge red)")
@@ -95,15 +96,14 @@ def plot_reading(photo: str | Path | np.ndarray, flat: FlatECG, row: Mapping[str
     return figure
 
 
-def _draw(ax: Axes, image: np.ndarray, longest: int = 900) -> None:
-    scale = min(1.0, longest / max(image.shape[:2]))
-    if scale < 1:  # area averaging keeps thin lines that matplotlib's own shrinking would drop
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    ax.imshow(image, cmap="gray", vmin=0, vmax=255)
+def _draw(ax: Axes, image: np.ndarray) -> float:
+    """Show a reduced copy, in which matplotlib's own shrinking drops no thin line; returns its scale."""
+    small, scale = thumbnail(image, _LONGEST)
+    ax.imshow(small, cmap="gray", vmin=0, vmax=255)
+    return scale
 
 
-def _draw_quad(ax: Axes, image: np.ndarray, quad_xy: np.ndarray) -> None:
-    scale = min(1.0, 900 / max(image.shape[:2]))
+def _draw_quad(ax: Axes, scale: float, quad_xy: np.ndarray) -> None:
     closed = np.vstack([quad_xy, quad_xy[:1]]) * scale
     ax.plot(*closed.T, color=_OUTLINE, linewidth=2)
     ax.plot(*closed[:2].T, color="red", linewidth=2)

@@ -12,6 +12,7 @@ import ipywidgets
 import numpy as np
 import pandas as pd
 
+from ecgutils.geometry import frame_corners, thumbnail
 from ecgutils.manifest import CORNER_COLUMNS
 from ecgutils.preprocess import FlatECG, Preprocessor, UnreadableImage, read_image
 from ecgutils.preprocess.report import draw_outline
@@ -34,10 +35,9 @@ def before_after(photo: np.ndarray, flat: FlatECG) -> tuple[np.ndarray, np.ndarr
         xy = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
         middle = np.array([photo.shape[1], photo.shape[0]]) / 2
         from_flat = ((xy - np.array([width, height]) / 2) * per_px + middle).astype(np.float32)
-    shrink = max(1.0, max(photo.shape[:2]) / PHOTO_SIDE)
-    small = cv2.resize(photo, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
+    small, scale = thumbnail(photo, PHOTO_SIDE)
     size = (ZOOM * width, ZOOM * height)
-    photo_xy = (cv2.resize(from_flat, size) + 0.5) / shrink - 0.5
+    photo_xy = (cv2.resize(from_flat, size) + 0.5) * scale - 0.5
     before = cv2.remap(small, photo_xy, None, cv2.INTER_LINEAR, borderValue=(_GREY,) * 3)
     return before, cv2.cvtColor(cv2.resize(flat.image, size), cv2.COLOR_GRAY2RGB)
 
@@ -124,7 +124,7 @@ def edit_outline(table: pd.DataFrame, preprocess: Preprocessor, remember: Callab
         height, width = photos[0].shape[:2]
         corners = kept.get(chosen.value, row[list(CORNER_COLUMNS)].to_numpy(float))
         if not np.isfinite(corners).all():
-            corners = np.array([0, 0, width - 1, 0, width - 1, height - 1, 0, height - 1])
+            corners = frame_corners((width, height)).ravel()
         for i, slider in enumerate(sliders):
             side = (width, height)[i % 2]
             slider.unobserve_all("value")
@@ -164,8 +164,7 @@ def _photo(path: str) -> np.ndarray:
 
 
 def _outlined(photo: np.ndarray, quad_xy: np.ndarray) -> np.ndarray:
-    scale = min(1.0, PHOTO_SIDE / max(photo.shape[:2]))
-    small = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    small, scale = thumbnail(photo, PHOTO_SIDE)
     draw_outline(small, quad_xy * scale)
     return small
 

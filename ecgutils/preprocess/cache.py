@@ -19,9 +19,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from ecgutils.files import atomic_path, content_hash, write_bytes, write_json
+from ecgutils.geometry import check_outline
 from ecgutils.manifest import CORNER_COLUMNS
 from ecgutils.preprocess.canvas import FlatECG
-from ecgutils.preprocess.page import check_outline
 from ecgutils.preprocess.pipeline import Preprocessor, PreprocessSettings
 
 INDEX_COLUMNS = (

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from ecgutils.preprocess.phase import transform
-from ecgutils.preprocess.sampling import affine, quarter_turns, sample, smooth_map, turned_box
+from ecgutils.geometry import affine, apply_homography, quarter_turns, smooth_map
 
 Canvas = tuple[tuple[int, int], float]  # size (W, H) and px/mm
 PLANE_PX_PER_MM = 4  # of the flattened page; the photo has 4.5 where it fills a 1280 px frame
@@ -92,7 +91,7 @@ class FlatPage:
     def on_canvas(self, size: tuple[int, int], px_per_mm: float) -> FlatECG:
         """The traces upright and centred on a canvas of `size` (W, H), at `px_per_mm` or as large as they fit."""
         upright_from_plane = quarter_turns(self.quarters, self.ink.shape[::-1])
-        x0, y0, x1, y1 = turned_box(np.array(self.box), upright_from_plane)
+        x0, y0, x1, y1 = _turned_box(np.array(self.box), upright_from_plane)
         canvas = np.array(size)
         fitting = float(((canvas - 4) / np.maximum([x1 - x0, y1 - y0], 20)).min())  # canvas px per plane px
         reduction = min(px_per_mm / PLANE_PX_PER_MM, fitting) if self.scaled else fitting
@@ -100,19 +99,33 @@ class FlatPage:
         plane_from_flat = np.linalg.inv(upright_from_plane) @ affine(1 / reduction, corner)
         # a pen line 0.3 mm wide would fade when reduced: thicken it to about 0.5 mm, on every source alike
         bold = cv2.dilate(self.ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
-        ink = sample(bold, plane_from_flat, size, 1 / reduction)
+        ink = _sample(bold, plane_from_flat, size, 1 / reduction)
         darkest = max(np.percentile(ink[ink > 25], 90), 51)
         return FlatECG(
             image=255 - np.rint(np.minimum(ink / darkest, 1) * 255).astype(np.uint8),
-            image_grid=255 - sample(self.grey, plane_from_flat, size, 1 / reduction),
+            image_grid=255 - _sample(self.grey, plane_from_flat, size, 1 / reduction),
             rectified=np.ascontiguousarray(np.rot90(self.rgb, -self.quarters)),
             quad_xy=self.quad_xy,
             rotation=self.rotation,
             px_per_mm=float(PLANE_PX_PER_MM) if self.scaled else None,
             flat_px_per_mm=reduction * PLANE_PX_PER_MM if self.scaled else None,
-            image_from_flat=smooth_map(lambda xy: self.to_image(transform(plane_from_flat, xy)), size, 4),
+            image_from_flat=smooth_map(lambda xy: self.to_image(apply_homography(plane_from_flat, xy)), size, 4),
             readable=True,
             quality=self.quality,
             reasons=self.reasons,
             steps=self.steps,
         )
+
+
+def _sample(values: np.ndarray, source_from_target: np.ndarray, size: tuple[int, int], minified: float) -> np.ndarray:
+    """Resample; blurred first where it is minified, because linear sampling alone would alias."""
+    if minified > 1.2:
+        values = cv2.GaussianBlur(values, (0, 0), 0.4 * minified)
+    flags = (cv2.INTER_CUBIC if minified < 1 else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
+    return cv2.warpPerspective(values, source_from_target, size, flags=flags)
+
+
+def _turned_box(box: np.ndarray, turned_from_box: np.ndarray) -> np.ndarray:
+    """The box x0, y0, x1, y1 (4,) around a turned one; the homography makes quarter turns only."""
+    corners = apply_homography(turned_from_box, np.array([[box[0], box[1]], [box[2], box[3]]]))
+    return np.concatenate([corners.min(0), corners.max(0)])

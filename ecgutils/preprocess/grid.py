@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import median, median_filter
 
+from ecgutils.geometry import apply_homography
 from ecgutils.preprocess.phase import (
     Blocks,
     Flattening,
@@ -22,7 +23,6 @@ from ecgutils.preprocess.phase import (
     measure_bend,
     refine_by_phase,
     square_blocks,
-    transform,
     unit_ratio,
 )
 
@@ -125,7 +125,7 @@ def measure_grid(rgb: np.ndarray, unbend: bool = True) -> Grid | None:
             return None
         seen_xy = blocks.xy[lined]
         refined = refine_by_phase(blocks.around(lined), mm_from_image, seen_xy, 1 / pitch_mm)
-        moved_mm = transform(refined, blocks.xy.reshape(-1, 2)).reshape(blocks.mm.shape)
+        moved_mm = apply_homography(refined, blocks.xy.reshape(-1, 2)).reshape(blocks.mm.shape)
         change, mm_from_image = np.abs(moved_mm - blocks.mm)[lined].max(), refined
         if change < SHARP_MM:
             blocks = replace(blocks, mm=moved_mm)
@@ -315,7 +315,7 @@ def _pitch_in_mm(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: n
     px_per_cycle = local_px_per_unit(cycles_from_image, middle_xy)
     # cycles per sample: no finer than the image, and so that overtones up to the fourth are visible where it shows them
     step = 1 / np.clip(px_per_cycle, 4, 8)
-    low, high = (f(transform(cycles_from_image, seen_xy), axis=0) for f in (np.min, np.max))
+    low, high = (f(apply_homography(cycles_from_image, seen_xy), axis=0) for f in (np.min, np.max))
     size = np.clip((high - low) / step, 64, 1600).astype(int)
     px_per_sample = step * px_per_cycle
     image_from_sample = np.linalg.inv(cycles_from_image) @ np.array([[step, 0, low[0]], [0, step, low[1]], [0, 0, 1]])

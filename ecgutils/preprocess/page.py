@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from ecgutils.geometry import apply_homography, frame_corners, order_corners
 from ecgutils.preprocess.grid import Grid
-from ecgutils.preprocess.phase import transform
 
 SMALL = 480  # px of the longer side for segmentation
 MIN_AREA = 0.12  # of the frame: smaller papers have too few pixels to be read
@@ -53,7 +53,7 @@ def part_to_look_at(rgb: np.ndarray, grid: Grid | None = None) -> np.ndarray | N
             return None
         around = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
         image_from_page = cv2.getPerspectiveTransform(around, page.quad_xy.astype(np.float32))
-        return transform(image_from_page, np.where(around > 0, 1.06, -0.06))
+        return apply_homography(image_from_page, np.where(around > 0, 1.06, -0.06))
     frame = np.array(rgb.shape[1::-1]) - 1
     low, high = np.percentile(grid.support_xy[grid.support], [2, 98], axis=0)
     margin = 0.15 * (high - low).max()
@@ -66,9 +66,9 @@ def part_to_look_at(rgb: np.ndarray, grid: Grid | None = None) -> np.ndarray | N
 def visible_box(shape: tuple[int, int], mm_from_image: np.ndarray, grid: Grid, margin_mm: float = 80.0) -> np.ndarray:
     """x0, y0, x1, y1 in mm of what an image of `shape` shows of the plane, at most `margin_mm` beyond the seen grid."""
     height, width = shape
-    corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
-    frame = transform(mm_from_image, corners)
-    seen = transform(mm_from_image, grid.support_xy[grid.support])
+    corners = frame_corners((width, height))
+    frame = apply_homography(mm_from_image, corners)
+    seen = apply_homography(mm_from_image, grid.support_xy[grid.support])
     low, high = np.maximum(frame.min(0), seen.min(0) - margin_mm), np.minimum(frame.max(0), seen.max(0) + margin_mm)
     return np.concatenate([low, high])
 
@@ -86,7 +86,7 @@ def _edges_around_grid(rgb: np.ndarray, grid: Grid) -> Page:
     # traces and letters run along the paper's edges and must not count as steps: close dark lines up to 5 mm
     plane = cv2.morphologyEx(plane, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
     lab = cv2.cvtColor(plane, cv2.COLOR_RGB2LAB).astype(np.float32)
-    all_blocks = (transform(grid.mm_from_image, grid.support_xy) - box[:2]) / step
+    all_blocks = (apply_homography(grid.mm_from_image, grid.support_xy) - box[:2]) / step
     low, high = _extent(all_blocks[grid.support], 10 / step)
 
     limits, edges, light = [0.0, 0.0, size[0] - 1.0, size[1] - 1.0], [False] * 4, [False] * 4
@@ -108,7 +108,7 @@ def _edges_around_grid(rgb: np.ndarray, grid: Grid) -> Page:
                 halves = stripe[:inner].mean(), stripe[-inner:].mean()
                 light[axis + 2 * side] = bool(halves[1 - side] < halves[side])
     x0, y0, x1, y1 = limits
-    quad = transform(image_from_sample, np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))
+    quad = apply_homography(image_from_sample, np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))
     order = [1, 2, 3, 0]  # from left, top, right, bottom
     return Page(quad, np.array(edges)[order], np.array(light)[order])
 
@@ -245,26 +245,6 @@ def _where_sides_meet(lines: list[tuple[np.ndarray, np.ndarray]], quad_xy: np.nd
             if np.linalg.norm(corner - quad_xy[i]) < limit:
                 met[i] = corner
     return met
-
-
-def check_outline(quad_xy: np.ndarray) -> np.ndarray:
-    """Corners given by hand as float64 (4, 2); ValueError unless they run clockwise around a convex area."""
-    quad = np.asarray(quad_xy, float)
-    if quad.shape != (4, 2) or not np.isfinite(quad).all():
-        raise ValueError(f"quad_xy has shape {quad.shape}; give four finite corners (x, y): TL, TR, BR, BL.")
-    sides = np.roll(quad, -1, axis=0) - quad
-    ahead = np.roll(sides, -1, axis=0)
-    if (sides[:, 0] * ahead[:, 1] - sides[:, 1] * ahead[:, 0]).min() <= 0:
-        corners = ", ".join(f"{x:g},{y:g}" for x, y in quad)
-        raise ValueError(f"Corners {corners} don't run clockwise around a page: give TL, TR, BR, BL, as one reads it.")
-    return quad
-
-
-def order_corners(corners_xy: np.ndarray) -> np.ndarray:
-    """Four corners in the order TL, TR, BR, BL as seen in the image: clockwise, from the one nearest the top left."""
-    angle = np.arctan2(*(corners_xy - corners_xy.mean(0)).T[::-1])
-    clockwise = corners_xy[np.argsort(angle)]
-    return np.roll(clockwise, -int(clockwise.sum(1).argmin()), axis=0)
 
 
 def refine_quad(rgb: np.ndarray, quad_xy: np.ndarray, sides: np.ndarray) -> np.ndarray:

@@ -13,16 +13,12 @@ from scipy.linalg import solveh_banded
 from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
+from ecgutils.geometry import apply_homography, frame_corners
+
 STIFF = 0.1  # weight of the bending's own smoothness against that of one difference
 LEAST_GAIN = 1.02  # in straightness of the grid, for which bending is corrected
 FOCAL = 1.0  # longer sides of the frame: .75 is a phone's, more when it zooms or the photo is cropped
 STEP, BLOCK = 0.25, 40  # mm per sample, samples per block of the squared image
-
-
-def transform(homography: np.ndarray, points_xy: np.ndarray) -> np.ndarray:
-    """Apply a (3, 3) homography to (N, 2) points; float64 (N, 2)."""
-    mapped = np.column_stack([points_xy, np.ones(len(points_xy))]) @ homography.T
-    return mapped[:, :2] / mapped[:, 2:]
 
 
 def unit_ratio(image_from_plane: np.ndarray, shape: tuple[int, ...]) -> float:
@@ -40,7 +36,7 @@ def unit_ratio(image_from_plane: np.ndarray, shape: tuple[int, ...]) -> float:
 
 def local_px_per_unit(unit_from_image: np.ndarray, point_xy: np.ndarray) -> float:
     """Image pixels per unit of the mapped plane near `point_xy`: square root of the ratio of areas."""
-    corners = transform(unit_from_image, point_xy + np.array([[0, 0], [1, 0], [0, 1]]))
+    corners = apply_homography(unit_from_image, point_xy + np.array([[0, 0], [1, 0], [0, 1]]))
     (ax, ay), (bx, by) = corners[1] - corners[0], corners[2] - corners[0]
     return float(1 / np.sqrt(max(abs(ax * by - ay * bx), 1e-12)))
 
@@ -72,8 +68,8 @@ def square_blocks(
 ) -> Blocks:
     """The blocks of the image around `seen_xy` (N, 2), within `margin_mm`."""
     height, width = contrast.shape
-    frame = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
-    seen_mm, frame_mm = transform(mm_from_image, seen_xy), transform(mm_from_image, frame)
+    frame = frame_corners((width, height))
+    seen_mm, frame_mm = apply_homography(mm_from_image, seen_xy), apply_homography(mm_from_image, frame)
     low = np.maximum(frame_mm.min(0), seen_mm.min(0) - margin_mm)
     high = np.minimum(frame_mm.max(0), seen_mm.max(0) + margin_mm)
     cols, rows = (int(n) for n in np.clip(np.ceil((high - low) / (STEP * BLOCK) - 0.3), 1, 60))  # 3 mm may be lost
@@ -90,7 +86,7 @@ def square_blocks(
         along=(square.reshape(-1, BLOCK) @ mean).reshape(rows, BLOCK, cols).transpose(0, 2, 1),
         strength=np.abs(square, out=square).reshape(each_block).mean(1).reshape(rows, cols, BLOCK) @ mean,
         mm=mm,
-        xy=transform(image_from_mm, mm.reshape(-1, 2)).reshape(mm.shape),
+        xy=apply_homography(image_from_mm, mm.reshape(-1, 2)).reshape(mm.shape),
     )
 
 
@@ -109,7 +105,7 @@ class Flattening:
 
     def to_mm(self, image_xy: np.ndarray) -> np.ndarray:
         """Image px (N, 2) -> mm on the flat page (N, 2)."""
-        at = transform(self.mm_from_image, image_xy)
+        at = apply_homography(self.mm_from_image, image_xy)
         return at if self.shift_mm is None else at + self._shift(at)
 
     def to_image(self, mm: np.ndarray) -> np.ndarray:
@@ -118,7 +114,7 @@ class Flattening:
         if self.shift_mm is not None:
             for _ in range(3):  # neighbouring nodes differ by less than 2 mm in 10
                 at = mm - self._shift(at)
-        return transform(np.linalg.inv(self.mm_from_image), at)
+        return apply_homography(np.linalg.inv(self.mm_from_image), at)
 
     def _shift(self, at: np.ndarray) -> np.ndarray:
         node = ((at - self.origin_mm) / (STEP * BLOCK)).T[::-1]

@@ -17,14 +17,14 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from ecgutils.files import settings_key
+from ecgutils.geometry import apply_homography, check_outline, frame_corners, smooth_map
 from ecgutils.preprocess.appearance import as_paper, darkness, even_light, ink, is_inverted, printed_lines
 from ecgutils.preprocess.canvas import PLANE_PX_PER_MM, Canvas, FlatECG, FlatPage, RefusedPage
 from ecgutils.preprocess.decode import MAX_PIXELS, UnreadableImage, read_image
 from ecgutils.preprocess.grid import SURE_SCALE, Grid, measure_grid
 from ecgutils.preprocess.judge import CUT_OFF, GLARE, glare_share, quality, sharpness, strokes, weigh
-from ecgutils.preprocess.page import Page, check_outline, find_page, part_to_look_at, visible_box
-from ecgutils.preprocess.phase import Flattening, local_px_per_unit, transform, unit_ratio
-from ecgutils.preprocess.sampling import smooth_map
+from ecgutils.preprocess.page import Page, find_page, part_to_look_at, visible_box
+from ecgutils.preprocess.phase import Flattening, local_px_per_unit, unit_ratio
 from ecgutils.preprocess.traces import BOLD, find_traces
 from ecgutils.preprocess.upright import runs_down, upright_input, upside_down
 
@@ -148,7 +148,7 @@ def _cut(rgb: np.ndarray, quad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ratio = unit_ratio(cv2.getPerspectiveTransform(unit, quad.astype(np.float32)), rgb.shape)
     shorter = np.clip(ratio * height / width, 1 / 3, 3)  # what is foreshortened is stretched
     width, height = round(width * max(1, shorter)), round(height * max(1, 1 / shorter))
-    corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float32)
+    corners = frame_corners((width, height)).astype(np.float32)
     input_from_cut = cv2.getPerspectiveTransform(corners, quad.astype(np.float32))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     cut = cv2.warpPerspective(rgb, input_from_cut, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
@@ -157,8 +157,10 @@ def _cut(rgb: np.ndarray, quad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _uncut(page: FlatPage, input_from_cut: np.ndarray) -> FlatPage:
     """`page`, made of a part of an image, in pixels of the whole."""
-    quad = transform(input_from_cut, page.quad_xy).astype(np.float32)
-    return replace(page, quad_xy=quad, to_image=lambda points_xy: transform(input_from_cut, page.to_image(points_xy)))
+    quad = apply_homography(input_from_cut, page.quad_xy).astype(np.float32)
+    return replace(
+        page, quad_xy=quad, to_image=lambda points_xy: apply_homography(input_from_cut, page.to_image(points_xy))
+    )
 
 
 def _flatten_outline(
@@ -265,7 +267,7 @@ def _flatten(
     if page is not None:
         quad = page.quad_xy
     else:
-        corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
+        corners = frame_corners((width, height))
         quad = flattening.to_image(corners / PLANE_PX_PER_MM + box[:2])
     return FlatPage(
         ink=kept,
@@ -291,7 +293,7 @@ def plane(
     The grid decides where it is seen; else the page's corners, else the frame, at ASSUMED_WIDTH_MM.
     """
     height, width = shape
-    frame = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
+    frame = frame_corners((width, height))
     quad = None if page is None else page.quad_xy
     flattening = None
     if grid is not None and rectify:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ecgutils.files import printable, write_bytes
+from ecgutils.geometry import thumbnail
 from ecgutils.manifest import CORNER_COLUMNS
 from ecgutils.preprocess.cache import FlatCache
 from ecgutils.preprocess.decode import UnreadableImage, read_image
@@ -70,8 +71,7 @@ def _photo(path: str, row: pd.Series, mask_header: bool) -> str:
         rgb = read_image(path)
     except UnreadableImage as error:
         return f"<span class=bad>{html.escape(error.reason)}</span>"
-    scale = min(1.0, THUMBNAIL / max(rgb.shape[:2]))
-    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    small, scale = thumbnail(rgb, THUMBNAIL)
     corners = row[list(CORNER_COLUMNS)].to_numpy(float)
     if mask_header and not np.isfinite(corners).all():
         small[:] = 200  # where the header is isn't known

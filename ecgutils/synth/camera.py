@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ecgutils.geometry import apply_homography
 from ecgutils.synth.layout import LAYOUTS
-from ecgutils.synth.rendered import Lens, Projection, Surface, apply_homography
+from ecgutils.synth.rendered import Lens, Projection, Surface
 from ecgutils.synth.style import PageStyle
 
 _SURFACE_MM = 1.25  # grid of the paper's height; the sharpest folds are 1.6 mm wide

@@ -8,12 +8,13 @@ from math import cos, sin
 import cv2
 import numpy as np
 
+from ecgutils.geometry import apply_homography, quarter_turns
 from ecgutils.signals.record import Record
 from ecgutils.synth.archive import scuff
 from ecgutils.synth.camera import NodeGrid, aim, draw_surface, scaled_projection
 from ecgutils.synth.effects import add_noise, blur, jpeg, motion_blur, sense, sharpen
 from ecgutils.synth.page import draw_layers, split_layers
-from ecgutils.synth.rendered import Lens, Projection, Rendered, apply_homography
+from ecgutils.synth.rendered import Lens, Projection, Rendered
 from ecgutils.synth.scan import check_size
 from ecgutils.synth.scene import draw_desk, lay_clutter
 from ecgutils.synth.style import PHOTO_SOURCE, draw_style
@@ -108,7 +109,7 @@ def render_photo(
         return replace(photo, image=image)
     image, mask = (np.ascontiguousarray(np.rot90(a, -turn)) for a in (image, photo.trace_mask))
     lens = replace(lens, centre=((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2))  # a turn about the lens's axis
-    projection = replace(projection, homography=_turn_matrix(turn, size) @ projection.homography, lens=lens)
+    projection = replace(projection, homography=quarter_turns(turn, size) @ projection.homography, lens=lens)
     return replace(photo, image=image, trace_mask=mask, projection=projection)
 
 
@@ -117,20 +118,6 @@ def _scale_at_centre(homography_mm: np.ndarray, x: float, y: float) -> float:
     p = apply_homography(homography_mm, np.array([(x, y), (x + 1, y), (x, y + 1)]))
     a, b = p[1] - p[0], p[2] - p[0]
     return float(np.clip(np.sqrt(abs(a[0] * b[1] - a[1] * b[0])), 0.3, 40))
-
-
-def _turn_matrix(turn: int, size: tuple[int, int]) -> np.ndarray:
-    """Homography of np.rot90(image, -turn) for an upright image of `size`."""
-    w, h = size
-    return np.array(
-        {
-            0: [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
-            1: [[0, -1, h - 1], [1, 0, 0], [0, 0, 1]],
-            2: [[-1, 0, w - 1], [0, -1, h - 1], [0, 0, 1]],
-            3: [[0, 1, 0], [-1, 0, w - 1], [0, 0, 1]],
-        }[turn],
-        dtype=np.float64,
-    )
 
 
 def _on_page(nodes: NodeGrid, page_size: tuple[int, int]) -> np.ndarray:

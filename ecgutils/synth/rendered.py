@@ -6,18 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import cv2
 import numpy as np
 
-
-def sample(field: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """`field`, float32 (h, w), at (x, y), arrays of one shape: linear between its pixels, constant beyond them."""
-    n, columns = x.size, 1024  # OpenCV's maps are limited to 32767 rows and columns
-    maps = np.zeros((2, -(-n // columns) * columns), np.float32)
-    maps[0, :n], maps[1, :n] = x.ravel(), y.ravel()
-    maps = maps.reshape(2, -1, columns)
-    found = cv2.remap(field, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return found.ravel()[:n].reshape(x.shape).astype(x.dtype)
+from ecgutils.geometry import apply_homography, frame_corners, sample_field
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +31,13 @@ class Surface:
 
     def height(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Height at page px (x, y), arrays of one shape."""
-        return sample(self.heights, x / self.step, y / self.step)
+        return sample_field(self.heights, x / self.step, y / self.step)
 
     def slope(self, x: np.ndarray, y: np.ndarray, direction: tuple[float, float]) -> np.ndarray:
         """Slope (no unit) of the paper at page px (x, y) along the unit vector `direction`."""
         dy, dx = np.gradient(self.heights, self.step)
         slope = (dx * direction[0] + dy * direction[1]).astype(np.float32)
-        return sample(slope, x / self.step, y / self.step)
+        return sample_field(slope, x / self.step, y / self.step)
 
 
 @dataclass(frozen=True)
@@ -124,14 +115,6 @@ class Projection:
         return np.stack([x, y], axis=-1)
 
 
-def apply_homography(matrix: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    """Apply a (3, 3) homography to points (..., 2); keeps the floating dtype of the points."""
-    m = np.asarray(matrix, dtype=xy.dtype if xy.dtype.kind == "f" else np.float64)
-    x, y = xy[..., 0], xy[..., 1]
-    w = m[2, 0] * x + m[2, 1] * y + m[2, 2]
-    return np.stack([(m[0, 0] * x + m[0, 1] * y + m[0, 2]) / w, (m[1, 0] * x + m[1, 1] * y + m[1, 2]) / w], axis=-1)
-
-
 @dataclass(frozen=True, eq=False)
 class Rendered:
     """One drawn ECG and its truth.
@@ -163,9 +146,7 @@ class Rendered:
 
         They may lie outside: in a scan by 2.5 % of its longer side, in a photo by its width and height.
         """
-        w, h = self.page_size
-        corners = np.array([(0, 0), (w - 1, 0), (w - 1, h - 1), (0, h - 1)], dtype=np.float64)
-        return self.projection.to_image(corners).astype(np.float32)
+        return self.projection.to_image(frame_corners(self.page_size)).astype(np.float32)
 
     @cached_property
     def image_from_page(self) -> np.ndarray:

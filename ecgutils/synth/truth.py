@@ -12,7 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ecgutils.synth.rendered import Rendered, apply_homography, sample
+from ecgutils.geometry import apply_homography, sample_field
+from ecgutils.synth.rendered import Rendered
 
 STEP_MM = 2.5  # distance of the map's points on the page
 _FINE = 32  # what paper and lens add to the homography is stored in 1/32 px
@@ -44,7 +45,7 @@ class Truth:
         """
         at = np.asarray(page_xy, dtype=np.float64) / (STEP_MM * self.px_per_mm)
         fields = np.ascontiguousarray(np.moveaxis(self.map_xy, -1, 0))
-        return np.stack([sample(field, at[..., 0], at[..., 1]) for field in fields], axis=-1)
+        return np.stack([sample_field(field, at[..., 0], at[..., 1]) for field in fields], axis=-1)
 
 
 def truth_path(image_path: str | Path) -> Path:

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from ecgutils.geometry import check_outline
 from ecgutils.manifest import CORNER_COLUMNS
 from ecgutils.plots.widgets import ZOOM, before_after, browse, edit_outline, wipe
 from ecgutils.preprocess import Preprocessor, PreprocessSettings
-from ecgutils.preprocess.page import check_outline
 from ecgutils.tests.test_preprocess_flatten import QUADS, draw_page, photograph
 
 PREPROCESS = Preprocessor(PreprocessSettings(size=(256, 128), px_per_mm=0.9))

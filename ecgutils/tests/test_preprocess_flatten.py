@@ -7,7 +7,7 @@ import pytest
 
 from ecgutils.hearts import simulate
 from ecgutils.preprocess import Preprocessor, PreprocessSettings
-from ecgutils.preprocess.grid import SURE_SCALE, _pitch_in_mm, measure_grid, transform
+from ecgutils.preprocess.grid import SURE_SCALE, _pitch_in_mm, measure_grid
 from ecgutils.preprocess.phase import unit_ratio
 from ecgutils.preprocess.upright import runs_down
 from ecgutils.synth import render_scan
