@@ -84,3 +84,33 @@ def runs_root() -> Path:
     if Path("/kaggle/working").is_dir():
         return Path("/kaggle/working/runs")
     return (repository_root() or Path.cwd()) / "runs"
+
+
+class Progress:
+    """What a long run has finished: one JSON object a line, appended as it comes, by its `name`.
+
+    A line that a kill has torn is ignored, so its row is made again. Of several lines of one name the last counts.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.done: dict[str, dict[str, Any]] = {}
+        if self.path.is_file():
+            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+                try:
+                    entry = json.loads(line)
+                    self.done[entry["name"]] = entry
+                except (ValueError, KeyError, TypeError):
+                    continue
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Remember `entry`, which has a `name`; one that is there already is not written again."""
+        if self.done.get(entry["name"]) == entry:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "a+b") as log:  # each line is opened, written and closed: a kill loses at most one
+            size = log.seek(0, os.SEEK_END)
+            log.seek(max(0, size - 1))
+            torn = size > 0 and log.read(1) != b"\n"
+            log.write(b"\n" * torn + json.dumps(entry, allow_nan=False).encode() + b"\n")
+        self.done[entry["name"]] = entry

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgutils.files import atomic_path, content_hash, settings_key, write_bytes, write_json
+from ecgutils.files import Progress, atomic_path, content_hash, settings_key, write_bytes, write_json
 
 
 def test_a_file_is_written_with_its_folders(tmp_path):
@@ -88,3 +88,23 @@ def test_keys_are_stable_hex_and_lose_nothing(settings):
     assert set(key) <= set("0123456789abcdef")
     assert key == settings_key(dict(reversed(settings.items())))
     assert key != settings_key(settings | {next(iter(settings)): "something else entirely"})
+
+
+def test_progress_survives_a_torn_line(tmp_path):
+    log = Progress(tmp_path / "a/done.jsonl")
+    log.add({"name": "one", "key": 1})
+    log.add({"name": "two", "key": 2})
+    log.add({"name": "one", "key": 3})
+    with open(log.path, "ab") as file:
+        file.write(b'{"name": "thr')  # killed here
+    again = Progress(log.path)
+    assert again.done == {"one": {"name": "one", "key": 3}, "two": {"name": "two", "key": 2}}
+    again.add({"name": "three", "key": 4})
+    assert set(Progress(log.path).done) == {"one", "two", "three"}
+
+
+def test_progress_writes_nothing_twice(tmp_path):
+    log = Progress(tmp_path / "done.jsonl")
+    for _ in range(3):
+        log.add({"name": "one", "key": 1})
+    assert len(log.path.read_text().splitlines()) == 1

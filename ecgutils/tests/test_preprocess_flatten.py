@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ecgutils.geometry import apply_homography
 from ecgutils.hearts import simulate
 from ecgutils.preprocess import Preprocessor, PreprocessSettings
 from ecgutils.preprocess.grid import SURE_SCALE, _pitch_in_mm, measure_grid
@@ -75,7 +76,7 @@ def test_flat_grid_gives_its_scale(px_per_mm):
 
 def test_grid_of_a_flat_page_is_axis_parallel():
     grid = measure_grid(draw_page(5.0))
-    corners = transform(grid.mm_from_image, np.array([[0, 0], [1399, 0], [1399, 799], [0, 799]], float))
+    corners = apply_homography(grid.mm_from_image, np.array([[0, 0], [1399, 0], [1399, 799], [0, 799]], float))
     sides = np.diff(corners[[0, 1, 2, 3, 0]], axis=0)
     np.testing.assert_allclose(np.abs(sides), np.array([[280, 0], [0, 160]] * 2), atol=1.5)
 
@@ -94,7 +95,8 @@ def test_warped_page_comes_back(quad):
 def check_scale(flat, homography):
     """The flat image of `draw_page` is level, upright and as large as it says."""
     points = np.array([[60, 96], [324, 96], [192, 20], [192, 170]])
-    page_mm = transform(np.linalg.inv(homography), flat.image_from_flat[points[:, 1], points[:, 0]].astype(float)) / 5
+    sampled = flat.image_from_flat[points[:, 1], points[:, 0]]
+    page_mm = apply_homography(np.linalg.inv(homography), sampled) / 5
     across, down = page_mm[1] - page_mm[0], page_mm[3] - page_mm[2]
     assert 264 / np.linalg.norm(across) == pytest.approx(flat.flat_px_per_mm, rel=0.03)
     assert 150 / np.linalg.norm(down) == pytest.approx(flat.flat_px_per_mm, rel=0.03)

@@ -1,0 +1,54 @@
+"""Work on many independent rows: in order, in several processes, each with one thread of OpenCV and of BLAS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, TypeVar
+
+import cv2
+from joblib import Parallel, delayed
+from threadpoolctl import ThreadpoolController
+
+T = TypeVar("T")
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """OpenCV and BLAS at one thread inside, as they were afterwards.
+
+    Several processes would fight for the cores otherwise; and the number of BLAS threads changes its rounding, so that
+    pixels would depend on it.
+    """
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with _blas().limit(limits=1, user_api="blas"):
+            yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()  # looks through all loaded libraries: once a process
+
+
+def for_each(function: Callable[..., T], rows: Iterable[tuple[Any, ...]], workers: int = 1, **how: Any) -> Iterator[T]:
+    """`function(*row)` of each row, in the rows' order, yielded as they come; `rows` may be a generator.
+
+    workers : processes; 1 works in this one, -1 is one per core. how : further arguments of `joblib.Parallel`, whose
+        active back end (`joblib.parallel_config`) takes the calls.
+
+    Raises ValueError for `workers` 0.
+    """
+    if workers == 0:
+        raise ValueError("workers is 0; give at least 1, or -1 for one per core.")
+    calls = (delayed(_alone)(function, row) for row in rows)
+    return Parallel(n_jobs=workers, return_as="generator", **how)(calls)
+
+
+def _alone(function: Callable[..., T], row: tuple[Any, ...]) -> T:
+    with one_thread():
+        return function(*row)

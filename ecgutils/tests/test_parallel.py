@@ -1,0 +1,29 @@
+"""Rows in order, the caller's threads left as they were."""
+
+import cv2
+import pytest
+
+from ecgutils.parallel import for_each, one_thread
+
+
+def square(x):
+    return x * x, cv2.getNumThreads()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_the_rows_order_from_single_threaded_workers(workers):
+    assert list(for_each(square, ((i,) for i in range(5)), workers)) == [(i * i, 1) for i in range(5)]
+
+
+def test_threads_are_restored_even_when_a_row_fails():
+    before = cv2.getNumThreads()
+    with pytest.raises(ZeroDivisionError), one_thread():
+        _ = 1 / 0
+    assert cv2.getNumThreads() == before
+    list(for_each(square, [(1,)]))
+    assert cv2.getNumThreads() == before
+
+
+def test_no_workers_are_refused():
+    with pytest.raises(ValueError, match="workers is 0"):
+        for_each(square, [(1,)], workers=0)
