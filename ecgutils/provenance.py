@@ -13,7 +13,14 @@ import ecgutils
 def versions() -> dict[str, str]:
     """Versions of everything that can change a result; nothing is imported to learn them."""
     there = {"ecgutils": ecgutils.__version__, "python": platform.python_version()}
-    return there | {name: importlib.metadata.version(name) for name in ("torch", "timm", "numpy")}
+    return there | {name: _version(name) for name in ("torch", "timm", "numpy")}
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def git_describe() -> str | None:
