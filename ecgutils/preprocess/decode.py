@@ -1,19 +1,16 @@
 """Read an image file, or check an array, into uint8 RGB; anything doubtful is refused with a reason.
 
-PIL decodes, because it raises where OpenCV returns None or half an image. Two gaps of PIL are closed here: it does not
-check the checksums of a PNG's pixel data, and its switch LOAD_TRUNCATED_IMAGES may have been set by other code.
+PIL decodes, because it raises where OpenCV returns None or half an image. Two gaps of its `load` are closed here: it
+does not check the checksums of a PNG's pixel data, and other code may have set its switch LOAD_TRUNCATED_IMAGES.
 HEIC, which phones write, needs pillow-heif. It is optional, because its wheels carry a GPL encoder.
 """
 
 from __future__ import annotations
 
 import contextlib
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
@@ -23,7 +20,6 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".dib", ".tif", ".tiff", ".webp", "
 MAX_PIXELS = 120_000_000  # 360 MB as RGB; a challenge photo has 6.6 million
 MAX_WEBP_PIXELS = 80_000_000  # its decoder holds four copies of four bytes a pixel: 1.3 GB
 _BAND_PIXELS = 4_000_000
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # ISO 23008-12, annex B and 10
 
 
@@ -45,9 +41,10 @@ def read_image(source: str | Path | np.ndarray, max_pixels: int = MAX_PIXELS) ->
 
     Raises
     ------
-    UnreadableImage : reason "missing", "not_a_file", "empty_file", "too_large" (more than `max_pixels`, of WebP
-        MAX_WEBP_PIXELS, read from the header before any pixel), "needs_pillow_heif" (a HEIC photo, and the optional
-        decoder is not installed), "cannot_decode" (also: truncated, bad checksum, no permission) or "bad_array".
+    UnreadableImage : reason "missing", "no_permission", "not_a_file", "empty_file", "too_large" (more than
+        `max_pixels`, of WebP MAX_WEBP_PIXELS, read from the header before any pixel), "pdf", "needs_pillow_heif" (a
+        HEIC photo, and the optional decoder is not installed), "cannot_decode" (also: truncated, bad checksum) or
+        "bad_array".
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
@@ -62,6 +59,8 @@ def read_image(source: str | Path | np.ndarray, max_pixels: int = MAX_PIXELS) ->
         return _decode(path, max_pixels)
     except UnreadableImage:
         raise
+    except PermissionError as error:
+        raise UnreadableImage("no_permission", f"{path} may not be read by this user: change its rights.") from error
     except Image.DecompressionBombError as error:
         raise UnreadableImage("too_large", f"{path} is too large: {error}; reduce it first.") from error
     except Exception as error:  # the decoders raise OSError, SyntaxError, struct.error, ... on damaged files
@@ -69,35 +68,31 @@ def read_image(source: str | Path | np.ndarray, max_pixels: int = MAX_PIXELS) ->
 
 
 def _decode(path: Path, max_pixels: int) -> np.ndarray:
+    # a file object, for Pillow maps the memory of an uncompressed TIFF's path and then turns it wrongly
     with open(path, "rb") as file:
         head = file.read(12)
-    if head[4:8] == b"ftyp" and head[8:] in _HEIC_BRANDS:
-        _register_heif(path)
-    # a file object, for Pillow maps the memory of an uncompressed TIFF's path and then turns it wrongly
-    with open(path, "rb") as file, Image.open(file, formats=_formats()) as image:
-        width, height = image.size
-        if image.format == "WEBP":
-            max_pixels = min(max_pixels, MAX_WEBP_PIXELS)
-        if width * height > max_pixels:
-            raise UnreadableImage(
-                "too_large", f"{path} has {width}x{height} pixels, more than max_pixels={max_pixels}: reduce it first."
-            )
-        if image.format == "PNG":
-            _check_png(path)
+        if head.startswith(b"%PDF-"):
+            raise UnreadableImage("pdf", f"{path} is a PDF: save its page as an image, PNG or JPEG.")
+        if head[4:8] == b"ftyp" and head[8:] in _HEIC_BRANDS:
+            _register_heif(path)
+        Image.init()  # Pillow stumbles over the name of a format whose plugin is not registered
+        formats = [name for name in FORMATS if name in Image.OPEN]
         truncated_allowed, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
         try:
+            image = Image.open(file, formats=formats)
+            limit = min(max_pixels, MAX_WEBP_PIXELS) if image.format == "WEBP" else max_pixels
+            if image.width * image.height > limit:
+                size = f"{image.width}x{image.height} pixels, more than max_pixels={limit}"
+                raise UnreadableImage("too_large", f"{path} has {size}: reduce it first.")
+            if image.format == "PNG":
+                image.verify()  # of every chunk to the last; it spends the image
+                image = Image.open(file, formats=formats)
             image.load()
         finally:
             ImageFile.LOAD_TRUNCATED_IMAGES = truncated_allowed
         with contextlib.suppress(Exception):  # a damaged EXIF block does not make the pixels unreadable
             ImageOps.exif_transpose(image, in_place=True)
-        return _to_rgb(image, max_pixels)
-
-
-def _formats() -> list[str]:
-    """FORMATS that can be read now: Pillow stumbles over the name of one whose plugin is not registered."""
-    Image.init()
-    return [name for name in FORMATS if name in Image.OPEN]
+        return _to_rgb(image)
 
 
 def _register_heif(path: Path) -> None:
@@ -110,26 +105,7 @@ def _register_heif(path: Path) -> None:
     register_heif_opener()
 
 
-def _check_png(path: Path) -> None:
-    """Raise unless every chunk up to IEND is complete and has the right checksum (PNG specification, 5.3)."""
-    with open(path, "rb") as file:
-        if file.read(8) != _PNG_SIGNATURE:
-            raise ValueError("PNG signature is damaged")
-        size = path.stat().st_size
-        kind = b""
-        while kind != b"IEND":
-            head = file.read(8)
-            if len(head) < 8:
-                raise ValueError("PNG is truncated")
-            length, kind = struct.unpack(">I4s", head)
-            if length > size - file.tell() - 4:
-                raise ValueError("PNG is truncated")
-            body, stored = file.read(length), file.read(4)
-            if zlib.crc32(body, zlib.crc32(kind)) != int.from_bytes(stored, "big"):
-                raise ValueError(f"PNG checksum of chunk {kind!r} is wrong")
-
-
-def _to_rgb(image: Image.Image, max_pixels: int) -> np.ndarray:
+def _to_rgb(image: Image.Image) -> np.ndarray:
     """Band by band: PIL's and numpy's whole copies of an image just under the limit would take 4 GB."""
     width, height = image.size
     rows = max(1, _BAND_PIXELS // width)
@@ -138,14 +114,12 @@ def _to_rgb(image: Image.Image, max_pixels: int) -> np.ndarray:
         for top in range(0, height, rows):
             yield top, image.crop((0, top, width, min(top + rows, height)))
 
-    whole = image.mode == "I" or image.mode.startswith("I;16")  # grey, handed over as 16 or 32 bit integers
-    largest = max(_largest(np.asarray(band)) for _, band in bands()) if whole or image.mode == "F" else 0
+    numbers = image.mode in ("I", "F") or image.mode.startswith("I;16")  # grey of 16 or 32 bits
+    largest = max(_largest(np.asarray(band)) for _, band in bands()) if numbers else 0
     rgb = np.empty((height, width, 3), np.uint8)
     for top, band in bands():
-        if image.mode == "F":
-            part = _from_array(_scaled(np.asarray(band), _unit(largest)), max_pixels)
-        elif whole:
-            part = _from_array(_eight_bit(np.clip(np.asarray(band), 0, 65535), largest), max_pixels)
+        if numbers:
+            part = _eight_bit(np.asarray(band), largest)[..., None]
         elif image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
             part = _over_white(band.convert("RGBA"))
         else:
@@ -161,23 +135,20 @@ def _over_white(rgba: Image.Image) -> np.ndarray:
 
 
 def _largest(values: np.ndarray) -> float:
-    largest = float(values.max(initial=0))
-    return largest if np.isfinite(largest) else float(values.max(where=np.isfinite(values), initial=0))
-
-
-def _unit(largest: float) -> int:
-    return 255 if largest <= 1 else 1
+    return float(values.max(where=np.isfinite(values), initial=0))
 
 
 def _eight_bit(values: np.ndarray, largest: float) -> np.ndarray:
-    """Integers 0..65535 as uint8. An image whose largest value fits into 8 or 12 bits has no more than these."""
-    white = 255 if largest <= 255 else 4095 if largest <= 4095 else 65535
-    return ((values.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+    """Floats 0..1 or 0..255, or integers 0..65535, as uint8.
 
-
-def _scaled(values: np.ndarray, unit: int) -> np.ndarray:
+    Integers whose largest value fits into 8 or 12 bits have no more than these.
+    """
+    if values.dtype.kind == "f":
+        white = 1 if largest <= 1 else 255
+    else:
+        white = 255 if largest <= 255 else 4095 if largest <= 4095 else 65535
     scaled = np.where(np.isfinite(values), values, 0).astype(np.float64)  # in place from here: it may be 120 Mpx
-    scaled *= unit
+    scaled *= 255 / white
     return np.rint(np.clip(scaled, 0, 255, out=scaled), out=scaled).astype(np.uint8)
 
 
@@ -190,12 +161,10 @@ def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:
         raise UnreadableImage("too_large", f"Image array {array.shape} has more than max_pixels={max_pixels}.")
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * 255
-    elif array.dtype == np.uint16:
+    elif array.dtype == np.uint16 or array.dtype.kind == "f":
         array = _eight_bit(array, _largest(array))
-    elif array.dtype.kind == "f":
-        array = _scaled(array, _unit(_largest(array)))
     elif array.dtype != np.uint8:
         raise UnreadableImage("bad_array", f"Image array has dtype {array.dtype}; give uint8, uint16, bool or float.")
     if array.shape[2] == 4:
         return _over_white(Image.fromarray(array))
-    return cv2.merge([array] * 3) if array.shape[2] == 1 else np.ascontiguousarray(array)
+    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))

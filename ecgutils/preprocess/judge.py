@@ -20,9 +20,11 @@ TOO_DARK = 45  # median grey value of the photo
 # What each reason says, and what helps. Those up to "not_an_ecg" refuse the image, the others are warnings.
 REASONS = {
     "missing": "there is no such file",
+    "no_permission": "this user may not read the file; change its rights",
     "not_a_file": "a folder or a special file, not an image",
     "empty_file": "the file has 0 bytes; copy it again",
     "cannot_decode": "damaged, or not an image; open it in a viewer, or copy it again",
+    "pdf": "a PDF; save its page as an image, PNG or JPEG",
     "needs_pillow_heif": "a HEIC photo; pip install pillow-heif, or save it as JPEG",
     "too_large": "more pixels than are read; reduce it",
     "too_small": "under 64 px in width or height",

@@ -178,6 +178,7 @@ def broken(picture, kind):
         "empty": b"",
         "bomb": bomb(),
         "zip": b"PK\x03\x04" + whole,
+        "pdf": b"%PDF-1.7\n" + whole,
     }[kind]
 
 
@@ -189,6 +190,7 @@ def broken(picture, kind):
         ("no_end", "cannot_decode"),
         ("text", "cannot_decode"),
         ("zip", "cannot_decode"),
+        ("pdf", "pdf"),
         ("empty", "empty_file"),
         ("bomb", "too_large"),
     ],

@@ -213,4 +213,4 @@ def test_a_file_without_permission_has_a_reason():
             Image.fromarray(draw_page(2.0)).save(path.with_name(name))
         path.chmod(0)
         path.parent.chmod(0o755)
-        assert in_a_child(read_as_nobody, path) == (True, ("cannot_decode",))
+        assert in_a_child(read_as_nobody, path) == (True, ("no_permission",))
