@@ -21,9 +21,9 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from ecgutils.files import content_hash
 from ecgutils.hearts import simulate
 from ecgutils.preprocess import FlatCache, FlatECG, Preprocessor, PreprocessSettings
-from ecgutils.preprocess.cache import INDEX_COLUMNS, _shard
 from ecgutils.synth import EFFECTS, Rendered, render_photo
 
 SEED = 500_500  # frozen
@@ -186,14 +186,15 @@ def by_effect(table: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
 
 def cache_read_ms(rows: int = 2000) -> float:
     """Median milliseconds of wall time to read one flat page of the default size from a cache of `rows` pages."""
-    settings = PreprocessSettings()
+    rng = np.random.default_rng([SEED, 0])
+    page = Preprocessor()(render_photo(simulate(rng), rng).image).image
     with tempfile.TemporaryDirectory() as folder:
-        shards = np.random.default_rng(0).integers(0, 256, (2, rows // 2, *settings.size[::-1]), np.uint8)
-        for k, images in enumerate(shards):
-            np.save(_shard(Path(folder), k), images)
-        index = pd.DataFrame({"image_id": np.arange(rows).astype(str), "shard": np.arange(rows) // (rows // 2)})
-        index["row"] = np.arange(rows) % (rows // 2)
-        cache = FlatCache(Path(folder), settings, index.reindex(columns=INDEX_COLUMNS))
+        names = [f"{row}.png" for row in range(rows)]
+        for row, name in enumerate(names):
+            cv2.imwrite(f"{folder}/{name}", np.roll(page, row, axis=1))
+        index = pd.DataFrame({"image_id": np.arange(rows).astype(str), "page": names})
+        index["page_sha256"] = [content_hash(Path(folder, name)) for name in names]
+        cache = FlatCache(Path(folder), PreprocessSettings(), index)
         times = []
         for row in np.random.default_rng(1).permutation(rows)[:500]:
             start = time.perf_counter()

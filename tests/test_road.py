@@ -66,7 +66,7 @@ def test_same_seed_gives_the_same_bytes_and_submission(smoke_run, command, tmp_p
     images = sorted(p.relative_to(first) for p in (first / "images").rglob("*") if p.suffix in (".jpg", ".csv"))
     assert len(images) > 100
     assert all(content_hash(first / path) == content_hash(second / path) for path in images)
-    flat = sorted(path.relative_to(first) for path in first.rglob("shard_*.npy"))
+    flat = sorted(path.relative_to(first) for path in first.rglob("pages/*.png"))
     assert flat
     assert all(content_hash(first / path) == content_hash(second / path) for path in flat)
     a, b = (submission_of(run).set_index("ID").sort_index() for run in (first, second))

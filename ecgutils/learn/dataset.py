@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+import joblib
 import numpy as np
 import pandas as pd
 
@@ -22,7 +22,7 @@ class FlatSet:
 
     Attributes
     ----------
-    images : uint8 (N, H, W), array or memory map; dark trace on white, padding 255.
+    images : uint8 (N, H, W); dark trace on white, padding 255.
     labels : float32 (N, 5) in FINDINGS order: 0, 1 or NaN (unknown).
     image_ids : str (N,), unique. Predictions are joined by these, never by row.
     cluster_ids : str (N,), patient, or the image itself where the patient is unknown.
@@ -76,30 +76,24 @@ class FlatSet:
 
         Raises KeyError, naming an image, when one of the table's images is not in the cache.
         """
-        ids = table["image_id"].astype(str).to_numpy()
-        index = cache.index.set_index(cache.index["image_id"].astype(str))
-        missing = [image_id for image_id in ids if image_id not in index.index]
-        if missing:
-            raise KeyError(
-                f"{len(missing)} image(s) of the table are not in the flat cache, e.g. {missing[0]!r}: "
-                "build the cache from this table first."
-            )
-        index = index.loc[ids]
+        ids = table["image_id"].to_numpy(str)
+        images = cache.images(ids)
+        index = cache.index.set_index("image_id").loc[ids]
         known = names = None
         if targets is not None:
-            names = tuple(targets.columns.drop("record_id"))
-            by_record = targets.set_index(targets["record_id"].astype(str)).drop(columns="record_id")
+            by_record = targets.astype({"record_id": str}).set_index("record_id")
+            names = tuple(by_record.columns)
             known = by_record.reindex(table["record_id"].astype(str)).to_numpy(np.float32)
         return cls(
-            images=cache.images(ids),
+            images=images,
             labels=label_array(table),
-            image_ids=ids.astype(str),
+            image_ids=ids,
             cluster_ids=clusters(table),
-            sources=table["image_source"].to_numpy().astype(str),
-            readable=index["readable"].to_numpy().astype(bool),
+            sources=table["image_source"].to_numpy(str),
+            readable=index["readable"].to_numpy(bool),
             grouped=is_grouped(table),
-            quality=index["quality"].to_numpy(dtype=np.float32),
-            reasons=index["reasons"].fillna("").to_numpy().astype(str),
+            quality=index["quality"].to_numpy(np.float32),
+            reasons=index["reasons"].to_numpy(str),
             preprocess=cache.settings.to_dict(),
             targets=known,
             target_names=names,
@@ -111,18 +105,8 @@ class FlatSet:
         return FlatSet(**{k: v[rows] if isinstance(v, np.ndarray) else v for k, v in values.items()})
 
     def digest(self) -> str:
-        """12 hex digits that change when an image, label, id, cluster, source or readable flag changes."""
-        total = hashlib.blake2b(repr((self.images.shape, self.grouped)).encode(), digest_size=6)
-        for start in range(0, len(self), 1024):
-            total.update(np.ascontiguousarray(self.images[start : start + 1024]))
-        total.update(np.ascontiguousarray(self.labels, dtype=np.float32))
-        total.update(np.ascontiguousarray(self.readable, dtype=bool))
-        if self.targets is not None:
-            total.update(np.ascontiguousarray(self.targets))
-            total.update(repr(self.target_names).encode())
-        for values in (self.image_ids, self.cluster_ids, self.sources):
-            total.update("\0".join(map(str, values)).encode())
-        return total.hexdigest()
+        """12 hex digits that change when an image, a label or anything else that is known of one changes."""
+        return joblib.hash(vars(self))[:12]
 
 
 def join_sets(a: FlatSet, b: FlatSet) -> FlatSet:

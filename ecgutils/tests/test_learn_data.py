@@ -1,16 +1,18 @@
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
+from ecgutils.files import content_hash
 from ecgutils.findings import FINDINGS
 from ecgutils.learn import FlatSet, augment, join_sets, to_ink
 from ecgutils.learn.augmentation import _homographies, _warp
 from ecgutils.learn.dataset import draw_rows, sampling_probabilities
 from ecgutils.manifest import check_manifest, read_targets, write_targets
+from ecgutils.preprocess import FlatCache, PreprocessSettings
 
 
 @pytest.fixture
@@ -39,21 +41,22 @@ def manifest(n=6):
     return check_manifest(table.assign(**dict.fromkeys(FINDINGS, 1)))
 
 
-class Cache:
-    """The part of a FlatCache that a FlatSet reads, rows in another order than the manifest."""
-
-    settings = SimpleNamespace(to_dict=lambda: {"size": [64, 32]})
+@pytest.fixture
+def cache(tmp_path):
+    """Pages of grey value i of images "ai", rows in another order than the manifest's."""
+    ids = [f"a{k}" for k in range(5, -1, -1)]
     index = pd.DataFrame(
-        {"image_id": [f"a{k}" for k in range(5, -1, -1)], "readable": [True] * 5 + [False],
-         "quality": np.linspace(0, 1, 6), "reasons": [None] * 5 + ["blurred;glare"]}
+        {"image_id": ids, "page": [f"{i}.png" for i in ids], "readable": [True] * 5 + [False],
+         "quality": np.linspace(0, 1, 6), "reasons": [""] * 5 + ["blurred;glare"]}
     )  # fmt: skip
+    for image_id in ids:
+        Image.fromarray(np.full((32, 64), int(image_id[1:]), np.uint8)).save(tmp_path / f"{image_id}.png")
+    index["page_sha256"] = [content_hash(tmp_path / page) for page in index["page"]]
+    return FlatCache(tmp_path, PreprocessSettings(size=(64, 32)), index)
 
-    def images(self, ids):
-        return np.stack([np.full((32, 64), int(i[1:]), np.uint8) for i in ids])
 
-
-def test_a_set_is_joined_to_its_cache_by_image_id():
-    flat = FlatSet.from_cache(Cache(), manifest())
+def test_a_set_is_joined_to_its_cache_by_image_id(cache):
+    flat = FlatSet.from_cache(cache, manifest())
     assert flat.images[:, 0, 0].tolist() == [0, 1, 2, 3, 4, 5]
     assert flat.readable.tolist() == [False] + [True] * 5
     assert flat.reasons[0] == "blurred;glare"
@@ -62,15 +65,15 @@ def test_a_set_is_joined_to_its_cache_by_image_id():
     assert flat.grouped
 
 
-def test_signal_targets_are_joined_by_record_and_unknown_ones_are_nan(tmp_path):
+def test_signal_targets_are_joined_by_record_and_unknown_ones_are_nan(cache, tmp_path):
     table = manifest().assign(record_id=["r1", "r0", "r1", "r2", "r9", ""])
     known = pd.DataFrame({"record_id": ["r0", "r1", "r2"], "rr_mean": [0.0, 1.0, 2.0], "II_0": [5.0, 6.0, 7.0]})
     write_targets(known, tmp_path / "targets.npz")
-    flat = FlatSet.from_cache(Cache(), table, read_targets(tmp_path / "targets.npz"))
+    flat = FlatSet.from_cache(cache, table, read_targets(tmp_path / "targets.npz"))
     np.testing.assert_array_equal(flat.targets[:, 0], [1, 0, 1, 2, np.nan, np.nan])
     np.testing.assert_array_equal(flat.targets[:4, 1], [6, 5, 6, 7])
     assert flat.target_names == ("rr_mean", "II_0")
-    assert flat.digest() != FlatSet.from_cache(Cache(), table).digest()
+    assert flat.digest() != FlatSet.from_cache(cache, table).digest()
 
 
 def test_sets_are_joined_when_they_were_made_alike():
@@ -87,9 +90,9 @@ def test_sets_are_joined_when_they_were_made_alike():
         join_sets(a, replace(b, targets=np.zeros((3, 2), np.float32)))
 
 
-def test_an_image_missing_from_the_cache_is_named():
+def test_an_image_missing_from_the_cache_is_named(cache):
     with pytest.raises(KeyError, match=r"1 image.*'a6'.*build the cache"):
-        FlatSet.from_cache(Cache(), manifest(7))
+        FlatSet.from_cache(cache, manifest(7))
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,18 +25,26 @@ def table(tmp_path):
 
 
 def content(folder):
-    return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def counted(monkeypatch):
+def counted(monkeypatch, dies_at=None):
+    """Paths that are flattened from now on; the call with number `dies_at` is interrupted."""
     calls = []
-    real = cache_module._flat_row
-    monkeypatch.setattr(cache_module, "_flat_row", lambda path, *rest: (calls.append(path), real(path, *rest))[1])
+
+    class Counting(Preprocessor):
+        def __call__(self, path, **how):
+            calls.append(path)
+            if len(calls) == dies_at:
+                raise KeyboardInterrupt
+            return Preprocessor.__call__(self, path, **how)
+
+    monkeypatch.setattr(cache_module, "Preprocessor", Counting)
     return calls
 
 
 def test_cache_holds_what_the_preprocessor_gives(table, tmp_path):
-    cache = build_cache(table, tmp_path / "cache", SMALL, shard_rows=4)
+    cache = build_cache(table, tmp_path / "cache", SMALL)
     assert cache.index["image_id"].tolist() == table["image_id"].tolist()
     images = cache.images(["id3", "bad", "id0"])
     np.testing.assert_array_equal(images[0], Preprocessor(SMALL)(table["path"][3]).image)
@@ -46,79 +56,103 @@ def test_cache_holds_what_the_preprocessor_gives(table, tmp_path):
 
 
 def test_workers_do_not_change_a_byte(table, tmp_path):
-    build_cache(table, tmp_path / "one", SMALL, workers=1, shard_rows=4)
-    build_cache(table, tmp_path / "two", SMALL, workers=2, shard_rows=4)
+    build_cache(table, tmp_path / "one", SMALL, workers=1)
+    build_cache(table, tmp_path / "two", SMALL, workers=2)
     assert content(tmp_path / "one") == content(tmp_path / "two")
 
 
 def test_second_run_makes_nothing(table, tmp_path, monkeypatch):
-    build_cache(table, tmp_path / "cache", SMALL, shard_rows=2)
+    build_cache(table, tmp_path / "cache", SMALL)
     before = content(tmp_path / "cache")
     calls = counted(monkeypatch)
-    build_cache(table, tmp_path / "cache", SMALL, shard_rows=2)
+    build_cache(table, tmp_path / "cache", SMALL)
     assert calls == []
     assert content(tmp_path / "cache") == before
 
 
-def test_killed_run_goes_on_at_its_last_shard(table, tmp_path, monkeypatch):
-    build_cache(table, tmp_path / "whole", SMALL, shard_rows=2)
-    real = cache_module._flat_row
-    made = []
-
-    def dies(path, *rest):
-        made.append(path)
-        if len(made) == 4:
-            raise KeyboardInterrupt
-        return real(path, *rest)
-
-    monkeypatch.setattr(cache_module, "_flat_row", dies)
+def test_killed_run_goes_on_where_it_stopped(table, tmp_path, monkeypatch):
+    build_cache(table, tmp_path / "whole", SMALL)
+    counted(monkeypatch, dies_at=4)
     with pytest.raises(KeyboardInterrupt):
-        build_cache(table, tmp_path / "cache", SMALL, shard_rows=2)
+        build_cache(table, tmp_path / "cache", SMALL)
     with pytest.raises(FileNotFoundError, match="run build_cache"):
         FlatCache.open(tmp_path / "cache")
-    monkeypatch.setattr(cache_module, "_flat_row", real)
     calls = counted(monkeypatch)
-    build_cache(table, tmp_path / "cache", SMALL, shard_rows=2)
-    assert calls == table["path"][2:].tolist()
+    build_cache(table, tmp_path / "cache", SMALL)
+    assert calls == table["path"][3:].tolist()
     assert content(tmp_path / "cache") == content(tmp_path / "whole")
 
 
 def test_a_killed_rebuild_is_not_taken_for_the_cache_before(table, tmp_path, monkeypatch):
-    build_cache(table, tmp_path / "cache", SMALL, shard_rows=2)
-    real = cache_module._write_part
-    monkeypatch.setattr(cache_module, "_write_part", lambda *args: (real(*args), 1 / 0))
-    with pytest.raises(ZeroDivisionError):
-        build_cache(table[::-1].reset_index(drop=True), tmp_path / "cache", SMALL, shard_rows=2)
+    build_cache(table, tmp_path / "cache", SMALL)
+    counted(monkeypatch, dies_at=2)
+    with pytest.raises(KeyboardInterrupt):
+        build_cache(table, tmp_path / "cache", replace(SMALL, px_per_mm=0.4))
     with pytest.raises(FileNotFoundError, match="run build_cache"):
         FlatCache.open(tmp_path / "cache")
 
 
+@pytest.mark.parametrize("damage", ["cut", "flipped", "gone"])
+def test_a_damaged_page_is_named_and_made_again(table, tmp_path, monkeypatch, damage):
+    cache = build_cache(table, tmp_path / "cache", SMALL)
+    expected = cache.images(table["image_id"])
+    page, whole = tmp_path / "cache/pages/id2.png", (tmp_path / "cache/pages/id2.png").read_bytes()
+    page.write_bytes({"cut": whole[:50], "flipped": whole[:-20] + b"?" + whole[-19:], "gone": b""}[damage])
+    if damage == "gone":
+        page.unlink()
+    with pytest.raises(ValueError, match=r"id2\.png is missing or damaged: run build_cache again"):
+        cache.images(["id1", "id2"])
+    calls = counted(monkeypatch)
+    again = build_cache(table, tmp_path / "cache", SMALL)
+    assert calls == [table["path"][2]]
+    np.testing.assert_array_equal(again.images(table["image_id"]), expected)
+
+
+def test_no_id_leaves_the_folder_or_takes_the_page_of_another(table, tmp_path):
+    table["image_id"] = ["../../up", "/root", "a/b", "a%2Fb", "A/b", "n" * 300]
+    cache = build_cache(table, tmp_path / "deep/cache", SMALL)
+    pages = [path.resolve() for path in (tmp_path / "deep/cache/pages").iterdir()]
+    assert len({path.name.lower() for path in pages}) == len(table)  # also where capitals don't count
+    assert sorted(p.name for p in (tmp_path / "deep").iterdir()) == ["cache"]
+    for image_id, path in zip(table["image_id"][:5], table["path"], strict=False):
+        np.testing.assert_array_equal(cache.images([image_id])[0], Preprocessor(SMALL)(path).image)
+
+
+def test_photos_are_not_written_over(table, tmp_path):
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages/mine.png").write_bytes((tmp_path / "page0.png").read_bytes())
+    mine = pd.DataFrame({"image_id": ["mine"], "path": [str(tmp_path / "pages/mine.png")]})
+    with pytest.raises(ValueError, match="give another out_dir"):
+        build_cache(mine, tmp_path, SMALL)
+    assert (tmp_path / "pages/mine.png").read_bytes() == (tmp_path / "page0.png").read_bytes()
+
+
 def test_an_image_may_be_called_na(table, tmp_path, monkeypatch):
     table["image_id"] = ["NA", "null", "nan", "None", "id4", "bad"]
-    build_cache(table, tmp_path / "cache", SMALL, shard_rows=4)
+    build_cache(table, tmp_path / "cache", SMALL)
     calls = counted(monkeypatch)
-    cache = build_cache(table, tmp_path / "cache", SMALL, shard_rows=4)
+    cache = build_cache(table, tmp_path / "cache", SMALL)
     assert calls == []
     assert cache.images(["NA", "None"]).shape == (2, 64, 128)
 
 
 def test_only_changed_content_is_made_again(table, tmp_path, monkeypatch):
-    build_cache(table, tmp_path / "cache", SMALL, shard_rows=4)
+    build_cache(table, tmp_path / "cache", SMALL)
     Image.fromarray(draw_page(2.5, seed=77)).save(table["path"][1])
     calls = counted(monkeypatch)
-    cache = build_cache(table, tmp_path / "cache", SMALL, shard_rows=4)
+    cache = build_cache(table, tmp_path / "cache", SMALL)
     assert calls == [table["path"][1]]
     np.testing.assert_array_equal(cache.images(["id1"])[0], Preprocessor(SMALL)(table["path"][1]).image)
 
 
 def test_reordered_and_shortened_table_reuses_rows(table, tmp_path, monkeypatch):
-    whole = build_cache(table, tmp_path / "cache", SMALL, shard_rows=2)
+    whole = build_cache(table, tmp_path / "cache", SMALL)
     expected = whole.images(["id4", "id0", "id2"])
     calls = counted(monkeypatch)
-    cache = build_cache(table.iloc[[4, 0, 2]].reset_index(drop=True), tmp_path / "cache", SMALL, shard_rows=2)
+    cache = build_cache(table.iloc[[4, 0, 2]].reset_index(drop=True), tmp_path / "cache", SMALL)
     assert calls == []
     np.testing.assert_array_equal(cache.images(["id4", "id0", "id2"]), expected)
-    assert len(list((tmp_path / "cache").glob("shard_*.npy"))) == 2
+    assert sorted(p.name for p in (tmp_path / "cache/pages").iterdir()) == ["id0.png", "id2.png", "id4.png"]
 
 
 def test_other_settings_make_all_again(table, tmp_path, monkeypatch):

@@ -2,12 +2,13 @@ import re
 
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
 
 from ecgutils.__main__ import main
 from ecgutils.hearts import simulate
-from ecgutils.preprocess import Preprocessor, PreprocessSettings, build_cache, write_report
-from ecgutils.preprocess.report import _mask, _without_header
+from ecgutils.preprocess import Preprocessor, PreprocessSettings, build_cache, report, write_report
+from ecgutils.preprocess.cache import in_header
 from ecgutils.synth import PageStyle, render_page
 from ecgutils.tests.test_preprocess_flatten import draw_page
 
@@ -28,33 +29,47 @@ def test_report_is_one_escaped_page_with_a_picture_pair_per_image(tmp_path):
     assert "cannot_decode" in page
 
 
-def test_header_mask_follows_the_page():
-    upright, turned = np.zeros((300, 400, 3), np.uint8), np.zeros((300, 400, 3), np.uint8)
+def test_header_follows_the_page():
     quad = np.array([[50, 60], [350, 60], [350, 260], [50, 260]], float)
-    _mask(upright, quad)
-    _mask(turned, np.roll(quad, 2, axis=0))
-    assert (upright[:90] == 200).all()  # 280 x 187 mm: 32 mm are 34 px
-    assert (upright[98:] == 0).all()
-    np.testing.assert_array_equal(turned[:222], 0)
-    assert (turned[232:] == 200).all()
+    points = np.stack(np.meshgrid(np.arange(400), np.arange(300)), axis=-1)
+    upright, turned = in_header(quad, points), in_header(np.roll(quad, 2, axis=0), points)
+    assert upright[:90].all()  # 280 x 187 mm: 32 mm are 34 px
+    assert not upright[98:].any()
+    assert not turned[:222].any()
+    assert turned[232:].all()
 
 
-def test_nothing_of_a_masked_header_is_left_on_the_flat_page(tmp_path):
+@pytest.mark.parametrize("quarters", [0, 2])
+def test_nothing_of_a_masked_header_is_left_on_the_flat_page(tmp_path, quarters):
     rng = np.random.default_rng(0)
     style = PageStyle(width_mm=280, height_mm=130, header_mm=28, layout="3x4", pitch_mm=30)
-    record = simulate(rng)
-    page = render_page(record, rng, style, 6.0)
-    Image.fromarray(page.image).save(tmp_path / "a.png")
+    page = np.rot90(render_page(simulate(rng), rng, style, 6.0).image, quarters)
+    Image.fromarray(page).save(tmp_path / "a.png")
     table = pd.DataFrame({"image_id": ["a"], "path": [str(tmp_path / "a.png")]})
     settings = PreprocessSettings(size=(512, 256), px_per_mm=1.8)
     cache = build_cache(table, tmp_path / "cache", settings)
     flat = Preprocessor(settings)(tmp_path / "a.png")
     down_mm = flat.image_from_flat[..., 1] / 6
-    masked = _without_header(flat.image, str(tmp_path / "a.png"), cache.index.iloc[0], cache)
-    header = down_mm < 30
-    assert (flat.image[header] < 128).sum() > 50  # there is something to hide
-    assert set(masked[header]) == {200}
-    np.testing.assert_array_equal(masked[down_mm > 36], flat.image[down_mm > 36])
+    down_mm = 130 - down_mm if quarters else down_mm
+    hidden = np.arange(256)[:, None] < cache.index["header_px"][0]
+    assert (flat.image[down_mm < 30] < 128).sum() > 50  # there is something to hide
+    assert (hidden | (down_mm >= 30)).all()
+    assert not (hidden & (down_mm > 36)).any()
+
+
+def test_what_is_masked_is_grey_in_the_report(tmp_path, monkeypatch):
+    Image.fromarray(draw_page(2.5)).save(tmp_path / "a.png")
+    table = pd.DataFrame({"image_id": ["a"], "path": [str(tmp_path / "a.png")]})
+    cache = build_cache(table, tmp_path / "cache", PreprocessSettings(size=(128, 64), px_per_mm=0.45))
+    shown = []
+    monkeypatch.setattr(report, "_inline", lambda image, kind: shown.append(image) or "")
+    write_report(cache, table, tmp_path / "report.html", mask_header=True)
+    photo, flat = shown
+    top = cache.index["header_px"][0]
+    assert (photo[8:30, 20:-20] == 200).all()  # the outline is drawn at the edge
+    assert top > 0
+    assert (flat[:top] == 200).all()
+    np.testing.assert_array_equal(flat[top:], cache.images(["a"])[0][top:])
 
 
 def test_command_writes_the_report_and_refuses_a_mask_without_one(tmp_path, capsys):
