@@ -11,7 +11,6 @@ from ecgutils.manifest import assert_disjoint, read_manifest, read_targets, writ
 from ecgutils.preprocess import FlatCache, PreprocessSettings, build_cache
 
 TARGETS_NAME = "targets.npz"
-_LEARNED_FROM = ("train", "val", "test")
 
 
 def build_sets(
@@ -23,23 +22,22 @@ def build_sets(
 ) -> dict[str, FlatCache]:
     """Flatten the images of all parts and write each part's manifest as `folder/<part>.csv`; returns their caches.
 
-    `parts` are manifest frames with absolute paths. Of "train", "val" and "test" no two may share a patient
-    (ValueError); "submit" may repeat the rows of "test". Parts share the cache `folder/flat`, but for "submit" where
-    it names other images with the same IDs (the challenge numbers train and test separately): then `flat-submit`.
+    `parts` are manifest frames with absolute paths. No two may share a patient (ValueError), but "submit" may repeat
+    the rows of others. Parts share the cache `folder/flat`; only "submit" has one of its own, `flat-submit`, where it
+    has other images (the challenge numbers train and test separately, so that IDs clash). Both take the outlines that
+    were given with `correct_outline(folder, ...)`.
     `targets`, by record_id, are written to `folder/targets.npz` and come back with the sets.
     """
-    folder = Path(folder)
-    assert_disjoint(**{name: table for name, table in parts.items() if name in _LEARNED_FROM})
-    known = pd.concat([table for name, table in parts.items() if name in _LEARNED_FROM], ignore_index=True)
-    caches = {}
-    if "submit" in parts and not parts["submit"]["path"].isin(known["path"]).all():
-        caches["submit"] = build_cache(parts["submit"], folder / "flat-submit", settings, workers=workers)
-    shared = build_cache(known, folder / "flat", settings, workers=workers)
+    folder, names, caches = Path(folder), _cache_names(parts), {}
+    for cache in sorted(set(names.values())):
+        table = pd.concat([parts[name] for name in parts if names[name] == cache], ignore_index=True)
+        table = table.drop_duplicates(["image_id", "path"])
+        caches[cache] = build_cache(table, folder / cache, settings, workers, corrections=folder)
     if targets is not None:
         write_targets(targets, folder / TARGETS_NAME)
     for name, table in parts.items():
         write_manifest(table, folder / f"{name}.csv")
-    return dict.fromkeys(parts, shared) | caches
+    return {name: caches[cache] for name, cache in names.items()}
 
 
 def load_sets(folder: str | Path) -> dict[str, FlatSet]:
@@ -48,13 +46,21 @@ def load_sets(folder: str | Path) -> dict[str, FlatSet]:
     Raises FileNotFoundError when the folder was never built, KeyError when an image is not in its cache.
     """
     folder = Path(folder)
-    tables = {path.stem: read_manifest(path) for path in sorted(folder.glob("*.csv"))}
-    if not tables:
+    parts = {path.stem: read_manifest(path) for path in sorted(folder.glob("*.csv"))}
+    if not parts:
         raise FileNotFoundError(f"No image sets in {folder}: run notebook 02 with the same profile first.")
-    assert_disjoint(**{name: table for name, table in tables.items() if name in _LEARNED_FROM})
     targets = read_targets(folder / TARGETS_NAME) if (folder / TARGETS_NAME).is_file() else None
-    own = {name for name in tables if (folder / f"flat-{name}").is_dir()}
-    return {
-        name: FlatSet.from_cache(FlatCache.open(folder / (f"flat-{name}" if name in own else "flat")), table, targets)
-        for name, table in tables.items()
-    }
+    caches = {name: FlatCache.open(folder / cache) for name, cache in _cache_names(parts).items()}
+    return {name: FlatSet.from_cache(caches[name], table, targets) for name, table in parts.items()}
+
+
+def _cache_names(parts: dict[str, pd.DataFrame]) -> dict[str, str]:
+    """The folder of each part's cache, once it is sure that no patient is in two parts but "submit".
+
+    Images to submit that are no other part's may have IDs that others have, too.
+    """
+    others = {name: table for name, table in parts.items() if name != "submit"}
+    assert_disjoint(**others)
+    known = {path for table in others.values() for path in table["path"]}
+    apart = "submit" in parts and not known.issuperset(parts["submit"]["path"])
+    return {name: "flat-submit" if apart and name == "submit" else "flat" for name in parts}

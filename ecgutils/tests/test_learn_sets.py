@@ -9,9 +9,10 @@ import pytest
 from ecgutils.hearts import simulate
 from ecgutils.learn import build_sets, load_sets
 from ecgutils.manifest import manifest_from_paths
-from ecgutils.preprocess import PreprocessSettings
+from ecgutils.preprocess import PreprocessSettings, correct_outline
 from ecgutils.synth import render_scan
 
+NAMES = ("train", "submit")
 SETTINGS = PreprocessSettings(size=(64, 32), px_per_mm=0.25)
 
 
@@ -47,6 +48,29 @@ def test_images_to_submit_may_have_the_ids_of_other_training_images(tmp_path, pa
     sets = load_sets(tmp_path / "sets")
     assert list(sets["train"].image_ids) == list(sets["submit"].image_ids)
     assert (sets["train"].images != sets["submit"].images).any()
+
+
+@pytest.mark.parametrize(("part", "row"), [("train", 0), ("train", 1), ("submit", 0)])
+def test_a_corrected_outline_changes_its_own_page_only(tmp_path, pages, part, row):
+    parts = {name: table(tmp_path / name, pages[2 * i : 2 * i + 2], ["a", "b"]) for i, name in enumerate(NAMES)}
+    build_sets(tmp_path / "sets", parts, SETTINGS)
+    before = load_sets(tmp_path / "sets")
+    assert list(before["train"].image_ids) == list(before["submit"].image_ids)
+    left_half = np.array([[0, 0], [400, 0], [400, 509], [0, 509]])
+    correct_outline(tmp_path / "sets", parts[part]["path"].iloc[row], left_half)
+    build_sets(tmp_path / "sets", parts, SETTINGS)
+    after = load_sets(tmp_path / "sets")
+    for name in NAMES:
+        changed = (before[name].images != after[name].images).any(axis=(1, 2))
+        assert changed.tolist() == [name == part and i == row for i in range(2)]
+
+
+def test_sets_built_again_without_other_images_to_submit_share_one_cache(tmp_path, pages):
+    rows = table(tmp_path / "images", pages, ["a", "b", "c", "d"])
+    build_sets(tmp_path / "sets", {"train": rows[:2], "submit": rows[2:]}, SETTINGS)
+    assert (tmp_path / "sets/flat-submit").is_dir()
+    build_sets(tmp_path / "sets", {"train": rows[:2], "test": rows[3:], "submit": rows[3:]}, SETTINGS)
+    assert load_sets(tmp_path / "sets")["submit"].image_ids.tolist() == ["d-3"]
 
 
 def test_a_patient_in_two_parts_is_refused_by_name(tmp_path, pages):
