@@ -179,6 +179,29 @@ def test_missing_cache_says_what_to_do(tmp_path):
         FlatCache.open(tmp_path)
 
 
+def test_a_cache_of_another_version_says_what_to_do(table, tmp_path):
+    cache = build_cache(table.head(1), tmp_path / "cache", SMALL)
+    cache.index.drop(columns="page").to_csv(tmp_path / "cache/index.csv", index=False)
+    with pytest.raises(ValueError, match="another version of the code: run build_cache"):
+        FlatCache.open(tmp_path / "cache")
+
+
+def test_a_wrong_argument_leaves_a_finished_cache_as_it_is(table, tmp_path):
+    build_cache(table.head(1), tmp_path / "cache", SMALL)
+    before = content(tmp_path / "cache")
+    with pytest.raises(ValueError, match="workers is 0"):
+        build_cache(table, tmp_path / "cache", SMALL, workers=0)
+    assert content(tmp_path / "cache") == before
+
+
+def test_one_folder_of_corrections_serves_several_caches(table, tmp_path):
+    correct_outline(tmp_path / "set", table["path"][2], np.array([[0, 0], [699, 0], [699, 379], [0, 379]]))
+    for name in ("one", "two"):
+        cache = build_cache(table, tmp_path / "set" / name, SMALL, corrections=tmp_path / "set")
+        assert cache.index["br_y"][2] == 379
+    assert build_cache(table, tmp_path / "alone", SMALL).index["br_y"][2] != 379
+
+
 def test_corrected_outline_is_remembered_and_only_its_row_made_again(table, tmp_path, monkeypatch):
     build_cache(table, tmp_path / "cache", SMALL)
     calls = counted(monkeypatch)
