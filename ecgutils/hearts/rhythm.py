@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+AV_BLOCKS = ("wenckebach", "two_to_one", "complete_block")
 # Amplitude of fibrillatory waves in I, II, V1..V6, relative to V1; strongest in V1, then the inferior leads.
 _F_WAVE_A = np.array([0.10, 0.55, 1.00, 0.50, 0.30, 0.20, 0.15, 0.15])
 _F_WAVE_B = np.array([0.30, -0.20, 0.45, 0.30, 0.15, 0.10, 0.20, 0.20])
@@ -52,7 +53,7 @@ def draw_rhythm(
         rhythm = _from_rr(start, np.full(count, mean) * (1 + 0.002 * rng.standard_normal(count)), None)
         if rng.random() < 0.5:  # ventricular pacing that follows the atria
             rhythm.p_waves = rhythm.beats - pr
-    elif kind in ("wenckebach", "two_to_one", "complete_block"):
+    elif kind in AV_BLOCKS:
         return _blocked(rng, kind, start + np.cumsum(_sinus_rr(rng, mean, count, age, 0.0)), pr, duration, wide_escape)
     elif kind == "sinus":
         respiratory = rng.uniform(0.07, 0.16) if rng.random() < 0.10 else 0.0

@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from ecgutils.findings import FINDINGS
 from ecgutils.hearts.beats import premature_beat, twelve_leads
-from ecgutils.hearts.heart import Heart, draw_heart
+from ecgutils.hearts.draw import draw_heart
+from ecgutils.hearts.heart import Heart
 from ecgutils.hearts.noise import lead_noise
 from ecgutils.hearts.rhythm import Rhythm, atrial_waves, draw_rhythm
 from ecgutils.signals.measure import LEAD

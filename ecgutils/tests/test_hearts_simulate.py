@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ecgutils import FINDINGS, LEADS
 from ecgutils.hearts import simulate, simulate_cohort
-from ecgutils.hearts.heart import draw_heart
+from ecgutils.hearts.draw import draw_heart
 from ecgutils.hearts.simulate import FINDING_SHARE, NORMAL_SHARE, STRAIN_SHARE, _mix, draw_findings
 
 

@@ -1,0 +1,123 @@
+"""Draw a heart without findings, give it forms of those wanted, and check it against the criteria.
+
+The label follows the criterion. A record beyond a diagnostic threshold but without the label teaches a model to ignore
+the threshold, so a heart is drawn again until each of its labelled forms meets its criterion and (in all but a few hard
+negatives) no other finding's criterion is met, unless convention says that it isn't read there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ecgutils.hearts import conduction, hypertrophy, infarct, repolarisation
+from ecgutils.hearts.beats import lead_matrices, normal_atria, normal_beat, rotation
+from ecgutils.hearts.benign import add_other_rhythm, add_variants, misplace
+from ecgutils.hearts.form import CONVENTIONS, Form, pick
+from ecgutils.hearts.heart import Heart
+from ecgutils.hearts.rhythm import AV_BLOCKS
+from ecgutils.signals.criteria import criteria_met, lvh_ratio
+from ecgutils.signals.measure import frontal_axis
+
+FORMS: list[Form] = [*conduction.FORMS, *infarct.FORMS, *hypertrophy.FORMS, *repolarisation.FORMS]
+MAX_DRAWS = 200
+NEAR_MISSES = 0.10  # chance to keep a heart that meets the criterion of a finding it isn't labelled with
+MAX_MV = 5.0  # taller beats are not drawn
+
+
+def draw_heart(rng: np.random.Generator, findings: frozenset[str]) -> Heart:
+    """Draw a heart that has exactly `findings`.
+
+    Raises RuntimeError when 200 draws meet the labelled criteria never, which no set of findings has been seen to do.
+    """
+    for _ in range(MAX_DRAWS):
+        heart = _normal_heart(rng, findings)
+        for finding in ("AF", "CD", "MI", "HYP"):
+            if finding in findings:
+                _add_form(rng, heart, finding)
+        _bound_axis(rng, heart)
+        _bound_voltage(rng, heart)
+        if "STTC" in findings:
+            heart.beat.st_start = rng.uniform(0.5, 1.2)  # horizontal or downsloping
+            _add_form(rng, heart, "STTC")
+        if not findings:
+            add_other_rhythm(rng, heart)
+        heart.measured = heart.measure()
+        heart.met = criteria_met(heart.measured, heart.female)
+        if heart.rhythm in AV_BLOCKS:
+            heart.met.setdefault("CD", []).append("blocked_P_waves")
+        unread = {f: why for why, explained in CONVENTIONS.items() if why in heart.explained for f in explained}
+        heart.dropped = {f: why for f, why in unread.items() if f in heart.met and f not in findings}
+        if not _meets_its_forms(heart) or np.abs(heart.measured.beat).max() > MAX_MV:
+            continue
+        if not set(heart.met) - findings - set(heart.dropped) or rng.random() < NEAR_MISSES:
+            misplace(rng, heart)
+            return heart
+    raise RuntimeError(f"draw_heart: no heart with exactly {sorted(findings)} in {MAX_DRAWS} draws.")
+
+
+def _normal_heart(rng: np.random.Generator, findings: frozenset[str]) -> Heart:
+    female = bool(rng.random() < 0.48)
+    age = int(np.clip(rng.normal(66, 13) if findings else rng.normal(46, 18), 18, 95))
+    middle, spread = (85, 0.25) if "AF" in findings else (71, 0.21) if findings else (67, 0.17)
+    heart = Heart(
+        findings=findings,
+        female=female,
+        age=age,
+        rate=float(np.clip(middle * rng.lognormal(0, spread), 40, 160)),
+        pr=float(np.clip(rng.normal(0.157, 0.019), 0.122, 0.200)),
+        qtc=float(np.clip(rng.normal(0.405, 0.017) + 0.010 * female + (0.005 if findings else 0), 0.35, 0.455)),
+        beat=normal_beat(rng, age, female),
+        atria=normal_atria(rng),
+        matrices=lead_matrices(rng),
+    )
+    add_variants(rng, heart)
+    return heart
+
+
+def _add_form(rng: np.random.Generator, heart: Heart, finding: str) -> None:
+    """Draw a form of `finding`, and what may come with it, and change the heart by it."""
+    there = heart.findings.union(*heart.forms.values())
+    forms = [form for form in FORMS if form.finding == finding]
+    able = [form for form in forms if not there & form.unless]
+    form = next((f for f in able if there & f.beside and rng.random() < f.weight), None)
+    if form is None:
+        free = [f for f in able if not f.beside]
+        weights = [f.weight * (0.2 if there & f.seldom else 1) for f in free]
+        form = pick(rng, free, weights) if len(forms) > 1 else free[0]
+    drawn = [form]
+    for name, chance in form.also:
+        with_it = [f for f in able if f.name == name]
+        if with_it and rng.random() < chance:
+            drawn += with_it
+            break
+    named = {f.name: f.apply(rng, heart) or f.name for f in sorted(drawn, key=lambda f: not f.early)}
+    heart.forms[finding] = [named[f.name] for f in drawn]
+    heart.needs += [(finding, f.criteria) for f in drawn]
+    heart.explained |= {f.explains for f in drawn if f.explains}
+
+
+def _meets_its_forms(heart: Heart) -> bool:
+    """Every form shows one of the criteria it stands for, and every finding at least some criterion."""
+    met = [(set(heart.met.get(finding, ())), criteria) for finding, criteria in heart.needs]
+    return all(shown & set(criteria or shown) for shown, criteria in met)
+
+
+def _bound_axis(rng: np.random.Generator, heart: Heart) -> None:
+    """Turn QRS to where its forms point, or where it has none, into the normal range."""
+    axis, bounds = frontal_axis(heart.qrs_in_leads()), heart.axis
+    if bounds.low <= axis <= bounds.high:
+        return
+    target = rng.uniform(*(bounds.below if axis < bounds.low else bounds.above))
+    for _ in range(5):
+        off = (target - frontal_axis(heart.qrs_in_leads()) + 180) % 360 - 180
+        heart.beat.vectors = heart.beat.vectors @ rotation(z=0.8 * np.radians(off)).T
+
+
+def _bound_voltage(rng: np.random.Generator, heart: Heart) -> None:
+    """Scale QRS until LVH meets its voltage criterion and, in most hearts, until one without it does not."""
+    qrs = heart.qrs_in_leads()
+    ratio = lvh_ratio(qrs.max(axis=1), -qrs.min(axis=1), heart.female)
+    if heart.tall:
+        heart.beat.vectors *= max(rng.uniform(1.02, 1.35) / ratio, 1.0)
+    elif heart.tall is False and ratio >= 1 and rng.random() < 0.85:
+        heart.beat.vectors *= rng.uniform(0.72, 0.98) / ratio
