@@ -11,7 +11,7 @@ from scipy.ndimage import uniform_filter1d
 from scipy.signal import butter, find_peaks, resample_poly, sosfiltfilt
 
 from ecgutils.findings import LEADS
-from ecgutils.signals.record import Record
+from ecgutils.signals.record import Record, rate_ratio
 
 LEAD = {name: row for row, name in enumerate(LEADS)}
 HZ = 500
@@ -68,7 +68,7 @@ def find_beats(signal_mv: np.ndarray, fs: float) -> np.ndarray:
 def measure(signal_mv: np.ndarray, fs: float) -> Measurements | None:
     """Measure a (12, N) mV signal; None when fewer than three similar beats lie wholly inside it."""
     if fs != HZ:
-        signal_mv = resample_poly(signal_mv.astype(float), HZ, int(fs), axis=1)
+        signal_mv = resample_poly(signal_mv.astype(float), *rate_ratio(fs, HZ), axis=1)
     signal = sosfiltfilt(butter(2, 0.4, "high", fs=HZ, output="sos"), signal_mv.astype(float), axis=1)
     found = find_beats(signal, HZ)
     before, after = int(_BEFORE * HZ), int(_AFTER * HZ)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -45,3 +46,9 @@ class Record:
         unknown = set(self.findings) - set(FINDINGS)
         if unknown:
             raise ValueError(f"Record {self.record_id!r}: unknown finding(s) {sorted(unknown)}; known are {FINDINGS}.")
+
+
+def rate_ratio(fs: float, to_fs: float) -> tuple[int, int]:
+    """How many times to up- and to downsample from `fs` to `to_fs` Hz; fractions of a Hz count."""
+    ratio = Fraction(to_fs / fs).limit_denominator(10_000)
+    return ratio.numerator, ratio.denominator

@@ -110,6 +110,13 @@ def test_a_drawn_beat_is_measured_as_drawn():
     assert measure(np.zeros((12, 5000), dtype=np.float32), 500) is None
 
 
+def test_a_rate_that_is_no_whole_number_is_taken_as_it_is():
+    time = np.arange(1285) / 128.5
+    peaks = np.exp(-0.5 * (((time % 1) - 0.5) / 0.012) ** 2)  # one beat a second
+    m = measure(np.tile(peaks, (12, 1)), 128.5)
+    assert m.rate_bpm == pytest.approx(60, abs=0.05)
+
+
 def test_known_voltages_and_axes():
     r, s = np.zeros(12), np.zeros(12)
     s[LEAD["V1"]], r[LEAD["V5"]] = 1.5, 2.0
