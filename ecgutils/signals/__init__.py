@@ -1,4 +1,9 @@
-"""12-lead ECG signals: records, readers, and what can be measured of a beat."""
+"""12-lead ECG signals: read, and measured as a reader does.
+
+record.py      one ECG with what is known about it: Record
+readers.py     arrays, CSV, WFDB            ptbxl.py    PTB-XL, with its labels, patients and folds
+measure.py     the average beat, measured   criteria.py the criteria of the findings that it meets
+"""
 
 from ecgutils.signals.criteria import criteria_met
 from ecgutils.signals.measure import Measurements, beat_targets, measure

@@ -32,7 +32,7 @@ def read_ptbxl(
 
     Each Record has `record_id` = ecg_id, `patient_id` = "ptbxl-<number>", leads in LEADS order, mV, and findings by
     `findings_from_scp`. Missing samples (NaN) become 0 mV and are counted in `details["missing_samples"]`; a record
-    with more than 10 % of them is refused.
+    with more than 10 % of them is refused; leads that never change are named in `details["flat_leads"]` and warned of.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def _read_row(root: Path, row: dict[str, Any], statements: pd.DataFrame, rate: i
         raise FileNotFoundError(f"{error} ecg_id {row['ecg_id']} is listed but not there: download it.") from error
     if fields["fs"] != rate:
         raise ValueError(f"{path}: sampled at {fields['fs']} Hz where {rate} Hz was expected; choose the other rate.")
-    signal, missing = to_leads(values, fields["sig_name"], fields["units"], str(path))
+    signal, details = to_leads(values, fields["sig_name"], fields["units"], str(path))
     codes = _codes(root, row)
     # Ages over 89 are coded as 300 in PTB-XL.
     age = row.get("age")
@@ -146,6 +146,6 @@ def _read_row(root: Path, row: dict[str, Any], statements: pd.DataFrame, rate: i
             "scp_codes": codes,
             "age": None if pd.isna(age) else min(int(age), 90),
             "sex": {0: "male", 1: "female"}.get(row.get("sex")),
-            "missing_samples": missing,
+            **details,
         },
     )

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Sequence
-from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import wfdb
 from scipy.signal import resample_poly
 
 from ecgutils.findings import LEADS
-from ecgutils.signals.record import Record
+from ecgutils.signals.record import Record, rate_ratio
 
 MAX_MISSING = 0.10  # share of missing samples in any lead above which a signal is refused
 MAX_RANGE_MV = 50.0  # no lead's 1-99 % range is wider: a wider one is in another unit
 _MILLIVOLTS = {"v": 1000.0, "mv": 1.0, "uv": 0.001, "µv": 0.001, "μv": 0.001}
 
 
-def to_leads(values: np.ndarray, leads: Sequence[str], units: Sequence[str], where: str) -> tuple[np.ndarray, int]:
+def to_leads(
+    values: np.ndarray, leads: Sequence[str], units: Sequence[str], where: str
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Order and scale channels.
 
     values : (C, N), one row per channel, NaN = missing. leads : C names, in any case and order; channels beyond the
     twelve leads are left out. units : C of V, mV, uV. where : what errors call the signal.
 
-    Returns float64 (12, N) mV in LEADS order with missing samples as 0, and their number.
+    Returns float64 (12, N) mV in LEADS order with missing samples as 0, and details: their number `missing_samples`,
+    and `flat_leads`, names of leads that never change (an electrode that was off). These are warned of and kept: one
+    such record must not end the reading of a whole set.
 
     Raises ValueError for a missing or repeated lead, an unknown or impossible unit, a lead with more than 10 % of its
     samples missing.
@@ -35,16 +37,15 @@ def to_leads(values: np.ndarray, leads: Sequence[str], units: Sequence[str], whe
     names = [str(name).strip().upper() for name in leads]
     if len(names) != len(values):
         raise ValueError(f"{where}: {len(names)} lead names for {len(values)} channels; name each channel once.")
-    wrong = [lead for lead in LEADS if names.count(lead.upper()) != 1]
-    if wrong:
+    if wrong := [lead for lead in LEADS if names.count(lead.upper()) != 1]:
         raise ValueError(
             f"{where}: needs each of the twelve leads {', '.join(LEADS)} once; missing or repeated: {', '.join(wrong)}."
         )
     order = [names.index(lead.upper()) for lead in LEADS]
-    unknown = sorted({str(units[row]) for row in order if str(units[row]).strip().lower() not in _MILLIVOLTS})
-    if unknown:
+    chosen = [str(units[row]).strip() for row in order]
+    if unknown := sorted({unit for unit in chosen if unit.lower() not in _MILLIVOLTS}):
         raise ValueError(f"{where}: unit {', '.join(unknown)} is not known; give V, mV or uV.")
-    signal = values[order] * np.array([_MILLIVOLTS[str(units[row]).strip().lower()] for row in order])[:, None]
+    signal = values[order] * np.array([_MILLIVOLTS[unit.lower()] for unit in chosen])[:, None]
     lost = ~np.isfinite(signal)
     worst = int(lost.mean(axis=1).argmax())
     if (share := lost[worst].mean()) > MAX_MISSING:  # a lead without a signal would be drawn as a flat line
@@ -55,7 +56,10 @@ def to_leads(values: np.ndarray, leads: Sequence[str], units: Sequence[str], whe
     spread = float(np.ptp(np.percentile(signal, [1, 99], axis=1), axis=0).max())
     if spread > MAX_RANGE_MV:
         raise ValueError(f"{where}: a lead ranges over {spread:.0f} mV, which no ECG does; check the unit.")
-    return signal, int(lost.sum())
+    flat = [lead for lead, still in zip(LEADS, np.ptp(signal, axis=1) == 0, strict=True) if still]
+    if flat:
+        warnings.warn(f"{where}: {', '.join(flat)} never changes, as if its electrode had been off.", stacklevel=3)
+    return signal, {"missing_samples": int(lost.sum()), "flat_leads": flat}
 
 
 def record_from_array(
@@ -63,7 +67,7 @@ def record_from_array(
     fs: float,
     record_id: str,
     leads: Sequence[str] = LEADS,
-    unit: str = "mV",
+    unit: str | Sequence[str] = "mV",
     to_fs: float = 500,
     seconds: float | None = 10,
     findings: Collection[str] = (),
@@ -74,10 +78,11 @@ def record_from_array(
     Parameters
     ----------
     fs : its sampling rate in Hz. to_fs : the Record's, by a polyphase filter.
-    unit : V, mV or uV. seconds : length to keep, from the start; None keeps all.
-    findings : known findings, if any.
+    unit : V, mV or uV, of all channels or of each. findings : known findings, if any.
+    seconds : length to keep, from the start; None keeps all. A signal up to 1 % shorter is filled with its last sample.
 
-    `details` has `missing_samples` (NaN, set to 0 mV) and `left_out_s` (seconds beyond `seconds`).
+    `details` has `missing_samples` (NaN, set to 0 mV), `flat_leads` (see `to_leads`), `left_out_s` (seconds beyond
+    `seconds`) and `filled_s`.
 
     Raises ValueError for wrong shapes, rates, leads or units (see `to_leads`) and for a signal shorter than `seconds`.
     """
@@ -87,29 +92,37 @@ def record_from_array(
         raise ValueError(f"{where}: shape {values.shape} has no side of {len(leads)} channels; give (C, N) or (N, C).")
     if values.shape[0] != len(leads):
         values = values.T
-    for name, rate in (("fs", fs), ("to_fs", to_fs)):
-        if not 20 <= rate <= 100_000:
-            raise ValueError(f"{where}: {name} is {rate!r}; a sampling rate from 20 to 100,000 Hz is needed.")
+    fs, to_fs = _rate(fs, f"{where}: fs"), _rate(to_fs, f"{where}: to_fs")
     lasting = values.shape[1] / fs
-    if seconds is not None and lasting < seconds - 0.5 / fs:
+    if seconds is not None and lasting < 0.99 * seconds:
         raise ValueError(f"{where}: lasts {lasting:.3g} s where {seconds:g} s are needed; pass a smaller `seconds`.")
-    ordered, missing = to_leads(values, leads, [unit] * len(leads), where)
-    if to_fs != fs:
-        ratio = Fraction(to_fs / fs).limit_denominator(10_000)
-        ordered = resample_poly(ordered, ratio.numerator, ratio.denominator, axis=1, padtype="line")
-    keep = ordered.shape[1] if seconds is None else round(seconds * to_fs)
-    return Record(
-        signal_mv=ordered[:, :keep].astype(np.float32),
-        fs=to_fs,
-        findings=frozenset(findings),
-        record_id=record_id,
-        source=source,
-        details={"missing_samples": missing, "left_out_s": max(round(lasting - keep / to_fs, 3), 0.0)},
-    )
+    units = [unit] * len(leads) if isinstance(unit, str) else unit
+    ordered, details = to_leads(values, leads, units, where)
+    if to_fs != fs:  # point reflection at both ends: a signal goes on as it came
+        ordered = resample_poly(ordered, *rate_ratio(fs, to_fs), axis=1, padtype="antireflect")
+    there = ordered.shape[1]
+    keep = there if seconds is None else round(seconds * to_fs)
+    ordered = np.pad(ordered[:, :keep], ((0, 0), (0, max(keep - there, 0))), mode="edge")
+    details |= {"left_out_s": max(round(lasting - keep / to_fs, 3), 0.0), "filled_s": max(keep - there, 0) / to_fs}
+    return Record(ordered.astype(np.float32), to_fs, frozenset(findings), record_id, source=source, details=details)
+
+
+def _rate(value: Any, name: str) -> float:
+    """A sampling rate in Hz, a number or one written out ("500")."""
+    try:
+        rate = float(value)
+    except (TypeError, ValueError):
+        rate = np.nan
+    if not 20 <= rate <= 100_000:
+        raise ValueError(f"{name} is {value!r}; a sampling rate from 20 to 100,000 Hz is needed.")
+    return rate
 
 
 def read_csv(path: str | Path, fs: float, unit: str = "mV", **how: Any) -> Record:
-    """Read a CSV with one column per lead, named in the first line; other columns (time, say) are left out.
+    """Read a CSV with one column per lead, named in the first line, or one line per lead, named in the first column.
+
+    Fields are parted by commas, semicolons (then numbers may have decimal commas) or tabs; columns of no lead (time,
+    say) are left out.
 
     fs : sampling rate in Hz, which a CSV doesn't say. how : further arguments of `record_from_array`.
 
@@ -119,42 +132,71 @@ def read_csv(path: str | Path, fs: float, unit: str = "mV", **how: Any) -> Recor
     if not path.is_file():
         raise FileNotFoundError(f"No file {path}: give a CSV with a column for each lead.")
     try:
-        table = pd.read_csv(path, skipinitialspace=True)
+        with open(path, encoding="utf-8-sig") as file:
+            separator = max(",;\t", key=file.readline().count)
+        cells = pd.read_csv(path, sep=separator, header=None, dtype=str, skipinitialspace=True, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{path}: not a readable CSV ({error}); export it with a header line of lead names."
         ) from error
-    known = {lead.upper() for lead in LEADS}
-    table = table[[column for column in table.columns if str(column).strip().upper() in known]]
-    numbers = table.apply(pd.to_numeric, errors="coerce")
-    words = numbers.isna() & table.notna()
-    if words.to_numpy().any():
-        row, column = np.argwhere(words.to_numpy())[0]
+    if _is_lead(cells[0]).sum() > _is_lead(cells.iloc[0]).sum():
+        cells = cells.T
+    names, leads = cells.iloc[0], _is_lead(cells.iloc[0])
+    if not leads.any():
         raise ValueError(
-            f"{path}: {table.iat[row, column]!r} in data row {row + 1}, lead {table.columns[column]}, is not a number."
+            f"{path}: no lead names in its first line or first column (the file begins with {cells.iat[0, 0]!r}); "
+            f"name the columns {', '.join(LEADS)}."
         )
-    return record_from_array(
-        numbers.to_numpy().T, fs, path.stem, leads=list(table.columns), unit=unit, **{"source": "csv", **how}
-    )
+    table = cells.iloc[1:].loc[:, leads]
+    if separator == ";":
+        table = table.apply(lambda column: column.str.replace(",", "."))
+    numbers = table.apply(pd.to_numeric, errors="coerce").to_numpy(float)
+    words = np.argwhere(np.isnan(numbers) & table.notna().to_numpy())
+    if len(words):
+        row, column = words[0]
+        raise ValueError(
+            f"{path}: {table.iat[row, column]!r} in data row {row + 1}, lead {names[leads].iloc[column]}, is no number."
+        )
+    return record_from_array(numbers.T, fs, path.stem, list(names[leads]), unit, **{"source": "csv", **how})
+
+
+def _is_lead(cells: pd.Series) -> pd.Series:
+    return cells.str.strip().str.upper().isin({lead.upper() for lead in LEADS})
 
 
 def read_wfdb(path: str | Path, to_fs: float = 500, seconds: float | None = 10) -> Record:
     """Read a WFDB record (`path` with or without .hea); rate, leads and units come from its header."""
     path = Path(path).with_suffix("") if str(path).endswith((".hea", ".dat")) else Path(path)
     values, fields = wfdb_samples(path)
-    ordered, missing = to_leads(values, fields["sig_name"], fields["units"], str(path))
-    record = record_from_array(ordered, fields["fs"], path.name, to_fs=to_fs, seconds=seconds, source="wfdb")
-    return replace(record, details=record.details | {"missing_samples": missing})
+    leads, units = fields["sig_name"], fields["units"]
+    return record_from_array(values, fields["fs"], path.name, leads, units, to_fs, seconds, source="wfdb")
 
 
 def wfdb_samples(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
-    """Samples (C, N) and header fields of a WFDB record; FileNotFoundError or ValueError say what is wrong."""
-    if not path.with_name(path.name + ".hea").is_file():
-        raise FileNotFoundError(f"No {path}.hea: a WFDB record is a .hea file and the .dat or .mat that it names.")
+    """Samples (C, N) and header fields of a WFDB record; FileNotFoundError or ValueError say what is wrong.
+
+    Raises ModuleNotFoundError where wfdb is not installed: nothing else needs it.
+    """
+    try:
+        import wfdb
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{path}: reading WFDB records, PTB-XL's too, needs a package that is not installed: pip install wfdb.",
+            name=error.name,
+        ) from None
+    header = path.with_name(path.name + ".hea")
+    if not header.is_file():
+        raise FileNotFoundError(f"No {header}: a WFDB record is a .hea file and the .dat or .mat that it names.")
     try:
         values, fields = wfdb.rdsamp(str(path))
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path}.hea names a file that is not there, {error.filename}: get it, too.") from None
+        raise FileNotFoundError(f"{header} names a file that is not there, {error.filename}: get it, too.") from None
     except (ValueError, IndexError, TypeError, OSError) as error:
+        if str(error).startswith("time data"):  # of the date and the time of recording
+            lines = header.read_text(errors="replace").splitlines()
+            first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
+            raise ValueError(
+                f"{header}: the line {first!r} may only end in a time and date like 14:30:00 12/05/2020; change it."
+            ) from error
         raise ValueError(f"{path}: not a readable WFDB record ({error}); get the file again.") from error
     return values.T, fields

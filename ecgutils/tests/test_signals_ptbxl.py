@@ -15,11 +15,11 @@ REAL = os.environ.get("ECG_PTBXL")
 
 
 def write_folder(root, names=WFDB_NAMES, units="mV", lost=0, rows=2, fs=100):
-    """A PTB-XL folder of `rows` one-second records at 100 Hz; lead k (in LEADS order) is the constant k / 10 mV."""
+    """A PTB-XL folder of `rows` one-second records at 100 Hz; lead k (of LEADS) begins at k / 10 mV and flickers."""
     (root / "records100").mkdir(parents=True)
     value = {lead.upper(): row / 10 for row, lead in enumerate(LEADS)}
     for ecg_id in range(1, rows + 1):
-        signal = np.array([[value.get(name, 0.0) for name in names]] * 100)
+        signal = np.array([[value.get(name, 0.0) for name in names]] * 100) + 0.1 * (np.arange(100) % 2)[:, None]
         signal[:lost] = np.nan
         wfdb.wrsamp(
             f"{ecg_id:05d}_lr", fs=fs, units=[units] * len(names), sig_name=names, p_signal=signal,

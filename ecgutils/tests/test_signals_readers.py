@@ -1,5 +1,8 @@
 """Signals from arrays, CSV and WFDB: known values arrive, and what is wrong is named."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,6 +41,37 @@ def test_long_records_are_cut_and_say_so_and_short_ones_are_refused():
         record_from_array(sines(seconds=4), 500, "x")
 
 
+def test_a_sample_short_of_ten_seconds_is_ten_seconds():
+    record = record_from_array(sines()[:, :4999], 500, "x")
+    assert record.signal_mv.shape == (12, 5000)
+    assert record.details["filled_s"] == 0.002
+    np.testing.assert_array_equal(record.signal_mv[:, -1], record.signal_mv[:, -2])
+    with pytest.raises(ValueError, match=r"lasts 9\.88 s where 10 s"):
+        record_from_array(sines()[:, :4940], 500, "x")
+
+
+@pytest.mark.parametrize("fs", [100, 128.5, 250, 360, 1000])
+def test_both_ends_come_through_resampling(fs):
+    record = record_from_array(sines(fs), fs, "x")
+    np.testing.assert_allclose(record.signal_mv, sines(), atol=0.003)
+
+
+def test_a_rate_written_out_is_a_number_and_a_word_is_named():
+    assert record_from_array(sines(), "500", "x", to_fs="500").fs == 500
+    for fs in ("fast", None, [500]):
+        with pytest.raises(ValueError, match=r"fs is .*; a sampling rate from 20"):
+            record_from_array(sines(), fs, "x")
+
+
+def test_a_lead_that_never_changes_is_kept_and_warned_of():
+    signal = sines()
+    signal[8] = 0
+    with pytest.warns(UserWarning, match="record 'x': V3 never changes"):
+        record = record_from_array(signal, 500, "x")
+    assert record.details["flat_leads"] == ["V3"]
+    assert record_from_array(sines(), 500, "x").details["flat_leads"] == []
+
+
 def test_a_few_missing_samples_are_counted_and_many_refused():
     signal = sines()
     signal[3, :50] = np.nan
@@ -74,6 +108,23 @@ def test_a_csv_is_read_by_its_column_names(tmp_path):
     record = read_csv(tmp_path / "a.csv", fs=250, findings={"MI"})
     assert (record.record_id, record.source, record.findings) == ("a", "csv", {"MI"})
     np.testing.assert_allclose(record.signal_mv[:, 100:-100], sines()[:, 100:-100], atol=0.01)
+
+
+def test_a_csv_may_have_semicolons_and_decimal_commas_or_one_line_per_lead(tmp_path):
+    table = pd.DataFrame(sines().T.round(4), columns=LEADS)
+    table.to_csv(tmp_path / "tabs.csv", index=False, sep="\t")
+    table.to_csv(tmp_path / "points.csv", index=False, sep=";")
+    table.to_csv(tmp_path / "commas.csv", index=False, sep=";", decimal=",", encoding="utf-8-sig")
+    table.T.to_csv(tmp_path / "lines.csv", header=False)
+    table.T.to_csv(tmp_path / "numbered.csv", index_label="lead")
+    for path in sorted(tmp_path.iterdir()):
+        np.testing.assert_allclose(read_csv(path, fs=500).signal_mv, sines(), atol=1e-3, err_msg=path.name)
+
+
+def test_a_csv_without_lead_names_says_so(tmp_path):
+    pd.DataFrame(sines().T).to_csv(tmp_path / "a.csv", index=False, header=False)
+    with pytest.raises(ValueError, match=r"no lead names in its first line .*begins with '0\.0'.*name the columns"):
+        read_csv(tmp_path / "a.csv", fs=500)
 
 
 @pytest.mark.parametrize(
@@ -123,3 +174,33 @@ def test_a_wfdb_record_may_keep_its_samples_in_any_file_that_its_header_names(tm
         read_wfdb(tmp_path / "r")
     header.write_text(header.read_text().replace("r.dat", "r.mat"))
     np.testing.assert_allclose(read_wfdb(tmp_path / "r").signal_mv, sines(), atol=0.01)
+
+
+@pytest.mark.parametrize("written", ["10:20:30 12-May-2020", "10:20 2020-05-12", "25:61:61"])
+def test_a_header_whose_date_is_not_read_is_named_with_the_line(tmp_path, written):
+    wfdb.wrsamp("r", 500, ["mV"] * 12, list(LEADS), sines().T, fmt=["16"] * 12, write_dir=str(tmp_path))
+    header = tmp_path / "r.hea"
+    header.write_text("# from a ward\n" + header.read_text().replace("r 12 500 5000", f"r 12 500 5000 {written}"))
+    with pytest.raises(
+        ValueError, match=rf"r\.hea: the line 'r 12 500 5000 {written}' may only end in a time and date"
+    ):
+        read_wfdb(tmp_path / "r")
+
+
+def test_only_reading_wfdb_needs_wfdb(tmp_path):
+    code = """
+import sys
+sys.modules["wfdb"] = None
+import numpy as np
+from ecgutils.hearts import simulate
+from ecgutils.signals import read_wfdb
+from ecgutils.synth import generate_images
+generate_images([simulate(np.random.default_rng(0))], sys.argv[1], ("thermal",), size=(640, 400))
+try:
+    read_wfdb("r")
+except ModuleNotFoundError as error:
+    print(error.name, error)
+"""
+    run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("wfdb r: reading WFDB records, PTB-XL's too, needs a package that is not installed")
+    assert len(list(tmp_path.glob("thermal/*.jpg"))) == 1
