@@ -21,9 +21,7 @@ DISCLAIMER = (
 )
 
 
-def findings_from_scp(
-    scp_codes: Iterable[str], statements: pd.DataFrame, flutter_is_af: bool = False
-) -> frozenset[str]:
+def findings_from_scp(scp_codes: Iterable[str], statements: pd.DataFrame) -> frozenset[str]:
     """Map SCP-ECG codes to findings by the PTB-XL rules.
 
     Parameters
@@ -32,15 +30,10 @@ def findings_from_scp(
         used: PTB-XL writes likelihood 0 for "not stated", so a threshold would drop true labels.
     statements : `scp_statements.csv` indexed by code, with columns `diagnostic` and
         `diagnostic_class` (Wagner et al. 2020, doi:10.1038/s41597-020-0495-6).
-    flutter_is_af : also count AFLT as AF. Off by default: flutter is another rhythm.
 
-    Returns
-    -------
-    frozenset of names in FINDINGS; empty when none applies.
+    Returns the names in FINDINGS that apply. Flutter (AFLT) is another rhythm than AF.
     """
     codes = set(scp_codes)
     diagnostic = statements.index[statements["diagnostic"] == 1].intersection(list(codes))
     found = set(statements.loc[diagnostic, "diagnostic_class"]) & {"STTC", "HYP", "MI", "CD"}
-    if "AFIB" in codes or (flutter_is_af and "AFLT" in codes):
-        found.add("AF")
-    return frozenset(found)
+    return frozenset(found | ({"AF"} if "AFIB" in codes else set()))

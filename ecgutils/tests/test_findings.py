@@ -40,10 +40,6 @@ def test_codes_become_findings(statements, codes, expected):
     assert findings_from_scp(codes, statements) == expected
 
 
-def test_flutter_counts_as_af_on_request(statements):
-    assert findings_from_scp(["AFLT"], statements, flutter_is_af=True) == {"AF"}
-
-
 def test_the_result_is_a_frozenset_of_known_names(statements):
     found = findings_from_scp(list(statements.index), statements)
     assert isinstance(found, frozenset)
