@@ -10,7 +10,7 @@ from ecgutils.hearts.infarct import TERRITORIES
 
 
 def add_variants(rng: np.random.Generator, heart: Heart) -> None:
-    """Hard negatives: small Q, late forces, low voltage, low T, early repolarisation where their finding is not wanted."""
+    """Hard negatives: small Q, late forces, low voltage or T, early repolarisation, each without its finding."""
     beat, findings = heart.beat, heart.findings
     if rng.random() < 0.15 and "MI" not in findings:
         vector = -rng.uniform(0.02, 0.10) * np.array(TERRITORIES[pick(rng, tuple(TERRITORIES))])

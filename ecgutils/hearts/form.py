@@ -33,7 +33,7 @@ class Form:
     finding, name : what the heart is labelled with, and what `details["forms"]` calls it.
     weight : how often it is drawn, relative to the other forms of its finding.
     apply : changes the heart in place; may return a fuller name ("old_inferior").
-    criteria : names of `criteria_met`: hearts are drawn again until one of them is met. (): any of the finding's will do.
+    criteria : names of `criteria_met`, one of which each heart meets; (): any of the finding's will do.
     explains : key of CONVENTIONS: criteria of other findings that are not read beside it.
     unless, seldom : findings and forms beside which it is not drawn, or only a fifth as often.
     beside : drawn in hearts with one of these forms alone, before all others, with the probability `weight`.

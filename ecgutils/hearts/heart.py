@@ -38,11 +38,11 @@ LEFT = Axis(4, -82, -33, (-78, -34), (-78, -34))
 class Heart:
     """Everything about one person that does not change from beat to beat. Times in seconds, rate in beats/min.
 
-    `forms`: finding -> names; `needs`: finding and criteria, one of which is to be met, of each form. `explained`: keys of
-    `form.CONVENTIONS` that apply. `axis`: where QRS may point. `tall`: whether R and S have to meet the voltage criteria of left ventricular hypertrophy; None: they
-    may. `wiring` (8, 8) maps the eight independent leads as they should be to those recorded (misplaced or reversed
-    electrodes). `measured`, `met`: measurements of the finished heart and the criteria they meet, labelled or not.
-    `dropped`: finding -> why its criterion, though met, gives no label.
+    `forms`: finding -> names; `needs`: each form's finding and criteria, one of which it has to meet. `explained`: keys
+    of `form.CONVENTIONS`. `axis`: where QRS may point. `tall`: whether R and S have to meet the voltage criteria of
+    left ventricular hypertrophy, or (False) rather not; None: no matter. `wiring` (8, 8) maps the eight independent
+    leads as they should be to those recorded (misplaced or reversed electrodes). `measured`, `met`: measurements of the
+    finished heart and the criteria they meet, labelled or not. `dropped`: finding -> why its criterion gives no label.
     """
 
     findings: frozenset[str]

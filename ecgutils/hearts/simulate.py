@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from itertools import combinations
 
 import numpy as np
-from joblib import Parallel, delayed
 from scipy.signal import resample_poly
-from tqdm import tqdm
 
 from ecgutils.findings import FINDINGS
 from ecgutils.hearts.beats import premature_beat, twelve_leads
@@ -20,7 +18,6 @@ from ecgutils.hearts.rhythm import Rhythm, atrial_waves, draw_rhythm
 from ecgutils.signals.measure import LEAD
 from ecgutils.signals.record import Record
 
-STAGE = 1  # second entry of every seed here, so that no other stage draws the same numbers
 DURATION_S = 10
 _RENDER_HZ = 500
 
@@ -78,38 +75,6 @@ def simulate(
     if fs != _RENDER_HZ:
         eight = resample_poly(eight, int(fs), _RENDER_HZ, axis=1)
     return Record(twelve_leads(eight), fs, wanted, record_id="sim", source="simulated", details=_details(heart, rhythm))
-
-
-def simulate_cohort(n: int, seed: int, fs: float = 500, workers: int = 1) -> Iterator[Record]:
-    """Yield `n` simulated Records, each of another patient.
-
-    Record i depends on `seed` and i alone: not on `n`, nor on the number of `workers` (processes). Its ids are
-    "sim-000000" and "sim-p000000" for i = 0, its fold is i % 10 + 1.
-    """
-    if n < 0 or seed < 0:
-        raise ValueError(f"simulate_cohort: n and seed must not be negative, got n={n}, seed={seed}.")
-    # Arguments are checked now, not when the first record is asked for.
-    return _cohort(n, seed, fs, workers)
-
-
-def _cohort(n: int, seed: int, fs: float, workers: int) -> Iterator[Record]:
-    jobs = (delayed(_cohort_row)(seed, i, fs) for i in range(n))
-    records = Parallel(n_jobs=workers, return_as="generator", batch_size="auto")(jobs)
-    yield from tqdm(records, total=n, desc="simulate", unit="ECG", disable=None)
-
-
-def _cohort_row(seed: int, i: int, fs: float) -> Record:
-    record = simulate(np.random.default_rng([seed, STAGE, i]), fs=fs)
-    return Record(
-        signal_mv=record.signal_mv,
-        fs=record.fs,
-        findings=record.findings,
-        record_id=f"sim-{i:06d}",
-        patient_id=f"sim-p{i:06d}",
-        fold=i % 10 + 1,
-        source="simulated",
-        details=record.details,
-    )
 
 
 def draw_findings(rng: np.random.Generator) -> frozenset[str]:
