@@ -13,7 +13,7 @@ def add_variants(rng: np.random.Generator, heart: Heart) -> None:
     """Hard negatives: small Q, late forces, low voltage or T, early repolarisation, each without its finding."""
     beat, findings = heart.beat, heart.findings
     if rng.random() < 0.15 and "MI" not in findings:
-        vector = -rng.uniform(0.02, 0.10) * np.array(TERRITORIES[pick(rng, tuple(TERRITORIES))])
+        vector = -rng.uniform(0.02, 0.10) * np.array(TERRITORIES[pick(rng, tuple(TERRITORIES))][0])
         beat.add_lobe(rng.uniform(0.014, 0.022), 0.007, vector)
         heart.benign.append("small_q")
     if rng.random() < 0.20 and "CD" not in findings:

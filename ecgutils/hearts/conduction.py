@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from ecgutils.hearts.beats import Beat, rotation
@@ -85,17 +87,11 @@ def _first_degree(rng: np.random.Generator, heart: Heart) -> None:
     heart.pr = 0.204 + rng.gamma(2, 0.022)
 
 
-def _wenckebach(rng: np.random.Generator, heart: Heart) -> None:
-    heart.rhythm = "wenckebach"
-
-
-def _two_to_one(rng: np.random.Generator, heart: Heart) -> None:
-    heart.rhythm, heart.rate = "two_to_one", float(rng.uniform(70, 105))
-
-
-def _complete_block(rng: np.random.Generator, heart: Heart) -> None:
-    heart.rhythm, heart.rate = "complete_block", float(rng.uniform(70, 105))
-    if rng.random() < 0.4:
+def _av_block(rng: np.random.Generator, heart: Heart, kind: str) -> None:
+    heart.rhythm = kind
+    if kind != "wenckebach":
+        heart.rate = float(rng.uniform(70, 105))
+    if kind == "complete_block" and rng.random() < 0.4:
         _left_bundle_beat(rng, heart.beat, rng.uniform(0.7, 1.2))
         heart.wide_escape, heart.axis = True, ANY
         heart.explained.add(_BROAD)
@@ -106,9 +102,8 @@ def _fibrillation(rng: np.random.Generator, heart: Heart) -> None:
 
 
 _AF, _LATE = frozenset({"AF"}), ("first_degree_AVB", 0.15)
-_WIDE, _BLOCKED = ("QRS_110_ms",), ("blocked_P_waves",)
-# Hypertrophy and infarction are rarely read through a left bundle branch block.
-_OTHER = frozenset({"HYP", "MI"})
+_WIDE = ("QRS_110_ms",)
+_OTHER = frozenset({"HYP", "MI"})  # rarely read through a left bundle branch block
 FORMS = (
     Form("AF", "fibrillation", 1, _fibrillation, ("irregular_without_P",)),
     Form("CD", "LAFB", 0.28, _left_anterior, ("axis_beyond_-30",), _SECONDARY, also=(_LATE,), early=True),
@@ -119,7 +114,8 @@ FORMS = (
     Form("CD", "LBBB", 0.09, _left_bundle, _WIDE, _BROAD, seldom=_OTHER, also=(_LATE,)),
     Form("CD", "LPFB", 0.025, _left_posterior, ("axis_beyond_90",), _SECONDARY),
     Form("CD", "WPW", 0.02, _pre_excitation, ("PR_under_120_ms",), _BROAD, unless=_AF | _OTHER),
-    Form("CD", "wenckebach", 0.006, _wenckebach, _BLOCKED, unless=_AF),
-    Form("CD", "two_to_one", 0.004, _two_to_one, _BLOCKED, unless=_AF),
-    Form("CD", "complete_block", 0.005, _complete_block, _BLOCKED, unless=_AF),
+    *(
+        Form("CD", kind, weight, partial(_av_block, kind=kind), ("blocked_P_waves",), unless=_AF)
+        for kind, weight in (("wenckebach", 0.006), ("two_to_one", 0.004), ("complete_block", 0.005))
+    ),
 )

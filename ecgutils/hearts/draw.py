@@ -47,7 +47,8 @@ def draw_heart(rng: np.random.Generator, findings: frozenset[str]) -> Heart:
             heart.met.setdefault("CD", []).append("blocked_P_waves")
         unread = {f: why for why, explained in CONVENTIONS.items() if why in heart.explained for f in explained}
         heart.dropped = {f: why for f, why in unread.items() if f in heart.met and f not in findings}
-        if not _meets_its_forms(heart) or np.abs(heart.measured.beat).max() > MAX_MV:
+        shown = [(set(heart.met.get(finding, ())), criteria) for finding, criteria in heart.needs]
+        if not all(met & set(criteria or met) for met, criteria in shown) or np.abs(heart.measured.beat).max() > MAX_MV:
             continue
         if not set(heart.met) - findings - set(heart.dropped) or rng.random() < NEAR_MISSES:
             misplace(rng, heart)
@@ -94,12 +95,6 @@ def _add_form(rng: np.random.Generator, heart: Heart, finding: str) -> None:
     heart.forms[finding] = [named[f.name] for f in drawn]
     heart.needs += [(finding, f.criteria) for f in drawn]
     heart.explained |= {f.explains for f in drawn if f.explains}
-
-
-def _meets_its_forms(heart: Heart) -> bool:
-    """Every form shows one of the criteria it stands for, and every finding at least some criterion."""
-    met = [(set(heart.met.get(finding, ())), criteria) for finding, criteria in heart.needs]
-    return all(shown & set(criteria or shown) for shown, criteria in met)
 
 
 def _bound_axis(rng: np.random.Generator, heart: Heart) -> None:

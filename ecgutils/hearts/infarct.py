@@ -9,15 +9,17 @@ import numpy as np
 from ecgutils.hearts.form import Form, pick, shake
 from ecgutils.hearts.heart import ANY, Heart
 
-# Direction of the lost forces.
+_Q = ("Q_wave", "minor_Q_wave", "ST_elevation")
+_ANTERIOR = (*_Q, "poor_R_progression")
+# Direction of the lost forces, weight (about as in PTB-XL), criteria.
 TERRITORIES = {
-    "inferior": (-0.2, 0.9, 0.15),
-    "anteroseptal": (0.1, -0.1, -1.0),
-    "anterior": (0.4, -0.1, -0.9),
-    "anterolateral": (0.75, -0.25, -0.6),
-    "lateral": (0.95, -0.2, 0.3),
-    "inferolateral": (0.6, 0.75, 0.25),
-    "posterior": (0.1, 0.2, 1.0),
+    "inferior": ((-0.2, 0.9, 0.15), 0.35, _Q),
+    "anteroseptal": ((0.1, -0.1, -1.0), 0.33, _ANTERIOR),
+    "anterior": ((0.4, -0.1, -0.9), 0.12, _ANTERIOR),
+    "anterolateral": ((0.75, -0.25, -0.6), 0.09, _ANTERIOR),
+    "lateral": ((0.95, -0.2, 0.3), 0.05, ("lateral_Q_wave", "ST_elevation")),
+    "inferolateral": ((0.6, 0.75, 0.25), 0.05, _Q),
+    "posterior": ((0.1, 0.2, 1.0), 0.03, ("posterior_R",)),
 }
 _STAGES = {"old": 0.63, "subacute": 0.21, "acute": 0.11, "aneurysm": 0.05}
 _RAISED = {"old": (0.0, 0.0), "subacute": (0.0, 0.12), "acute": (0.1, 0.45), "aneurysm": (0.1, 0.3)}  # ST, mV
@@ -27,7 +29,7 @@ def _infarct(rng: np.random.Generator, heart: Heart, territory: str) -> str:
     stage = pick(rng, tuple(_STAGES), tuple(_STAGES.values()))
     if stage == "aneurysm" and not territory.startswith("ant"):
         stage = "old"
-    vector = shake(rng, TERRITORIES[territory])
+    vector = shake(rng, TERRITORIES[territory][0])
     lost = {
         "old": 0.12 + 0.68 * rng.beta(1.3, 1.7),
         "subacute": rng.uniform(0.1, 0.6),
@@ -43,7 +45,8 @@ def _infarct(rng: np.random.Generator, heart: Heart, territory: str) -> str:
     raised = rng.uniform(*_RAISED[stage])
     if stage == "acute":
         inverted = -0.5 * raised  # hyperacute T
-    beat.st_start = rng.uniform(0.5, 1.0) if raised else beat.st_start
+    if raised:
+        beat.st_start = rng.uniform(0.5, 1.0)
     beat.t_vector = beat.t_vector - inverted * vector
     beat.st_vector = beat.st_vector + raised * vector
     heart.territory, heart.severity = territory, round(float(max(lost, raised)), 3)
@@ -52,24 +55,8 @@ def _infarct(rng: np.random.Generator, heart: Heart, territory: str) -> str:
     return f"{stage}_{territory}"
 
 
-def _form(territory: str, weight: float, *criteria: str) -> Form:
-    return Form(
-        "MI",
-        territory,
-        weight,
-        partial(_infarct, territory=territory),
-        criteria,
-        "ST, T and axis shifts belong to the infarct",
-    )
-
-
-_Q = ("Q_wave", "minor_Q_wave", "ST_elevation")
-FORMS = (  # weights about as in PTB-XL
-    _form("inferior", 0.35, *_Q),
-    _form("anteroseptal", 0.33, *_Q, "poor_R_progression"),
-    _form("anterior", 0.12, *_Q, "poor_R_progression"),
-    _form("anterolateral", 0.09, *_Q, "poor_R_progression"),
-    _form("lateral", 0.05, "lateral_Q_wave", "ST_elevation"),
-    _form("inferolateral", 0.05, *_Q),
-    _form("posterior", 0.03, "posterior_R"),
+_BELONGS = "ST, T and axis shifts belong to the infarct"
+FORMS = tuple(
+    Form("MI", name, weight, partial(_infarct, territory=name), criteria, _BELONGS)
+    for name, (_, weight, criteria) in TERRITORIES.items()
 )

@@ -82,30 +82,27 @@ def _tables(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read and check the two tables of a PTB-XL folder."""
     if not root.is_dir():
         raise FileNotFoundError(f"No PTB-XL folder at {root}: download PTB-XL from PhysioNet, or correct the path.")
-    for name in ("ptbxl_database.csv", "scp_statements.csv"):
-        if not (root / name).is_file():
-            raise FileNotFoundError(f"No {name} in {root}: give the folder that holds PTB-XL's two tables.")
-    table = pd.read_csv(root / "ptbxl_database.csv")
-    statements = pd.read_csv(root / "scp_statements.csv", index_col=0)
-    for frame, needed, name in (
-        (table, _COLUMNS, "ptbxl_database.csv"),
-        (statements, ("diagnostic", "diagnostic_class"), "scp_statements.csv"),
-    ):
-        if absent := [column for column in needed if column not in frame.columns]:
-            raise ValueError(f"{root / name}: missing column(s) {', '.join(absent)}; use the file as published.")
+    table = _table(root / "ptbxl_database.csv", _COLUMNS)
+    statements = _table(root / "scp_statements.csv", ("diagnostic", "diagnostic_class"), index_col=0)
+    where = root / "ptbxl_database.csv"
     for column in ("ecg_id", "patient_id", "strat_fold"):
         numbers = pd.to_numeric(table[column], errors="coerce")
         if numbers.isna().any():
             row = int(numbers.isna().to_numpy().argmax())
-            raise ValueError(
-                f"{root / 'ptbxl_database.csv'}: {column} is {table[column].iloc[row]!r} in data row {row + 1}; "
-                "a number is needed."
-            )
+            raise ValueError(f"{where}: {column} is {table[column].iloc[row]!r} in data row {row + 1}, not a number.")
         table[column] = numbers.astype(int)
-    if table["ecg_id"].duplicated().any():
-        twice = table.loc[table["ecg_id"].duplicated(), "ecg_id"].iloc[0]
-        raise ValueError(f"{root / 'ptbxl_database.csv'}: ecg_id {twice} occurs twice; remove one of the rows.")
+    if (twice := table["ecg_id"].duplicated()).any():
+        raise ValueError(f"{where}: ecg_id {table.loc[twice, 'ecg_id'].iloc[0]} occurs twice; remove one of the rows.")
     return table, statements
+
+
+def _table(path: Path, needed: Collection[str], **how: Any) -> pd.DataFrame:
+    if not path.is_file():
+        raise FileNotFoundError(f"No {path.name} in {path.parent}: give the folder that holds PTB-XL's two tables.")
+    table = pd.read_csv(path, **how)
+    if absent := [column for column in needed if column not in table.columns]:
+        raise ValueError(f"{path}: missing column(s) {', '.join(absent)}; use the file as published.")
+    return table
 
 
 def _codes(root: Path, row: dict[str, Any]) -> dict[str, float]:
@@ -131,21 +128,16 @@ def _read_row(root: Path, row: dict[str, Any], statements: pd.DataFrame, rate: i
     if fields["fs"] != rate:
         raise ValueError(f"{path}: sampled at {fields['fs']} Hz where {rate} Hz was expected; choose the other rate.")
     signal, details = to_leads(values, fields["sig_name"], fields["units"], str(path))
-    codes = _codes(root, row)
-    # Ages over 89 are coded as 300 in PTB-XL.
-    age = row.get("age")
+    details["scp_codes"] = _codes(root, row)
+    details["age"] = None if pd.isna(row.get("age")) else min(int(row["age"]), 90)  # 300 stands for over 89
+    details["sex"] = {0: "male", 1: "female"}.get(row.get("sex"))
     return Record(
         signal_mv=signal.astype(np.float32),
         fs=rate,
-        findings=findings_from_scp(codes, statements),
+        findings=findings_from_scp(details["scp_codes"], statements),
         record_id=str(row["ecg_id"]),
         patient_id=f"ptbxl-{row['patient_id']}",
         fold=row["strat_fold"],
         source="ptbxl",
-        details={
-            "scp_codes": codes,
-            "age": None if pd.isna(age) else min(int(age), 90),
-            "sex": {0: "male", 1: "female"}.get(row.get("sex")),
-            **details,
-        },
+        details=details,
     )
