@@ -93,6 +93,35 @@ def measure(signal_mv: np.ndarray, fs: float) -> Measurements | None:
 
 def measure_beat(beat: np.ndarray, centre: int, rate: float, rr_cv: float, has_p_wave: bool = True) -> Measurements:
     """Measure one beat (12, W) mV at 500 Hz whose QRS lies around sample `centre`, with or without its P wave."""
+    onset, offset = _find_qrs(beat, centre)
+    beat = beat - np.median(beat[:, max(onset - 20, 0) : max(onset - 4, 1)], axis=1, keepdims=True)
+    stop = min(beat.shape[1], centre + int(0.65 * 60 / rate * HZ))
+    wave = beat[:, min(offset + 30, stop - 2) : stop]
+    size = np.sqrt((wave**2).sum(axis=0))
+    end = int(np.flatnonzero(size > 0.08 * size.max())[-1]) + offset + 30
+    first = max(onset - int(min(0.28, 0.38 * 60 / rate) * HZ), 0)
+    p, p_ms, pr_ms = _read_p(beat[:, first : max(onset - 4, first + 1)], onset - first)
+    j, st = (beat[:, min(offset + late, beat.shape[1] - 1)] for late in (3, 30))
+    return Measurements(
+        beat=beat,
+        onset=onset,
+        offset=offset,
+        rate_bpm=rate,
+        rr_cv=rr_cv,
+        axis=frontal_axis(beat[:, onset:offset]),
+        **_read_qrs(beat[:, onset:offset]),
+        j=j,
+        st=st,
+        t=np.take_along_axis(wave, np.abs(wave).argmax(axis=1)[:, None], axis=1)[:, 0],
+        p=p,
+        p_ms=p_ms if has_p_wave else np.nan,
+        pr_ms=pr_ms if has_p_wave else np.nan,
+        qtc_ms=(end - onset) * 1000 / HZ * (rate / 60) ** (1 / 3),
+    )
+
+
+def _find_qrs(beat: np.ndarray, centre: int) -> tuple[int, int]:
+    """First sample of QRS and the one after its last."""
     speed = np.sqrt((np.gradient(uniform_filter1d(beat, 3, axis=1), axis=1) ** 2).sum(axis=0))
     search = slice(centre - 60, centre + 90)
     limit = max(0.08 * speed[search].max(), 0.006)
@@ -101,34 +130,20 @@ def measure_beat(beat: np.ndarray, centre: int, rate: float, rr_cv: float, has_p
     middle = search.start + int(speed[search].argmax())
     before, after = np.flatnonzero(quiet[:middle]), np.flatnonzero(quiet[middle:])
     onset = int(before[-1]) + 4 if len(before) else 0
-    offset = min(middle + int(after[0]) - 3 if len(after) else beat.shape[1], onset + MAX_QRS)
-    beat = beat - np.median(beat[:, max(onset - 20, 0) : max(onset - 4, 1)], axis=1, keepdims=True)
+    return onset, min(middle + int(after[0]) - 3 if len(after) else beat.shape[1], onset + MAX_QRS)
 
-    qrs = beat[:, onset:offset]
+
+def _read_qrs(qrs: np.ndarray) -> dict[str, np.ndarray]:
+    """Q, its duration, R, S and R' of a QRS (12, T) mV, as in Measurements."""
     r, s = np.maximum(qrs.max(axis=1), 0), np.maximum(-qrs.min(axis=1), 0)
-    top = qrs.argmax(axis=1)
     place = np.arange(qrs.shape[1])
-    early = place < top[:, None]
+    early = place < qrs.argmax(axis=1)[:, None]
     q = np.maximum(-np.where(early, qrs, 0).min(axis=1), 0)
-    q_ms = ((qrs < -0.02) & early).sum(axis=1) * 1000 / HZ
     # a QS complex has no R worth the name: all of it counts as Q
     qs = r < 0.04
-    q, q_ms = np.where(qs, s, q), np.where(qs, (qrs < -0.02).sum(axis=1) * 1000 / HZ, q_ms)
+    q_ms = ((qrs < -0.02) & (early | qs[:, None])).sum(axis=1) * 1000 / HZ
     r2 = np.maximum(np.where(place > qrs.argmin(axis=1)[:, None], qrs, 0).max(axis=1), 0)
-    axis = frontal_axis(qrs)
-
-    stop = min(beat.shape[1], centre + int(0.65 * 60 / rate * HZ))
-    wave = beat[:, min(offset + 30, stop - 2) : stop]
-    t = np.take_along_axis(wave, np.abs(wave).argmax(axis=1)[:, None], axis=1)[:, 0]
-    first = max(onset - int(min(0.28, 0.38 * 60 / rate) * HZ), 0)
-    p, p_ms, pr_ms = _read_p(beat[:, first : max(onset - 4, first + 1)], onset - first)
-    if not has_p_wave:
-        p_ms = pr_ms = np.nan
-    j, st = (beat[:, min(offset + late, beat.shape[1] - 1)] for late in (3, 30))
-    size = np.sqrt((wave**2).sum(axis=0))
-    end = int(np.flatnonzero(size > 0.08 * size.max())[-1]) + offset + 30
-    qtc = (end - onset) * 1000 / HZ * (rate / 60) ** (1 / 3)
-    return Measurements(beat, onset, offset, rate, rr_cv, axis, q, q_ms, r, s, r2, j, st, t, p, p_ms, pr_ms, qtc)
+    return {"q": np.where(qs, s, q), "q_ms": q_ms, "r": r, "s": s, "r2": r2}
 
 
 def frontal_axis(qrs: np.ndarray) -> float:
