@@ -94,6 +94,8 @@ def record_from_array(
         values = values.T
     fs, to_fs = _rate(fs, f"{where}: fs"), _rate(to_fs, f"{where}: to_fs")
     lasting = values.shape[1] / fs
+    if not lasting:
+        raise ValueError(f"{where}: has no samples.")
     if seconds is not None and lasting < 0.99 * seconds:
         raise ValueError(f"{where}: lasts {lasting:.3g} s where {seconds:g} s are needed; pass a smaller `seconds`.")
     units = [unit] * len(leads) if isinstance(unit, str) else unit

@@ -132,6 +132,7 @@ def test_a_csv_without_lead_names_says_so(tmp_path):
     [
         ("", "not a readable CSV"),
         ("time,I,II\n0,1,2\n", "missing or repeated: III"),
+        (",".join(LEADS) + "\n", "has no samples"),
         (",".join(LEADS) + "\n" + ",".join(["0"] * 11 + ["high"]) + "\n", "'high' in data row 1, lead V6"),
     ],
 )
