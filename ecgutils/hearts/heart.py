@@ -69,22 +69,18 @@ class Heart:
     met: dict[str, list[str]] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def has_p_waves(self) -> bool:
-        """A P wave at a fixed place before each QRS."""
-        return self.rhythm in ("sinus", "two_to_one", "wenckebach")
-
     def measure(self) -> Measurements:
         """Measure the dominant beat without noise and before any misplacement of electrodes."""
         rate = self.rate / 2 if self.rhythm == "two_to_one" else 45.0 if self.rhythm == "complete_block" else self.rate
         times = (np.arange(460) - _CENTRE)[None] / HZ
         qt = np.array([self.qtc * (60 / rate) ** (1 / 3)])
         eight = self.matrices.qrs @ self.beat.qrs(times)[0] + self.matrices.recovery @ self.beat.recovery(times, qt)[0]
-        if self.has_p_waves:
+        has_p_waves = self.rhythm in ("sinus", "two_to_one", "wenckebach")  # at a fixed place before each QRS
+        if has_p_waves:
             eight += self.matrices.p @ self.atria.wave(times + self.pr)[0]
         peak = _CENTRE + int(0.04 * HZ)
         rr_cv = 0.2 if self.rhythm == "AF" else 0.02
-        return measure_beat(twelve_leads(eight).astype(float), peak, rate, rr_cv, self.has_p_waves)
+        return measure_beat(twelve_leads(eight).astype(float), peak, rate, rr_cv, has_p_waves)
 
     def qrs_in_leads(self) -> np.ndarray:
         """QRS of the dominant beat without noise, (12, 120) mV at 2 ms from 20 ms before to 220 ms after onset."""

@@ -124,3 +124,27 @@ def test_conduction_forms_show_in_the_intervals():
     assert found["LBBB"].measured.qrs_ms >= 110
     assert found["RBBB"].measured.qrs_ms >= 110
     assert found["WPW"].pr < 0.12
+
+
+def forms(finding, *others, count=150):
+    return [tuple(heart.forms[finding]) for heart in hearts(count, finding, *others)]
+
+
+def test_forms_that_exclude_each_other_are_not_drawn_together():
+    assert not {"first_degree_AVB", "WPW", "wenckebach"} & {name for drawn in forms("CD", "AF") for name in drawn}
+    assert {drawn[0] for drawn in forms("HYP", "AF")} == {"LVH", "RVH"}
+    for heart in hearts(150, "HYP", "CD"):
+        assert "RVH" not in heart.forms["HYP"] or not {"RBBB", "LAFB", "LBBB"} & set(heart.forms["CD"])
+
+
+def test_some_forms_come_along_with_others():
+    assert {("RBBB", "LAFB"), ("RBBB",), ("LAFB",)} <= set(forms("CD"))
+    assert {("LVH", "LAE"), ("LVH",)} <= set(forms("HYP"))
+
+
+def test_strain_is_drawn_beside_ventricular_hypertrophy_alone():
+    assert ("strain",) not in forms("STTC")
+    beside = {
+        bool({"LVH", "RVH"} & set(h.forms["HYP"])) for h in hearts(150, "STTC", "HYP") if "strain" in h.forms["STTC"]
+    }
+    assert beside == {True}
