@@ -47,6 +47,7 @@ def draw_heart(rng: np.random.Generator, findings: frozenset[str]) -> Heart:
             heart.met.setdefault("CD", []).append("blocked_P_waves")
         unread = {f: why for why, explained in CONVENTIONS.items() if why in heart.explained for f in explained}
         heart.dropped = {f: why for f, why in unread.items() if f in heart.met and f not in findings}
+        # each form shows one of its criteria, or where it names none, any of its finding's
         shown = [(set(heart.met.get(finding, ())), criteria) for finding, criteria in heart.needs]
         if not all(met & set(criteria or met) for met, criteria in shown) or np.abs(heart.measured.beat).max() > MAX_MV:
             continue
@@ -84,7 +85,7 @@ def _add_form(rng: np.random.Generator, heart: Heart, finding: str) -> None:
     if form is None:
         free = [f for f in able if not f.beside]
         weights = [f.weight * (0.2 if there & f.seldom else 1) for f in free]
-        form = pick(rng, free, weights) if len(forms) > 1 else free[0]
+        form = pick(rng, free, weights) if len(forms) > 1 else free[0]  # a finding's only form takes no draw
     drawn = [form]
     for name, chance in form.also:
         with_it = [f for f in able if f.name == name]
