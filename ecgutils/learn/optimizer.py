@@ -4,53 +4,67 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm.optim.muon
+import timm.optim
 import torch
-from timm.optim import Muon
 
 from ecgutils.learn.model import ECGModel
 from ecgutils.learn.settings import FitSettings
 
-_timm_orthogonalise = timm.optim.muon.zeropower_via_newtonschulz
+# a, b, c of each Newton-Schulz step (https://leloykun.github.io/ponder/muon-opt-coeffs), as timm's preset "quintic"
+STEPS = (
+    (4.0848, -6.8946, 2.9270), (3.9505, -6.3029, 2.6377), (3.7418, -5.5913, 2.3037), (2.8769, -3.1427, 1.2046),
+    (2.8366, -3.0525, 1.2012),
+)  # fmt: skip
 
 
-def _orthogonalise(
-    update: torch.Tensor,
-    steps: int,
-    coefficients: list[tuple[float, float, float]],
-    eps: float = timm.optim.muon.MUON_EPS,
-    safety_factor: float = 1.0,
-    scale_eps: bool = False,
-) -> torch.Tensor:
-    """timm's, but on a CPU in float32: most CPUs only emulate its bfloat16, which makes a step 40 times as long.
+def orthogonalise(update: torch.Tensor) -> torch.Tensor:
+    """The nearest orthogonal matrix, roughly: singular values of `update` (m, n), not 0, come to about 1; its dtype.
 
-    There each Newton-Schulz step is taken on X X^T (m, m) instead of X (m, n), and X multiplied once, at the end, by
-    what they come to: the same polynomial with half of the arithmetic where n = 4 m, as between a block's layers.
+    Each step takes x to (a + b x x^T + c (x x^T)^2) x. It is calculated on x x^T alone and x multiplied once, at the
+    end, by what the steps come to: half of the arithmetic where n = 4 m, as between the layers of a block.
     """
-    if update.device.type != "cpu" or scale_eps:
-        return _timm_orthogonalise(update, steps, coefficients, eps, safety_factor, scale_eps=scale_eps)
-    tall = update.shape[-2] > update.shape[-1]
+    tall = update.shape[0] > update.shape[1]
     x = update.mT if tall else update
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) * safety_factor).clamp(min=eps)
+    x = x / x.norm().clamp(min=1e-7)
     gram, product = x @ x.mT, None
-    for step in range(steps):
-        a, b, c = coefficients[min(step, len(coefficients) - 1)]
+    for i, (a, b, c) in enumerate(STEPS):
         factor = b * gram + c * (gram @ gram)
-        factor.diagonal(dim1=-2, dim2=-1).add_(a)
+        factor.diagonal().add_(a)
         product = factor if product is None else factor @ product
-        gram = factor @ gram @ factor if step < steps - 1 else gram
+        gram = factor @ gram @ factor if i < len(STEPS) - 1 else gram
     x = product @ x
     return x.mT if tall else x
 
 
-timm.optim.muon.zeropower_via_newtonschulz = _orthogonalise  # Muon has no argument for it
+class Muon(timm.optim.Muon):
+    """timm's, but on a CPU float32: most only emulate its bfloat16, which makes a training step 40 times as long."""
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """One step. Gradients of matrices on a CPU are None after it: used up, which is why timm's step skips them."""
+        for group in self.param_groups:
+            for p in [] if group["use_fallback"] else group["params"]:
+                if p.grad is not None and p.device.type == "cpu":
+                    self._step_matrix(p, group)
+        super().step()
+
+    def _step_matrix(self, p: torch.nn.Parameter, group: dict[str, Any]) -> None:
+        state = self.state[p]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(p)
+        momentum = state["momentum_buffer"].lerp_(p.grad, 1 - group["momentum"])
+        update = orthogonalise(momentum.flatten(1))
+        scale = 0.2 * max(update.shape) ** 0.5  # steps as long as AdamW's (Liu et al. 2025, arXiv 2502.16982)
+        p.mul_(1 - group["lr"] * group["weight_decay"])
+        p.add_(update.reshape(p.shape), alpha=-group["lr"] * scale)
+        p.grad = None
 
 
 def make_optimizer(model: ECGModel, settings: FitSettings) -> torch.optim.Optimizer:
     """Muon or AdamW with layer-wise rates (`lr_scale` of each group) and no decay of biases, norms and other vectors.
 
-    Muon (Jordan et al. 2024; timm's, its steps scaled to AdamW's) takes the matrices between layers; the first and last
-    layer, depthwise kernels and vectors stay with AdamW.
+    Muon (Jordan et al. 2024) takes the matrices between layers; the first and last layer, depthwise kernels and vectors
+    stay with AdamW.
     """
     layers = model.parameter_layers()
     top = max(layers.values())
@@ -64,5 +78,6 @@ def make_optimizer(model: ECGModel, settings: FitSettings) -> torch.optim.Optimi
         scale = settings.layer_decay ** (top - key[0])
         about = {"params": [], "weight_decay": decay, "lr_scale": scale, "use_fallback": not matrix}
         groups.setdefault(key, about)["params"].append(parameter)
-    kind = Muon if settings.optimizer == "muon" else torch.optim.AdamW
-    return kind(groups.values(), lr=settings.lr)
+    if settings.optimizer == "muon":
+        return Muon(groups.values(), lr=settings.lr, ns_coefficients=STEPS)
+    return torch.optim.AdamW(groups.values(), lr=settings.lr)
