@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -209,11 +209,13 @@ def _convert(key: str, value: Any, kind: type) -> Any:
 
 
 def arm_settings(profile: Profile) -> dict[str, FitSettings]:
-    """Settings of the trainings of a profile: "stage1", "two_stage" (its stage 2) and "single_source".
+    """Settings of the trainings of a profile.
 
-    The baseline takes as many gradient steps as both stages together.
+    "stage1": morphology on scan-like sources, every layer at the full rate. "two_stage": its stage 2, the adaptation
+    to the target, slower in the layers near the input. "single_source": the baseline, as stage 1 but on the target
+    alone, for as many gradient steps as both stages have together.
     """
-    from ecgutils.learn.settings import baseline_settings, stage1_settings, stage2_settings  # torch takes seconds
+    from ecgutils.learn.settings import FitSettings  # torch takes seconds
 
     shared = {
         "batch_size": profile.batch_size,
@@ -225,13 +227,13 @@ def arm_settings(profile: Profile) -> dict[str, FitSettings]:
         "max_steps": profile.max_steps or None,
     }
 
-    def rhythm(views: int) -> dict[str, int]:
-        return {"views": views, "eval_every": max(1, views // 6), "checkpoint_every": max(1, views // 12)}
+    def arm(stage: str, views: int, lr: float, layer_decay: float = 1.0, **own: Any) -> FitSettings:
+        rhythm = {"eval_every": max(1, views // 6), "checkpoint_every": max(1, views // 12)}
+        return FitSettings(stage=stage, views=views, lr=lr, layer_decay=layer_decay, **shared | rhythm | own)
 
-    stage1 = stage1_settings(lr=profile.stage1_lr, **rhythm(profile.stage1_views), **shared)
-    stage2 = stage2_settings(
-        lr=profile.stage2_lr, layer_decay=profile.layer_decay, **rhythm(profile.stage2_views), **shared
-    )
-    single = baseline_settings(stage1, stage2)
-    single = replace(single, **rhythm(single.views))
+    stage1 = arm("stage1", profile.stage1_views, profile.stage1_lr)
+    # Few steps: an average over the last 100, not 500. Our own choice, as the numbers of the profiles.
+    stage2 = arm("stage2", profile.stage2_views, profile.stage2_lr, profile.layer_decay, ema_decay=0.99)
+    views = (stage1.steps + stage2.steps) * profile.batch_size
+    single = arm("baseline", views, profile.stage1_lr, max_steps=None)
     return {"stage1": stage1, "two_stage": stage2, "single_source": single}

@@ -1,6 +1,7 @@
 """Learning on what the real renderer, preprocessor and cache give; the other tests stand alone."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,9 +11,10 @@ import pytest
 
 from ecgutils.findings import FINDINGS
 from ecgutils.hearts import simulate_cohort
-from ecgutils.learn import FitSettings, FlatSet, build_model, fit, load_model, predict, predict_set
+from ecgutils.learn import FlatSet, build_model, fit, load_model, predict, predict_set
 from ecgutils.manifest import read_manifest
 from ecgutils.preprocess import PreprocessSettings, build_cache
+from ecgutils.profiles import arm_settings, load_profile
 from ecgutils.synth import SCAN_SOURCES, generate_images
 
 SMALL = PreprocessSettings(size=(192, 96), px_per_mm=0.7)
@@ -36,7 +38,7 @@ def model():
 def test_a_cached_set_fits_and_its_model_reads_the_files(rendered, model, tmp_path):
     table, flat = rendered
     assert flat.readable.all()
-    settings = FitSettings(views=8, batch_size=4, device="cpu")
+    settings = replace(arm_settings(load_profile("smoke"))["stage1"], views=8, batch_size=4, device="cpu")
     fit(model, flat.subset(np.arange(4)), flat.subset(np.arange(4, 6)), settings, tmp_path, progress=False)
     cached = predict_set(load_model(tmp_path), flat)
     direct = predict(tmp_path, table["path"], progress=False)
