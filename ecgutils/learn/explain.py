@@ -6,8 +6,6 @@ model's last feature map, one cell for 32 x 32 px of the flat page: good for "wh
 
 from __future__ import annotations
 
-from typing import Literal
-
 import cv2
 import numpy as np
 import torch
@@ -16,32 +14,27 @@ from ecgutils.findings import FINDINGS
 from ecgutils.learn.model import ECGModel, to_ink
 
 
-def heat_maps(
-    model: ECGModel, images: np.ndarray, finding: str, how: Literal["hirescam", "gradcam"] = "hirescam"
-) -> np.ndarray:
+def heat_maps(model: ECGModel, images: np.ndarray, finding: str) -> np.ndarray:
     """How much each place raised the logit of `finding`: float32 (N, H, W), 0 and up, of flat images uint8 (N, H, W).
 
-    how : "gradcam" weights each channel by its mean gradient over the page (Selvaraju et al. 2017, arXiv 1610.02391).
-        The default leaves gradients where they are (HiResCAM, Draelos and Carin 2020, arXiv 2011.08891), because a head
-        that keeps places weighs V1 otherwise than aVF, which a mean over the page would mix.
+    Gradient times feature, summed over channels (HiResCAM, Draelos and Carin 2020, arXiv 2011.08891): a head that keeps
+    places weighs V1 otherwise than aVF, which Grad-CAM's mean of the gradient over the page would mix.
 
     Raises ValueError for an unknown finding or images of another size than the model's.
     """
-    from captum.attr import LayerGradCam, LayerGradientXActivation  # slow to import; nothing else needs it
-
     if finding not in FINDINGS:
         raise ValueError(f"Unknown finding {finding!r}; choose from {', '.join(FINDINGS)}.")
     if images.ndim != 3 or images.shape[1:] != model.input_size:
         raise ValueError(f"heat_maps: images must be (N, {model.input_size}), got {images.shape}.")
-    method = {"hirescam": LayerGradientXActivation, "gradcam": LayerGradCam}[how](model.head, model.head)
     was_training = model.training
     model.eval()
     with torch.no_grad():  # only the head's gradient is needed, so the backbone keeps nothing for it
         features = model.features(to_ink(images, model.mean.device))
-    target = FINDINGS.index(finding)
-    maps = method.attribute(features.requires_grad_(), target=target, attribute_to_layer_input=True).detach()
+    features.requires_grad_()
+    logits = model.head(features)[:, FINDINGS.index(finding)]
+    (gradient,) = torch.autograd.grad(logits.sum(), features)
     model.train(was_training)
-    maps = torch.relu(maps.sum(1)).cpu().numpy()  # (N, h, w)
+    maps = torch.relu((features * gradient).sum(1)).detach().cpu().numpy()  # (N, h, w)
     height, width = model.input_size
     return np.stack([cv2.resize(m, (width, height), interpolation=cv2.INTER_LINEAR) for m in maps])
 

@@ -51,7 +51,6 @@ def test_heat_is_that_of_one_image_whatever_stands_beside_it(page):
     np.testing.assert_allclose(both[1], alone[0], rtol=1e-4, atol=1e-6)
     assert model.training
     assert all(parameter.grad is None for parameter in model.parameters())
-    assert not np.allclose(both, heat_maps(model, page, "CD", how="gradcam"))
 
 
 def test_wrong_findings_and_sizes_are_refused(page):
