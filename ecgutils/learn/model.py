@@ -17,10 +17,7 @@ from ecgutils.preprocess import PreprocessSettings
 
 PLACES_GRID = 4  # rows and columns of places; a 3x4 page with a rhythm strip has about this many cells
 PLACE_WIDTH = 96  # channels kept for each place
-NEARNESS = (
-    40.0  # how sharply a place begins around its point: a neighbouring point, 1/4 of the page away, has exp(-2.5)
-)
-HEADS = ("places", "gap")
+NEARNESS = 40.0  # how sharply a place begins around its point: a neighbour, 1/4 of the page away, has exp(-2.5)
 
 
 class PlacesHead(nn.Module):
@@ -79,12 +76,15 @@ class GapHead(nn.Module):
         return self.classify(self.dropout(self.embed(feature_map)))
 
 
+HEADS = {"places": PlacesHead, "gap": GapHead}
+
+
 class ECGModel(nn.Module):
     """Flat ECG image -> one logit per finding, in FINDINGS order. Make it with `build_model`.
 
-    Input is *ink*: float (B, 1, H, W) or (B, in_chans, H, W), 1 = black, 0 = white paper and padding, as
-    `to_ink` makes it from uint8; padding then is what a convolution pads with. ImageNet statistics are
-    applied only where the backbone began with ImageNet weights.
+    Input is *ink*: float (B, 1, H, W), 1 = black, 0 = white paper and padding, as `to_ink` makes it from uint8;
+    padding then is what a convolution pads with. ImageNet statistics are applied only where the backbone began with
+    ImageNet weights.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class ECGModel(nn.Module):
         super().__init__()
         self.spec, self.settings, self.pretrained_status = spec, settings, pretrained_status
         self.backbone = backbone
-        probe = torch.zeros(1, spec["in_chans"], *self.input_size)
+        probe = torch.zeros(1, 1, *self.input_size)
         with torch.no_grad():
             was_training = backbone.training
             shape = backbone.eval().forward_features(probe).shape
@@ -109,8 +109,7 @@ class ECGModel(nn.Module):
                 f"Backbone {spec['backbone']} gives features of shape {tuple(shape)}, not a map (B, C, h, w): "
                 "choose a convolutional one, for example convnext_atto_ols."
             )
-        heads = {"places": PlacesHead, "gap": GapHead}
-        self.head = heads[spec["head"]](shape[1], tuple(shape[2:]), spec["dropout"])
+        self.head = HEADS[spec["head"]](shape[1], tuple(shape[2:]), spec["dropout"])
         # Not saved with the weights: they are part of the spec.
         self.register_buffer("mean", torch.tensor(spec["mean"]).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec["std"]).view(1, -1, 1, 1), persistent=False)
@@ -127,8 +126,6 @@ class ECGModel(nn.Module):
 
     def features(self, ink: torch.Tensor) -> torch.Tensor:
         """Last feature map (B, C, h, w) of ink images."""
-        if ink.shape[1] == 1 != self.spec["in_chans"]:
-            ink = ink.expand(-1, self.spec["in_chans"], -1, -1)
         return self.backbone.forward_features((ink - self.mean) / self.std)
 
     def embed(self, ink: torch.Tensor) -> torch.Tensor:
@@ -136,11 +133,9 @@ class ECGModel(nn.Module):
         return self.head.embed(self.features(ink))
 
     def forward(self, ink: torch.Tensor) -> torch.Tensor:
-        if ink.ndim != 4 or tuple(ink.shape[2:]) != self.input_size or ink.shape[1] not in (1, self.spec["in_chans"]):
-            raise ValueError(
-                f"ECGModel: input must be (B, {self.spec['in_chans']}, {self.input_size[0]}, {self.input_size[1]}), "
-                f"got {tuple(ink.shape)}."
-            )
+        if tuple(ink.shape[1:]) != (1, *self.input_size):
+            height, width = self.input_size
+            raise ValueError(f"ECGModel: input must be (B, 1, {height}, {width}), got {tuple(ink.shape)}.")
         return self.head(self.features(ink))
 
     def parameter_layers(self) -> dict[str, int]:
@@ -157,7 +152,6 @@ class ECGModel(nn.Module):
 def build_model(
     backbone: str = "convnext_atto_ols",
     settings: PreprocessSettings | None = None,
-    in_chans: int = 1,
     head: str = "places",
     pretrained: bool | str | Path = False,
     drop_path: float = 0.0,
@@ -170,7 +164,6 @@ def build_model(
     ----------
     backbone : any convolutional timm model by name.
     settings : how its images are made; None = PreprocessSettings().
-    in_chans : 1, or 3 (the grey image three times).
     head : "places" keeps 16 places that find themselves, "gap" averages over the page.
     pretrained : False; True, ImageNet weights from the timm hub; or a local file of ImageNet weights of this
         backbone. When they cannot be had: a warning, random weights, and `model.pretrained_status` says so.
@@ -180,21 +173,17 @@ def build_model(
 
     Raises ValueError for an unknown backbone or head, a number out of range, or weights that do not fit.
     """
-    if in_chans not in (1, 3):
-        raise ValueError(f"in_chans must be 1 or 3, got {in_chans}.")
     if head not in HEADS:
         raise ValueError(f"Unknown head {head!r}; choose one of {', '.join(HEADS)}.")
     for name, value in (("drop_path", drop_path), ("dropout", dropout)):
         if not 0 <= value < 1:
             raise ValueError(f"{name} must be in [0, 1), got {value}.")
     settings = PreprocessSettings() if settings is None else settings
-    module, status, is_pretrained = make_backbone(backbone, in_chans, drop_path, pretrained, seed)
-    mean, std = [0.0] * in_chans, [1.0] * in_chans
-    if is_pretrained:
-        mean, std = (list(module.pretrained_cfg[key]) for key in ("mean", "std"))
-        if in_chans == 1:  # timm sums the three colour kernels; one grey channel gets the average statistics
-            mean, std = [float(np.mean(mean))], [float(np.mean(std))]
-    spec = {"backbone": backbone, "in_chans": in_chans, "head": head, "drop_path": drop_path, "dropout": dropout}
+    module, status, is_pretrained = make_backbone(backbone, drop_path, pretrained, seed)
+    mean, std = [0.0], [1.0]
+    if is_pretrained:  # timm sums the three colour kernels; the one grey channel gets the average statistics
+        mean, std = ([float(np.mean(module.pretrained_cfg[key]))] for key in ("mean", "std"))
+    spec = {"backbone": backbone, "head": head, "drop_path": drop_path, "dropout": dropout}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = ECGModel(module, spec | {"mean": mean, "std": std}, settings, status)
