@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-import torch
 
 import ecgutils
 from ecgutils.files import content_hash, jsonable, write_bytes, write_json
@@ -18,6 +18,7 @@ from ecgutils.preprocess import PreprocessSettings
 from ecgutils.provenance import git_describe, versions
 
 WEIGHTS_NAME, PARAMS_NAME = "model.safetensors", "params.json"
+RESUME_NAME = "resume.pt"  # beside them as long as a training is not finished
 SHIPPED = ("default", "fine")  # the checkpoints in the package; `predict` on the command line takes their mean
 SHIPPED_FOLDER = Path(ecgutils.__file__).parent / "weights"
 
@@ -58,13 +59,15 @@ def load_model(name_or_path: str | Path = "default", device: str = "cpu") -> ECG
     Raises
     ------
     FileNotFoundError : no such folder, or it lacks model.safetensors or params.json.
-    ValueError : the two do not belong together (sha256), findings in another order, unknown backbone,
-        preprocessing settings this version does not know, or tensors that do not fit.
+    ValueError : its training is not finished, the two do not belong together (sha256), findings in another order,
+        unknown backbone, preprocessing settings this version does not know, tensors that do not fit, or numbers that
+        are not finite.
     """
     folder, params = read_params(name_or_path)
     try:
         settings = PreprocessSettings.from_dict(params["preprocess"])
-        spec = {key: value for key, value in params["model"].items() if key not in ("mean", "std")}
+        other = ("mean", "std", "in_chans")  # filled in below; 1 in older checkpoints
+        spec = {key: value for key, value in params["model"].items() if key not in other}
         model = build_model(settings=settings, **spec)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / PARAMS_NAME} does not describe a model of this version: {error}") from error
@@ -74,13 +77,13 @@ def load_model(name_or_path: str | Path = "default", device: str = "cpu") -> ECG
 
 
 def take_weights(model: ECGModel, name_or_path: str | Path) -> None:
-    """Fill `model`, in place, with the weights of a checkpoint of the same backbone, channels and head.
+    """Fill `model`, in place, with the weights of a checkpoint of the same backbone and head.
 
     The checkpoint's images may have another size: its places on the page are interpolated.
     """
     folder, params = read_params(name_or_path)
     theirs = params.get("model", {})
-    for key in ("backbone", "in_chans", "head"):
+    for key in ("backbone", "head"):
         if theirs.get(key) != model.spec[key]:
             raise ValueError(
                 f"Checkpoint {folder} has {key} {theirs.get(key)!r}, the model {model.spec[key]!r}: "
@@ -92,16 +95,20 @@ def take_weights(model: ECGModel, name_or_path: str | Path) -> None:
 
 
 def read_params(name_or_path: str | Path) -> tuple[Path, dict[str, Any]]:
-    """Find a checkpoint folder and read its params.json; checks files, JSON, findings and the weights' sha256."""
+    """Find a checkpoint folder and read its params.json; returns both.
+
+    Raises as `load_model` does, for everything but the tensors.
+    """
     folder = Path(name_or_path)
     if str(name_or_path) in SHIPPED:
         folder = SHIPPED_FOLDER / name_or_path
     if not folder.is_dir():
         raise FileNotFoundError(f"No checkpoint folder at {folder}: train one, or give the folder of an existing one.")
+    if (folder / RESUME_NAME).exists():
+        raise ValueError(f"The training of checkpoint {folder} is not finished ({RESUME_NAME} is there): resume it.")
     for name in (WEIGHTS_NAME, PARAMS_NAME):
         if not (folder / name).is_file():
-            unfinished = " (its training is not finished: resume it)" if (folder / "resume.pt").exists() else ""
-            raise FileNotFoundError(f"Checkpoint {folder} has no {name}{unfinished}.")
+            raise FileNotFoundError(f"Checkpoint {folder} has no {name}: train it, or copy the whole folder again.")
     try:
         params = json.loads((folder / PARAMS_NAME).read_text())
         findings, sha256 = tuple(params["findings"]), params["sha256"]
@@ -134,10 +141,14 @@ def _fill(model: ECGModel, folder: Path, params: dict[str, Any], rescale: bool =
             have = tuple(state[key].shape) if key in state else "absent"
             want = tuple(own[key].shape) if key in own else "not expected"
             raise ValueError(f"{path}: tensor {key} is {have}, but {params['model']['backbone']} needs {want}.")
+        if not state[key].isfinite().all():
+            raise ValueError(f"{path}: tensor {key} holds numbers that are not finite: train it anew.")
     model.load_state_dict(state)
-    for key in ("mean", "std"):
-        statistic = params["model"].get(key)
-        if not isinstance(statistic, list) or len(statistic) != model.spec["in_chans"]:
-            raise ValueError(f"{folder / PARAMS_NAME}: {key} is {statistic}, not one number for each input channel.")
-        model.spec[key] = statistic
-        getattr(model, key).copy_(torch.tensor(statistic).view(1, -1, 1, 1))
+    for key, low in (("mean", -math.inf), ("std", 0)):
+        match params["model"].get(key):
+            case [int() | float() as value] if low < value < math.inf:
+                model.spec[key] = [value]
+                getattr(model, key).fill_(value)
+            case other:
+                wanted = "one finite number" + " above 0" * (low == 0)
+                raise ValueError(f"{folder / PARAMS_NAME}: {key} is {other}, not a list of {wanted}: copy it again.")
