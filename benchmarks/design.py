@@ -40,7 +40,7 @@ from ecgutils.files import jsonable, write_json
 from ecgutils.hearts import load_records, simulate_cohort
 from ecgutils.learn import FitSettings, FlatSet, build_model, fit, join_sets, load_sets
 from ecgutils.learn.model import ECGModel
-from ecgutils.learn.train import _Run
+from ecgutils.learn.train import Run
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.profiles import Profile, arm_settings, load_profile
 from ecgutils.provenance import git_describe
@@ -114,7 +114,7 @@ def step_seconds(profile: Profile, out: Path, rounds: int = 12) -> dict[str, flo
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         runs = {
-            name: _Run(design.build(profile, train), train, val, design.settings(profile, 10**6), Path(folder), {})
+            name: Run(design.build(profile, train), train, val, design.settings(profile, 10**6), Path(folder), {})
             for name, design in DESIGNS.items()
         }
         seconds: dict[str, list[float]] = {name: [] for name in runs}

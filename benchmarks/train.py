@@ -22,7 +22,7 @@ from torch import nn
 from ecgutils.files import write_json
 from ecgutils.findings import FINDINGS
 from ecgutils.learn import FlatSet, build_model
-from ecgutils.learn.train import _Run, masked_bce
+from ecgutils.learn.train import Run, masked_bce
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.profiles import arm_settings, load_profile
 from ecgutils.provenance import git_describe
@@ -53,8 +53,8 @@ def main() -> int:
     preprocess = PreprocessSettings(size=profile.flat_size, px_per_mm=profile.px_per_mm)
     sets = random_set(profile.flat_size, N_IMAGES, 0), random_set(profile.flat_size, 64, N_IMAGES)
     with tempfile.TemporaryDirectory() as folder:
-        run = _Run(build_model(profile.backbone, preprocess), *sets, settings, Path(folder), {})
-        bare = _Run(build_model(profile.backbone, preprocess), *sets, settings, Path(folder), {})
+        run = Run(build_model(profile.backbone, preprocess), *sets, settings, Path(folder), {})
+        bare = Run(build_model(profile.backbone, preprocess), *sets, settings, Path(folder), {})
         ink, labels, _ = bare.batch(0)
         step = 0
 

@@ -24,16 +24,16 @@ from ecgutils.evaluate.metrics import auroc_by_finding, difference_error
 from ecgutils.files import atomic_path, write_bytes
 from ecgutils.findings import FINDINGS
 from ecgutils.learn.augmentation import augment
-from ecgutils.learn.checkpoint import PARAMS_NAME, WEIGHTS_NAME, read_params, save_model, take_weights
+from ecgutils.learn.checkpoint import PARAMS_NAME, RESUME_NAME, WEIGHTS_NAME, read_params, save_model, take_weights
 from ecgutils.learn.dataset import FlatSet, draw_rows, sampling_probabilities
 from ecgutils.learn.inference import check_settings, predict_logits, predict_set
 from ecgutils.learn.model import ECGModel, to_ink, torch_device
 from ecgutils.learn.optimizer import make_optimizer
 from ecgutils.learn.settings import FitSettings
 
-RESUME_NAME = "resume.pt"
+HISTORY_NAME, OOF_NAME = "history.csv", "oof.csv"
 # What may differ when a run is resumed: it changes speed or where files are cut, not what is computed.
-_FREE = ("checkpoint_every", "threads", "device", "amp")
+_FREE = ("checkpoint_every", "threads", "device")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,8 @@ def fit(
     Weights are chosen by macro-AUROC on `val` (never test): the last ones within a standard error of the best (the rule
     of Breiman et al. 1984), for on few patients the best are so by luck. Where `val` has no finding with both classes,
     the last ones are kept. Writes to `out_dir`: model.safetensors, params.json, history.csv, oof.csv (ID and
-    probabilities of `val`); `resume.pt` is there until the run is done.
+    probabilities of `val`); `resume.pt` is there until the run is done. What another run left there goes as this one
+    starts: until it is done, `load_model` refuses the folder.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ def fit(
     torch.set_num_threads(settings.threads or threads)
     try:
         with torch.random.fork_rng():  # the caller's random state stays what it was
-            run = _Run(model, train, val, settings, out_dir, fingerprint)
+            run = Run(model, train, val, settings, out_dir, fingerprint)
             if resume and (out_dir / RESUME_NAME).exists():
                 run.load()
             return run.go(params or {}, progress)
@@ -95,8 +96,8 @@ def fit(
         torch.set_num_threads(threads)
 
 
-class _Run:
-    """State of one training run between steps."""
+class Run:
+    """State of one training run between steps; `fit` makes one and lets it `go`."""
 
     def __init__(
         self, model: ECGModel, train: FlatSet, val: FlatSet, settings: FitSettings, out_dir: Path, fingerprint: dict
@@ -113,12 +114,12 @@ class _Run:
                 {"params": list(self.targets.parameters()), "lr_scale": 1.0, "use_fallback": True}
             )
         self.amp_type = None
-        if settings.amp and self.device.type == "cuda":
+        if self.device.type == "cuda":
             self.amp_type = torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
         self.scaler = torch.amp.GradScaler("cuda", enabled=self.amp_type == torch.float16)
         self.train, self.val, self.settings = train, val, settings
         self.out_dir, self.fingerprint = out_dir, fingerprint
-        self.p = sampling_probabilities(train, settings.balanced)
+        self.p = sampling_probabilities(train)
         self.step, self.seconds, self.loss_sum, self.loss_steps = 0, 0.0, 0.0, 0
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] = {"step": 0, "score": math.nan, "weights": None}  # that are kept
@@ -127,7 +128,9 @@ class _Run:
     def go(self, params: dict[str, Any], progress: bool) -> History:
         s, started, before = self.settings, time.perf_counter(), self.seconds
         if self.step == 0:
-            self.save()  # from now on the folder is an unfinished run
+            self.save()  # from now on the folder is an unfinished run; nothing of a finished one may be taken for its
+            for name in (WEIGHTS_NAME, PARAMS_NAME, HISTORY_NAME, OOF_NAME):
+                (self.out_dir / name).unlink(missing_ok=True)
         bar = tqdm(total=s.steps * s.batch_size, initial=self.step * s.batch_size, desc=s.stage, unit="view",
                    disable=not progress)  # fmt: skip
         with bar:
@@ -158,6 +161,10 @@ class _Run:
         return ink, torch.from_numpy(self.train.labels[rows]).to(self.device), rows
 
     def one_step(self) -> float:
+        """Take a gradient step; returns the loss of the labels.
+
+        Raises FloatingPointError, naming it, when a loss is not finite.
+        """
         s = self.settings
         self.model.train()
         ink, labels, rows = self.batch(self.step)
@@ -166,23 +173,26 @@ class _Run:
         with torch.autocast("cuda", self.amp_type) if self.amp_type else nullcontext():
             summary = self.model.embed(ink)
             logits = self.model.head.classify(self.model.head.dropout(summary))
-            loss = label_loss = masked_bce(logits.float(), labels, s.label_smoothing)
+            losses = {"labels": masked_bce(logits.float(), labels)}
             if self.targets is not None:
                 known = torch.from_numpy(self.train.targets[rows]).to(self.device)
-                loss = label_loss + s.target_weight * self.targets(summary, known)
+                losses["signal targets"] = s.target_weight * self.targets(summary, known)
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        self.scaler.scale(sum(losses.values())).backward()
         self.scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.model.parameters(), s.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.step += 1
         self.average()
-        value = float(label_loss.detach())
-        if not math.isfinite(float(loss.detach())):
-            raise FloatingPointError(f"{s.stage}: loss is {value} at step {self.step}; lower lr (now {s.lr:g}).")
-        self.loss_sum, self.loss_steps = self.loss_sum + value, self.loss_steps + 1
-        return value
+        values = {name: loss.item() for name, loss in losses.items()}
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    f"{s.stage}: the loss of the {name} is {value} at step {self.step}; lower lr (now {s.lr:g})."
+                )
+        self.loss_sum, self.loss_steps = self.loss_sum + values["labels"], self.loss_steps + 1
+        return values["labels"]
 
     @torch.no_grad()
     def average(self) -> None:
@@ -270,9 +280,9 @@ class _Run:
         self.model.load_state_dict(self.best["weights"])
         self.model.eval()
         table = pd.DataFrame(self.history)
-        write_bytes(self.out_dir / "history.csv", table.to_csv(index=False, lineterminator="\n").encode())
+        write_bytes(self.out_dir / HISTORY_NAME, table.to_csv(index=False, lineterminator="\n").encode())
         oof = predict_set(self.model, self.val)[["ID", *FINDINGS]]
-        write_bytes(self.out_dir / "oof.csv", oof.to_csv(index=False, lineterminator="\n").encode())
+        write_bytes(self.out_dir / OOF_NAME, oof.to_csv(index=False, lineterminator="\n").encode())
         record = {
             "stage": s.stage, "seed": s.seed, "settings": asdict(s), "views": self.step * s.batch_size,
             "steps": self.step, "seconds": round(self.seconds, 1), "device": str(self.device),
@@ -310,11 +320,10 @@ class _Targets(nn.Module):
         return (loss * weight).sum() / weight.sum().clamp(min=1)
 
 
-def masked_bce(logits: torch.Tensor, labels: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
+def masked_bce(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Mean binary cross-entropy over the known labels (0, 1; NaN = unknown, no part in it); 0 when none is known."""
     known = ~torch.isnan(labels)
-    target = torch.where(known, labels, 0.0) * (1 - smoothing) + smoothing / 2
-    loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    loss = F.binary_cross_entropy_with_logits(logits, torch.where(known, labels, 0.0), reduction="none")
     return (loss * known).sum() / known.sum().clamp(min=1)
 
 
@@ -357,5 +366,5 @@ def _finished(model: ECGModel, out_dir: Path, fingerprint: dict[str, Any]) -> Hi
     model.pretrained_status = params["pretrained_status"]
     model.eval()
     score = params["best_val_macro_auroc"]
-    table = pd.read_csv(out_dir / "history.csv")
+    table = pd.read_csv(out_dir / HISTORY_NAME)
     return History(table, params["best_step"], math.nan if score is None else score, params["seconds"], out_dir)

@@ -2,6 +2,7 @@ import json
 import math
 import resource
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -9,14 +10,16 @@ import pytest
 import torch
 
 from ecgutils.findings import FINDINGS
-from ecgutils.learn import FitSettings, FlatSet, build_model, fit, load_model, predict_set, take_weights, train
-from ecgutils.learn.train import _Run, masked_bce
+from ecgutils.learn import FlatSet, build_model, fit, load_model, predict_set, take_weights, train
+from ecgutils.learn.train import Run, masked_bce
 from ecgutils.preprocess import PreprocessSettings
+from ecgutils.profiles import arm_settings, load_profile
 
 SMALL = PreprocessSettings(size=(64, 32))
-QUICK = FitSettings(
-    views=48, batch_size=4, lr=2e-3, eval_every=16, checkpoint_every=8, ema_decay=0.9, seed=1, threads=1, device="cpu"
-)
+QUICK = replace(
+    arm_settings(load_profile("demo"))["stage1"], views=48, batch_size=4, geometry=1.0, appearance=1.0, eval_every=16,
+    checkpoint_every=8, ema_decay=0.9, seed=1, threads=1, device="cpu",
+)  # fmt: skip
 LEARN = replace(QUICK, views=400, batch_size=8, lr=4e-3, eval_every=100, geometry=0.3, appearance=0.3)
 
 
@@ -59,14 +62,14 @@ def same_weights(a, b):
 
 def kill_at(monkeypatch, step):
     """Make the run die as its `step`-th step begins."""
-    honest = _Run.batch
+    honest = Run.batch
 
     def dies(self, at):
         if at == step:
             raise KeyboardInterrupt
         return honest(self, at)
 
-    monkeypatch.setattr(_Run, "batch", dies)
+    monkeypatch.setattr(Run, "batch", dies)
 
 
 def test_a_run_leaves_its_files(sets, tmp_path):
@@ -194,6 +197,22 @@ def test_a_finished_run_is_returned_at_once(sets, tmp_path, monkeypatch):
     assert again.pretrained_status == model.pretrained_status
 
 
+def test_a_retraining_that_was_interrupted_is_not_taken_for_the_finished_run(sets, tmp_path, monkeypatch):
+    anew = replace(QUICK, lr=4e-3)
+    run(sets, tmp_path / "whole", anew)
+    run(sets, tmp_path / "again")
+    with monkeypatch.context() as patch:
+        kill_at(patch, 0)
+        with pytest.raises(KeyboardInterrupt):
+            run(sets, tmp_path / "again", anew)
+    for reader in (load_model, partial(take_weights, tiny())):
+        with pytest.raises(ValueError, match=r"again is not finished \(resume\.pt is there\): resume it\.$"):
+            reader(tmp_path / "again")
+    assert [p.name for p in (tmp_path / "again").iterdir()] == ["resume.pt"]
+    run(sets, tmp_path / "again", anew, resume=True)
+    assert same_weights(tmp_path / "whole", tmp_path / "again")
+
+
 @pytest.mark.parametrize("finished", [True, False])
 def test_resuming_with_other_settings_or_data_is_refused(sets, tmp_path, monkeypatch, finished):
     if finished:
@@ -282,8 +301,14 @@ def test_a_diverging_loss_stops_the_run(sets, tmp_path):
     model = tiny()
     with torch.no_grad():
         model.head.classify.bias.fill_(torch.nan)
-    with pytest.raises(FloatingPointError, match="loss is nan at step 1; lower lr"):
+    with pytest.raises(FloatingPointError, match="the loss of the labels is nan at step 1; lower lr"):
         run(sets, tmp_path, model=model)
+
+
+def test_the_loss_that_diverges_is_named(sets, tmp_path, monkeypatch):
+    monkeypatch.setattr(train._Targets, "forward", lambda self, summary, known: summary.sum() * torch.inf)
+    with pytest.raises(FloatingPointError, match=r"the loss of the signal targets is -?inf at step 1; lower lr"):
+        run((replace(sets[0], targets=targets(sets[0])), sets[1]), tmp_path)
 
 
 def test_unknown_labels_take_no_part_in_the_loss():
