@@ -1,4 +1,18 @@
-"""Flat images in, findings out: data sets, model, training, prediction."""
+"""Flat images in, findings out.
+
+dataset        flat images with labels, as arrays, and how batches are drawn from them
+sets           flattens the images of a run's parts, and reads them back
+augmentation   varies a batch of pages
+model          the network: a backbone and a head that keeps the places on the page
+pretrained     backbones from timm, with or without ImageNet weights
+settings       how long and how fast a training goes
+optimizer      which weights learn how fast, and by which rule
+train          the training loop, resumable to the bit
+checkpoint     folders of weights and what made them
+views          the same page seen slightly differently, for test-time augmentation
+inference      from images to a table of probabilities
+explain        where on the page a finding came from
+"""
 
 from ecgutils.learn.augmentation import augment
 from ecgutils.learn.checkpoint import SHIPPED, load_model, save_model, take_weights
@@ -7,7 +21,7 @@ from ecgutils.learn.explain import heat_maps, heat_on_photo
 from ecgutils.learn.inference import PREDICTION_COLUMNS, predict, predict_logits, predict_set
 from ecgutils.learn.model import ECGModel, build_model, to_ink
 from ecgutils.learn.sets import build_sets, load_sets
-from ecgutils.learn.settings import FitSettings, baseline_settings, stage1_settings, stage2_settings
+from ecgutils.learn.settings import FitSettings
 from ecgutils.learn.train import History, fit
 from ecgutils.learn.views import VIEWS, View
 
@@ -21,7 +35,6 @@ __all__ = [
     "History",
     "View",
     "augment",
-    "baseline_settings",
     "build_model",
     "build_sets",
     "fit",
@@ -34,8 +47,6 @@ __all__ = [
     "predict_logits",
     "predict_set",
     "save_model",
-    "stage1_settings",
-    "stage2_settings",
     "take_weights",
     "to_ink",
 ]
