@@ -10,12 +10,12 @@ generate.py  a whole image set with its manifest
 """
 
 from ecgutils.synth.generate import generate_images
-from ecgutils.synth.layout import LAYOUTS
 from ecgutils.synth.page import render_page
 from ecgutils.synth.photo import EFFECTS, render_photo
 from ecgutils.synth.rendered import Lens, Projection, Rendered, Surface
 from ecgutils.synth.scan import render_scan
-from ecgutils.synth.style import PHOTO_SOURCE, SCAN_SOURCES, SOURCES, PageStyle, draw_style
+from ecgutils.synth.sources import PHOTO_SOURCE, SCAN_SOURCES, SOURCES
+from ecgutils.synth.style import LAYOUTS, PageStyle, draw_style
 from ecgutils.synth.truth import Truth, read_truth
 
 __all__ = [

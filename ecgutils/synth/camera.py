@@ -7,9 +7,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ecgutils.geometry import apply_homography
-from ecgutils.synth.layout import LAYOUTS
 from ecgutils.synth.rendered import Lens, Projection, Surface
-from ecgutils.synth.style import PageStyle
+from ecgutils.synth.style import LAYOUTS, PageStyle
 
 _SURFACE_MM = 1.25  # grid of the paper's height; the sharpest folds are 1.6 mm wide
 _NODES = 320  # maps are evaluated on about this many nodes per row and enlarged

@@ -21,8 +21,8 @@ from ecgutils.manifest import CORNER_COLUMNS, write_manifest
 from ecgutils.signals.record import Record
 from ecgutils.synth.photo import DEFAULT_PHOTO_SIZE, render_photo
 from ecgutils.synth.rendered import Rendered
-from ecgutils.synth.scan import DEFAULT_SCAN_SIZE, check_size, render_scan
-from ecgutils.synth.style import PHOTO_SOURCE, SOURCES
+from ecgutils.synth.scan import check_size, render_scan
+from ecgutils.synth.sources import DEFAULT_SCAN_SIZE, PHOTO_SOURCE, SOURCES
 from ecgutils.synth.truth import truth_bytes, truth_path
 
 STAGE = 2  # separates this stage's random streams from those of other stages

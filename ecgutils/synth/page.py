@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 
 from ecgutils.signals.record import Record
+from ecgutils.synth.ink import ink, paleness, stroke
 from ecgutils.synth.layout import Plan, Strip, plan_page
-from ecgutils.synth.lettering import paleness, pen_marks, print_text, stroke
+from ecgutils.synth.lettering import pen_marks, print_text
 from ecgutils.synth.rendered import Projection, Rendered
-from ecgutils.synth.style import RGB, SCAN_SOURCES, PageStyle, draw_style
+from ecgutils.synth.sources import SCAN_SOURCES
+from ecgutils.synth.style import PageStyle, draw_style
 
 
 def render_page(
@@ -145,25 +147,6 @@ def _coverage(px: np.ndarray, ppm: float, pitch_mm: float, width_mm: float, orig
     # rounded, so that a pixel without a line has exactly none
     covered = np.round((covered_before((px + 0.5) / ppm) - covered_before((px - 0.5) / ppm)) * ppm, 6)
     return np.maximum(0, covered).astype(np.float32)
-
-
-def ink(layers: np.ndarray, mask: np.ndarray, rgb: RGB, opacity: float) -> None:
-    """Print colour `rgb` on `layers` (H, W, 4) in place where `mask` (uint8 coverage) says so; the fourth channel stays
-    as it is. Works on groups of eight pixels that hold any ink, in 16-bit integers (weights in steps of 1/128)."""
-    colour = np.array([*rgb, 0], np.int16)
-    weights = np.round(np.arange(256) * (opacity * 128 / 255)).astype(np.int16)
-    pixels, cover = layers.reshape(-1, 4), mask.ravel()
-    whole = len(cover) // 8 * 8
-
-    def blend(part: np.ndarray, part_cover: np.ndarray) -> np.ndarray:
-        added = (colour - part) * weights[part_cover][..., None] >> 7
-        added[..., 3] = 0
-        return (part + added).astype(np.uint8)
-
-    groups = pixels[:whole].reshape(-1, 8, 4)
-    at = np.flatnonzero(cover[:whole].view(np.uint64))
-    groups[at] = blend(groups[at], cover[:whole].reshape(-1, 8)[at])
-    pixels[whole:] = blend(pixels[whole:], cover[whole:])
 
 
 def _draw_strip(mask: np.ndarray, record: Record, strip: Strip, style: PageStyle, ppm: float) -> np.ndarray:

@@ -10,14 +10,15 @@ import numpy as np
 
 from ecgutils.geometry import apply_homography, quarter_turns
 from ecgutils.signals.record import Record
-from ecgutils.synth.archive import scuff
 from ecgutils.synth.camera import NodeGrid, aim, draw_surface, scaled_projection
 from ecgutils.synth.effects import add_noise, blur, jpeg, motion_blur, sense, sharpen
+from ecgutils.synth.folder import scuff
 from ecgutils.synth.page import draw_layers, split_layers
 from ecgutils.synth.rendered import Lens, Projection, Rendered
 from ecgutils.synth.scan import check_size
 from ecgutils.synth.scene import draw_desk, lay_clutter
-from ecgutils.synth.style import PHOTO_SOURCE, draw_style
+from ecgutils.synth.sources import PHOTO_SOURCE
+from ecgutils.synth.style import draw_style
 
 DEFAULT_PHOTO_SIZE = (1280, 704)  # the shape of a challenge photo (3460 x 1900)
 EFFECTS = (
