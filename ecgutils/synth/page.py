@@ -48,7 +48,7 @@ def draw_layers(
     layers = _paper(style, size, ppm, phase)
 
     mask = np.zeros(size[::-1], np.uint8)
-    print_text(mask, style, plan, rng, ppm)
+    header = print_text(mask, style, plan, record, rng, ppm)
     _print_marks(mask, style, plan, ppm)
     ink(layers, mask, style.trace_rgb, opacity=0.9)
 
@@ -60,7 +60,8 @@ def draw_layers(
         mask[:] = 0
         pen_marks(mask, rng, style.notes, style, ppm)
         ink(layers, mask, style.pen_rgb, opacity=0.85)
-    return layers, boxes, {**asdict(style), "grid_phase_mm": [float(p) for p in phase], "rotation": 0}
+    drawn = {"grid_phase_mm": [float(p) for p in phase], "header": header, "rotation": 0}
+    return layers, boxes, {**asdict(style), **drawn}
 
 
 def split_layers(
