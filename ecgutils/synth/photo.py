@@ -26,17 +26,8 @@ EFFECTS = (
     "glare", "moire", "blur", "noise", "sharpen", "jpeg", "rotation",
 )  # fmt: skip
 # share of photos without the effect; the others are absent from a fifth
-_ABSENT = {
-    "framing": 0.1,
-    "crumple": 0.85,
-    "stain": 0.8,
-    "clutter": 0.6,
-    "glare": 0.5,
-    "blur": 0.35,
-    "moire": 0.93,
-    "sharpen": 0.15,
-    "jpeg": 0.4,
-}
+_ABSENT = {"framing": 0.1, "crumple": 0.85, "stain": 0.8, "clutter": 0.6, "glare": 0.5}
+_ABSENT |= {"blur": 0.35, "moire": 0.93, "sharpen": 0.15, "jpeg": 0.4}
 # Phones meter, balance, focus and clean so well that strong effects are rare: the square of a uniform number
 _MOSTLY_MILD = ("light", "colour", "shadow", "blur", "noise")
 _FINE_PPM = 5.0  # px/mm below which a page is softened before it is resampled, lest its grid beats with the pixels
@@ -105,13 +96,17 @@ def render_photo(
     if strength["stain"]:
         _stain(photo.image, nodes, on_page, streams["stain"], strength["stain"], ppm)
     _light(photo.image, nodes, on_page, projection, streams, strength)
-    image = _capture(photo.image, streams, strength)
-    if not turn:
-        return replace(photo, image=image)
-    image, mask = (np.ascontiguousarray(np.rot90(a, -turn)) for a in (image, photo.trace_mask))
-    lens = replace(lens, centre=((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2))  # a turn about the lens's axis
-    projection = replace(projection, homography=quarter_turns(turn, size) @ projection.homography, lens=lens)
-    return replace(photo, image=image, trace_mask=mask, projection=projection)
+    photo = replace(photo, image=_capture(photo.image, streams, strength))
+    return _turned(photo, turn) if turn else photo
+
+
+def _turned(photo: Rendered, turn: int) -> Rendered:
+    """Picture and truth after clockwise quarter turns, which turn the lens about its axis."""
+    image, mask = (np.ascontiguousarray(np.rot90(a, -turn)) for a in (photo.image, photo.trace_mask))
+    before = photo.projection
+    lens = replace(before.lens, centre=((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2))
+    turned = quarter_turns(turn, photo.image.shape[1::-1]) @ before.homography
+    return replace(photo, image=image, trace_mask=mask, projection=replace(before, homography=turned, lens=lens))
 
 
 def _scale_at_centre(homography_mm: np.ndarray, x: float, y: float) -> float:

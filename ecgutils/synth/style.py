@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ecgutils.findings import LEADS
-from ecgutils.synth.ink import RGB
+from ecgutils.synth.ink import FONT_FILES, RGB
 from ecgutils.synth.sources import Source, source_named
 
 _COLUMNS_OF_3 = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
@@ -48,9 +48,10 @@ _CHOICES = {
     "calibration": ("left", "right", "stepped", "none"),
     "separator": ("none", "ticks", "cross", "line", "dotted"),
     "names": ("above", "on", "below"),
-    "font": ("sans", "serif", "roman", "mono", "sans-bold", "serif-bold", "mono-bold", "sans-oblique"),
+    "font": tuple(FONT_FILES),
     "grid": ("lines", "dots", "stipple", "coarse", "millimetre", "none"),
 }
+_POSITIVE = ("speed", "gain", "chest_gain", "pulse_mm", "pitch_mm", "name_mm", "minor_mm", "major_mm", "trace_mm")
 
 
 @dataclass(frozen=True)
@@ -100,17 +101,7 @@ class PageStyle:
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"PageStyle: {name} is {getattr(self, name)!r}; choose one of {', '.join(known)}.")
-        for name in (
-            "speed",
-            "gain",
-            "chest_gain",
-            "pulse_mm",
-            "pitch_mm",
-            "name_mm",
-            "minor_mm",
-            "major_mm",
-            "trace_mm",
-        ):
+        for name in _POSITIVE:
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ValueError(f"PageStyle: {name} must be positive, got {getattr(self, name)}.")
         body_mm = self.height_mm - 2 * self.top_mm - self.header_mm - self.footer_mm
