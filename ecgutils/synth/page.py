@@ -76,7 +76,7 @@ def split_layers(
     return Rendered(
         image=cv2.cvtColor(layers, cv2.COLOR_RGBA2RGB),
         px_per_mm=float(ppm),
-        page_size=(int(page_size[0]), int(page_size[1])),
+        page_size=page_size,
         projection=projection,
         trace_mask=cv2.extractChannel(layers, 3),
         lead_boxes=boxes,
@@ -97,18 +97,15 @@ def _paper(style: PageStyle, size: tuple[int, int], ppm: float, phase: np.ndarra
     edge = round(style.border_mm * ppm)
     top = edge + (round(style.header_mm * ppm) if edge else 0)
     columns, rows = np.arange(edge, w - edge), np.arange(top, h - edge)
-    minor_x, minor_y = (
-        _coverage(px, ppm, 1.0, style.minor_mm, o) for px, o in zip((columns, rows), phase, strict=True)
-    )
-    major_x, major_y = (
-        _coverage(px, ppm, 5.0, style.major_mm, o) for px, o in zip((columns, rows), phase, strict=True)
-    )
-    dotted_x, dotted_y = (_coverage(px, ppm, 0.5, 0.3, o) for px, o in zip((columns, rows), phase, strict=True))
+
+    def cover(pitch_mm: float, width_mm: float) -> list[np.ndarray]:  # by lines across the columns and the rows
+        return [_coverage(px, ppm, pitch_mm, width_mm, o) for px, o in zip((columns, rows), phase, strict=True)]
+
+    (minor_x, minor_y), (major_x, major_y) = cover(1.0, style.minor_mm), cover(5.0, style.major_mm)
+    dotted_x, dotted_y = cover(0.5, 0.3)
     if style.grid == "dots":  # carts' paper has its dots inside the boxes, none on the bold lines
-        minor_x, minor_y = (
-            np.maximum(0, minor - _coverage(px, ppm, 5.0, style.minor_mm, o))
-            for minor, px, o in zip((minor_x, minor_y), (columns, rows), phase, strict=True)
-        )
+        bold_x, bold_y = cover(5.0, style.minor_mm)
+        minor_x, minor_y = np.maximum(0, minor_x - bold_x), np.maximum(0, minor_y - bold_y)
 
     def inked(coverage: np.ndarray | float, colour: np.ndarray) -> np.ndarray:  # (n,) -> (n, 4)
         return (paper - (paper - colour) * np.asarray(coverage)[..., None]).astype(np.uint8)
