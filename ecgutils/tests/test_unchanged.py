@@ -1,8 +1,8 @@
 """The same seed draws what it drew before: signals, images and flat pages against fingerprints in `unchanged.json`.
 
 Bytes may differ between processors, so an image is compared as the means of 32 x 16 blocks, within one grey level.
-The numbers in a page's header tell what is measured of the record, and may change: of a scan, which mostly has a header,
-the upper quarter is left out, and the photos are some without a header.
+A header's numbers tell what is measured of the record, and may change: the upper quarter of a scan, which mostly has a
+header, is left out, and the photos are some without one.
 
     python -m ecgutils.tests.test_unchanged    makes the file anew, after a change that is meant
 """

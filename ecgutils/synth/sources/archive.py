@@ -1,7 +1,5 @@
 """Years in a hospital's folder: typed, yellowed, stamped, punched, written on, then scanned."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Photocopy or fax: grey or black-and-white, threshold speckle, dropped lines, smudges."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Cart printout on a flatbed scanner: slight skew, paper tone, shadow of the lid, dust, JPEG."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

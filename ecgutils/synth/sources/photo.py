@@ -1,7 +1,5 @@
 """Whatever lies under a phone camera: the photographs we know are mostly cart printouts on dotted or faint grids."""
 
-from __future__ import annotations
-
 from ecgutils.synth.sources.base import Source
 
 SOURCE = Source(

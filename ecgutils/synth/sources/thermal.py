@@ -1,7 +1,5 @@
 """Narrow thermal roll: faded in patches, yellowed or heat-stained, dead dots of the print head."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Export of a viewing program: crisp, saturated grid, everything machine-set; nothing happened to it."""
 
-from __future__ import annotations
-
 from ecgutils.synth.sources.base import ScanSource
 
 SOURCE = ScanSource(
