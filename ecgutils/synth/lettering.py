@@ -98,10 +98,12 @@ def _measured(record: Record) -> dict[str, float]:
     m = measure(shown, record.fs)
     if m is None:
         return {}
-    beats = find_beats(shown, record.fs)  # the rate of fibrillation is its mean: `m` has the median
-    rate = 60 * record.fs * (len(beats) - 1) / (beats[-1] - beats[0]) if m.rr_cv > 0.1 else m.rate_bpm
+    rr = np.diff(find_beats(shown, record.fs)) / record.fs
+    typical = float(np.median(rr))  # of a steady rhythm, whose odd beats may be missed; of fibrillation the mean counts
+    steady = (np.abs(rr / typical - 1) < 0.1).mean() > 0.7
+    rate = 60 / (typical if steady else float(rr.mean()))
     qt = m.qtc_ms * (60 / m.rate_bpm) ** (1 / 3)
-    return dict(zip(NUMBERS, (float(rate), m.pr_ms, m.qrs_ms, qt), strict=True))
+    return dict(zip(NUMBERS, (rate, m.pr_ms, m.qrs_ms, qt), strict=True))
 
 
 def scrawl(rng: np.random.Generator, letters: int) -> list[np.ndarray]:
