@@ -38,7 +38,7 @@ def generate_images(
     sources: Sequence[str] = SOURCES,
     seed: int = 0,
     workers: int = 1,
-    size: Size | dict[str, Size] | None = None,
+    size: Size | None = None,
     name: str = "manifest.csv",
 ) -> pd.DataFrame:
     """Render every record once in every source and write the manifest.
@@ -52,7 +52,7 @@ def generate_images(
     sources : some of SOURCES.
     seed : the image of record i in a source uses `stream(seed, i, source)`: the same seed gives the same bytes for any
         number of workers, and a source more, or a new one, changes no other image.
-    size : (W, H) for all, or source -> (W, H); default 1100 x 850 for scans and 1280 x 704 for photos.
+    size : (W, H) of all images; default 1100 x 850 for scans and 1280 x 704 for photos.
 
     Returns
     -------
@@ -89,18 +89,14 @@ def stream(seed: int, row: int, source: str) -> np.random.Generator:
     return np.random.default_rng([seed, STAGE, row, zlib.crc32(source.encode())])
 
 
-def _check(sources: Sequence[str], size: Size | dict[str, Size] | None) -> dict[str, Size]:
+def _check(sources: Sequence[str], size: Size | None) -> dict[str, Size]:
     """Size of each source, after checking the arguments."""
     known = (*SCANS, PHOTO_SOURCE)
     unknown = [s for s in sources if s not in known] if not isinstance(sources, str) else [sources]
     if unknown or not sources or len(set(sources)) < len(sources):
         raise ValueError(f"sources must be a list of different names from {', '.join(known)}; got {sources!r}.")
-    if not isinstance(size, dict):
-        size = {} if size is None else dict.fromkeys(known, size)
-    if strangers := sorted(set(size) - set(known)):
-        raise ValueError(f"size names unknown source(s) {strangers}; choose from {', '.join(known)}.")
     default = dict.fromkeys(SCANS, DEFAULT_SCAN_SIZE) | {PHOTO_SOURCE: DEFAULT_PHOTO_SIZE}
-    return {source: check_size(size.get(source, default[source])) for source in sources}
+    return {source: check_size(size or default[source]) for source in sources}
 
 
 def _image_id(record: Record, source: str) -> str:

@@ -115,13 +115,12 @@ def test_a_changed_record_or_size_is_drawn_again_and_labels_follow_the_record(tm
     assert not set(after.values()) & set(hashes(tmp_path).values())
 
 
-def test_each_source_can_have_its_size(tmp_path):
-    sizes = {"vector": (300, 200), "photo": SIZE}
-    table = generate_images(toy_records(1), tmp_path, ("vector", "photo"), seed=3, size=sizes)
-    assert table.loc[0, ["width", "height"]].tolist() == [300, 200]
-    assert sorted(table.loc[1, ["width", "height"]]) == sorted(SIZE)
+def test_each_source_has_its_default_size_and_the_image_is_what_its_stream_draws(tmp_path):
+    table = generate_images(toy_records(1), tmp_path, ("vector", "photo"), seed=3)
+    assert table.loc[0, ["width", "height"]].tolist() == [1100, 850]
+    assert sorted(table.loc[1, ["width", "height"]]) == [704, 1280]
     written = cv2.imread(str(tmp_path / table.loc[1, "path"]))[..., ::-1]
-    drawn = render_photo(toy_records(1)[0], stream(3, 0, "photo"), size=SIZE).image
+    drawn = render_photo(toy_records(1)[0], stream(3, 0, "photo")).image
     assert np.abs(written.astype(int) - drawn).mean() < 6  # but for JPEG
 
 
@@ -158,7 +157,6 @@ def test_odd_record_ids_become_safe_file_names(tmp_path):
         ({"sources": "vector"}, "sources"),
         ({"sources": ()}, "sources"),
         ({"size": (10, 10)}, "size"),
-        ({"size": {"oil": (300, 300)}}, "oil"),
     ],
 )
 def test_bad_arguments_are_refused(tmp_path, kwargs, word):
