@@ -1,7 +1,5 @@
 """Where the phone is and how the paper bends: page px -> image px."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 from scipy.spatial import cKDTree

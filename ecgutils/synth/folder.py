@@ -1,7 +1,5 @@
 """What happens to a page in a pocket or a hospital's folder: scuffs, stamps, punch holes, staples, worn folds."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

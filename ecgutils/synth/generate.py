@@ -1,7 +1,5 @@
 """Generate a whole image set with its manifest: parallel, resumable, the same bytes for the same seed."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import zlib

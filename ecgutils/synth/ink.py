@@ -1,7 +1,5 @@
 """Ink on paper: lines of any width, letters, and the colour they leave on the page."""
 
-from __future__ import annotations
-
 import importlib.util
 from functools import lru_cache
 from pathlib import Path

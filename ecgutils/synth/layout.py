@@ -1,7 +1,5 @@
 """Where each lead goes on the paper, in millimetres."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from ecgutils.findings import LEADS

@@ -1,7 +1,5 @@
 """What is printed or written on the page besides grid and traces: lead names, header, footer, a pen's notes."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ecgutils.signals import Record, measure

@@ -1,7 +1,5 @@
 """Draw a flat ECG page straight into an array: grid, text, calibration, separators, traces."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The photo-like source: a printed page, lit and photographed with a phone."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from math import cos, sin
 

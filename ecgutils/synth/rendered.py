@@ -1,7 +1,5 @@
 """What a renderer returns: an image and the truth about every pixel of it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any

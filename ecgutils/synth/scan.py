@@ -1,7 +1,5 @@
 """Scan-like sources: a page, worn, laid on a scanner's glass, and scanned; what each does is told in `sources/`."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import cv2
@@ -36,7 +34,8 @@ def render_scan(
     ppm = min(size[0] / style.width_mm, size[1] / style.height_mm)
     layers, boxes, drawn = draw_layers(record, rng, style, ppm)
     page_size = layers.shape[1::-1]
-    how.wear(layers, rng, ppm)
+    if how.wear:
+        how.wear(layers, rng, ppm)
 
     lid: RGB = (70, 70, 72) if how.on_glass and rng.random() >= 0.7 else (255, 255, 255)
     skew = 0.0 if not how.on_glass else float(np.radians(np.clip(rng.normal(0, 0.7), -2.5, 2.5)))
@@ -48,7 +47,7 @@ def render_scan(
         sides = {"top": dy, "bottom": size[1] - page_size[1] - dy, "left": dx, "right": size[0] - page_size[0] - dx}
         layers = cv2.copyMakeBorder(layers, **sides, borderType=cv2.BORDER_CONSTANT, value=(*lid, 0))
     scan = split_layers(layers, page_size, ppm, Projection(homography), boxes, drawn)
-    image, more = how.scan(scan.image, rng)
+    image, more = how.scan(scan.image, rng) if how.scan else (scan.image, {})
     return replace(scan, image=image, style={**drawn, "skew_degrees": float(np.degrees(skew)), **more})
 
 

@@ -1,7 +1,5 @@
 """What else is in the picture: the desk under the page, papers beside it, labels and fingers on it."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

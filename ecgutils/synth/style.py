@@ -1,7 +1,5 @@
 """What a printed page can look like, and how each named source draws from that."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

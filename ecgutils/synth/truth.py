@@ -1,7 +1,5 @@
 """The truth about one image in one small file: `truth/<image stem>.npz` in the image's folder."""
 
-from __future__ import annotations
-
 import io
 import json
 import zipfile

@@ -1,7 +1,5 @@
 """The sources of images, one record each in a file of its own; a new one is listed here in one line."""
 
-from __future__ import annotations
-
 from ecgutils.synth.sources import archive, fax, office, photo, thermal, vector
 from ecgutils.synth.sources.base import DEFAULT_SCAN_SIZE, ScanSource, Source
 

@@ -1,7 +1,5 @@
 """What a source of images is: what it prints, and for a scan, what happens to the paper and in the scanner."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +10,8 @@ from ecgutils.synth.ink import RGB
 
 DEFAULT_SCAN_SIZE = (1100, 850)  # letter paper at 100 dpi
 Weights = dict[str, float]
-
-
-def _leave(layers: np.ndarray, rng: np.random.Generator, ppm: float) -> None:
-    """Nothing happens to the paper."""
-
-
-def _copy(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, Any]]:
-    return image, {}
+Wear = Callable[[np.ndarray, np.random.Generator, float], None]
+Scan = Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, dict[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +44,11 @@ class ScanSource(Source):
     `wear(layers, rng, ppm)` changes the printed page in place, uint8 (H, W, 4): RGB and trace coverage; ppm is px per
     mm. `on_glass` pages lie a little askew on a scanner's glass, sometimes with its dark lid around them.
     `scan(image, rng)` returns the image, uint8 (H, W, 3), as it comes out, and what to tell of it in `Rendered.style`.
+    Without them nothing happens.
     """
 
-    wear: Callable[[np.ndarray, np.random.Generator, float], None] = _leave
-    scan: Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, dict[str, Any]]] = _copy
+    wear: Wear | None = None
+    scan: Scan | None = None
     on_glass: bool = True
 
 
