@@ -58,7 +58,7 @@ class Measurements:
 def find_beats(signal_mv: np.ndarray, fs: float) -> np.ndarray:
     """Sample indices (B,) of the QRS complexes of a (12, N) mV signal, from the energy of all leads' slopes."""
     slope = np.gradient(signal_mv.astype(float), axis=1) * fs
-    energy = np.sqrt(uniform_filter1d((slope**2).sum(axis=0), max(int(0.08 * fs), 1)))
+    energy = np.sqrt(np.maximum(uniform_filter1d((slope**2).sum(axis=0), max(int(0.08 * fs), 1)), 0))  # -1e-17 is 0
     # The height is relative to a typical beat, so that one artefact doesn't hide all others.
     typical = np.median([part.max() for part in np.array_split(energy, max(int(len(energy) / fs / 1.5), 1))])
     peaks, _ = find_peaks(energy, distance=int(0.26 * fs), height=0.45 * typical)

@@ -3,8 +3,6 @@
 All work on uint8 images and, to save memory, where they can on the image itself: use what they return.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -1,27 +1,10 @@
 """Where each lead goes on the paper, in millimetres."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ecgutils.findings import LEADS
+from ecgutils.synth.style import LAYOUTS, PageStyle
 
-if TYPE_CHECKING:
-    from ecgutils.synth.style import PageStyle
-
-_COLUMNS_OF_3 = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
-_COLUMNS_OF_6 = (LEADS[:6], LEADS[6:])
-# name -> (columns of leads, full-width rhythm strips below them)
-LAYOUTS: dict[str, tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]] = {
-    "3x4": (_COLUMNS_OF_3, ()),
-    "3x4+1": (_COLUMNS_OF_3, ("II",)),
-    "3x4+2": (_COLUMNS_OF_3, ("V1", "II")),
-    "3x4+3": (_COLUMNS_OF_3, ("V1", "II", "V5")),
-    "6x2": (_COLUMNS_OF_6, ()),
-    "6x2+1": (_COLUMNS_OF_6, ("II",)),
-    "12x1": ((LEADS,), ()),
-}
 PRINTED_S = 10.0  # a standard printout shows ten seconds
 CALIBRATION_MM = 8.0  # room for the calibration pulse, whose top is at most 5 mm wide
 

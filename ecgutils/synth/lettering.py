@@ -1,114 +1,107 @@
 """What is printed or written on the page besides grid and traces: lead names, header, footer, a pen's notes."""
 
-from __future__ import annotations
-
-import importlib.util
-from functools import lru_cache
-from pathlib import Path
-
-import cv2
 import numpy as np
-from PIL import ImageFont
 
-from ecgutils.synth.layout import Plan
+from ecgutils.signals import Record, measure
+from ecgutils.signals.measure import find_beats
+from ecgutils.synth.ink import stroke, write
+from ecgutils.synth.layout import PRINTED_S, Plan
 from ecgutils.synth.style import PageStyle
 
-_SHIFT = 4  # OpenCV draws at 1/16 px
-_THINNEST = 1.24  # px, width of OpenCV's anti-aliased line of thickness 1 (measured: area / length)
-# Font files that come with matplotlib (a dependency), read without importing it: the same letters everywhere.
-FONT_FILES = {
-    "sans": "DejaVuSans.ttf",
-    "sans-bold": "DejaVuSans-Bold.ttf",
-    "sans-oblique": "DejaVuSans-Oblique.ttf",
-    "serif": "STIXGeneral.ttf",
-    "serif-bold": "STIXGeneralBol.ttf",
-    "roman": "DejaVuSerif.ttf",
-    "mono": "DejaVuSansMono.ttf",
-    "mono-bold": "DejaVuSansMono-Bold.ttf",
-}
+NUMBERS = ("rate_bpm", "pr_ms", "qrs_ms", "qt_ms")  # what `Record.details` calls the numbers a header tells
 
 
-def stroke(mask: np.ndarray, lines_xy: list[np.ndarray], width: float) -> None:
-    """Draw lines of any width (px), each float (n, 2), into a coverage mask.
+def print_text(
+    mask: np.ndarray, style: PageStyle, plan: Plan, record: Record, rng: np.random.Generator, ppm: float
+) -> list[str]:
+    """Print lead names, footer and header; returns the header's lines.
 
-    OpenCV's thicker lines are 2 px too wide when their segments are short, so a thin line is drawn at several offsets:
-    two or four for a width below 2.6 px, else rings. The widths that result (area / length) are right to 0.2 px.
+    But for `cart_numbers` no text depends on the record: labels must not leak.
     """
-    offsets = [(0.0, 0.0)]
-    if _THINNEST < width < 2.6:
-        d = (width - _THINNEST) / 2
-        offsets = [(d, d), (-d, -d)] if width < 1.9 else [(d, 0.0), (-d, 0.0), (0.0, d), (0.0, -d)]
-    radius = (width - 2.2) / 1.5 if width >= 2.6 else 0.0
-    while radius > 0:
-        angles = np.arange(8) * np.pi / 4
-        offsets += [(float(x), float(y)) for x, y in zip(np.cos(angles) * radius, np.sin(angles) * radius, strict=True)]
-        radius -= 1.0
-    for offset in offsets:
-        shifted = [np.round((line + offset) * 2**_SHIFT).astype(np.int32) for line in lines_xy]
-        cv2.polylines(mask, shifted, False, 255, 1, cv2.LINE_AA, _SHIFT)
-
-
-def paleness(width: float) -> float:
-    """Opacity 0.5..1 of a line `width` px wide: one thinner than OpenCV draws is drawn paler instead."""
-    return float(np.clip(width / _THINNEST, 0.5, 1.0))
-
-
-@lru_cache(maxsize=64)
-def _font(name: str, px: int) -> ImageFont.FreeTypeFont:
-    package = importlib.util.find_spec("matplotlib")
-    folder = Path(package.origin).parent / "mpl-data" / "fonts" / "ttf"  # type: ignore[union-attr, arg-type]
-    return ImageFont.truetype(str(folder / FONT_FILES[name]), px)
-
-
-def write(mask: np.ndarray, text: str, x: float, y: float, font: str, px: float) -> None:
-    """Write `text` with its baseline's left end at (x, y) px and capitals `px` high."""
-    face = _font(font, max(5, round(px / 0.68)))  # capitals of these fonts are about 0.68 em
-    glyphs, offset = face.getmask2(text, mode="L", anchor="ls")
-    w, h = glyphs.size
-    x0, y0 = round(x) + offset[0], round(y) + offset[1]
-    left, top, right, bottom = max(x0, 0), max(y0, 0), min(x0 + w, mask.shape[1]), min(y0 + h, mask.shape[0])
-    if right > left and bottom > top:
-        drawn = np.frombuffer(bytes(glyphs), np.uint8).reshape(h, w)[top - y0 : bottom - y0, left - x0 : right - x0]
-        np.maximum(mask[top:bottom, left:right], drawn, out=mask[top:bottom, left:right])
-
-
-def print_text(mask: np.ndarray, style: PageStyle, plan: Plan, rng: np.random.Generator, ppm: float) -> None:
-    """Lead names, the invented header and the footer. No text depends on the record: labels must not leak."""
     above = {"above": -3.0, "on": -0.6, "below": 3 + style.name_mm}[style.names]
     for strip in plan.strips:
         x, y = strip.left_mm + 1, strip.zero_mm + above
         write(mask, strip.name.removesuffix("_rhythm"), x * ppm, y * ppm, style.font, style.name_mm * ppm)
-    size_mm = 0.85 * style.name_mm
-    font = style.font.removesuffix("-bold")
-    left = style.side_mm + style.border_mm + 2
     if style.footer_mm:
-        gains = f"{style.gain:g}" if style.chest_gain is None else f"{style.gain:g}/{style.chest_gain:g}"
-        footer = [f"{style.speed:g} mm/s", f"{gains} mm/mV", f"{rng.choice(['0.05', '0.15', '0.67'])}-"]
-        footer[2] += f"{rng.choice([40, 100, 150])} Hz"
-        footer.append(f"AC {rng.choice([50, 60])} Hz")
-        footer.append(f"CART-{rng.integers(2, 90)} v{rng.integers(1, 9)}.{rng.integers(10)}")
-        y = style.height_mm - style.top_mm - 1.5
-        if rng.random() < 0.5:  # in one run, as many carts print it
-            footer = ["   ".join(footer)]
-        for text, x in zip(footer, np.linspace(left, 0.8 * style.width_mm, len(footer)), strict=True):
-            write(mask, text, x * ppm, y * ppm, font, size_mm * ppm)
-    if style.header_mm:
-        sex, age = rng.choice(["F", "M"]), rng.integers(18, 95)
-        date = f"{rng.integers(1, 29):02d}.{rng.integers(1, 13):02d}.{rng.integers(1998, 2030)}"
-        columns = (
-            [f"Name: SPECIMEN {chr(65 + rng.integers(26))}.", f"ID: {rng.integers(10**6, 10**8)}", f"{age} y  {sex}"],
-            [f"{date}  {rng.integers(24):02d}:{rng.integers(60):02d}", f"Ward {rng.integers(1, 40)}", "Dr. ________"],
-            [
-                f"Vent. rate {rng.integers(45, 130):6d} bpm",
-                f"PR / QRS {rng.integers(120, 215):6d} / {rng.integers(70, 150)} ms",
-                f"QT / QTc {rng.integers(340, 470):6d} / {rng.integers(380, 480)} ms",
-            ],
-            ["Unconfirmed", "Reviewed by: ________", f"Page {rng.integers(1, 4)}"],
-        )
-        line_mm = min(1.8 * size_mm, (style.header_mm - 2) / 3)
-        for x, lines in zip(np.linspace(left, 0.8 * style.width_mm, len(columns)), columns, strict=True):
-            for i, text in enumerate(lines):
-                write(mask, text, x * ppm, (style.top_mm + (i + 1) * line_mm) * ppm, font, size_mm * ppm)
+        _print_columns(mask, style, [[text] for text in _footer(style, rng)], style.height_mm - style.top_mm - 1.5, ppm)
+    if not style.header_mm:
+        return []
+    columns = _header(record, rng)
+    _print_columns(mask, style, columns, style.top_mm, ppm)
+    return [text for column in columns for text in column]
+
+
+def _print_columns(mask: np.ndarray, style: PageStyle, columns: list[list[str]], y_mm: float, ppm: float) -> None:
+    """Print columns of text; the first line of the footer stands at `y_mm`, of the header a line below."""
+    size_mm = 0.85 * style.name_mm
+    line_mm = min(1.8 * size_mm, (style.header_mm - 2) / 3)
+    first = 0 if len(columns[0]) == 1 else 1
+    left = style.side_mm + style.border_mm + 2
+    for x, lines in zip(np.linspace(left, 0.8 * style.width_mm, len(columns)), columns, strict=True):
+        for i, text in enumerate(lines, start=first):
+            write(mask, text, x * ppm, (y_mm + i * line_mm) * ppm, style.font.removesuffix("-bold"), size_mm * ppm)
+
+
+def _footer(style: PageStyle, rng: np.random.Generator) -> list[str]:
+    gains = f"{style.gain:g}" if style.chest_gain is None else f"{style.gain:g}/{style.chest_gain:g}"
+    footer = [
+        f"{style.speed:g} mm/s",
+        f"{gains} mm/mV",
+        f"{rng.choice(['0.05', '0.15', '0.67'])}-{rng.choice([40, 100, 150])} Hz",
+        f"AC {rng.choice([50, 60])} Hz",
+        f"CART-{rng.integers(2, 90)} v{rng.integers(1, 9)}.{rng.integers(10)}",
+    ]
+    return ["   ".join(footer)] if rng.random() < 0.5 else footer  # in one run, as many carts print it
+
+
+def _header(record: Record, rng: np.random.Generator) -> list[list[str]]:
+    """Four columns: an invented patient and visit, the cart's numbers, who has seen it."""
+    sex, age = rng.choice(["F", "M"]), rng.integers(18, 95)
+    date = f"{rng.integers(1, 29):02d}.{rng.integers(1, 13):02d}.{rng.integers(1998, 2030)}"
+    patient = [f"Name: SPECIMEN {chr(65 + rng.integers(26))}.", f"ID: {rng.integers(10**6, 10**8)}", f"{age} y  {sex}"]
+    visit = [f"{date}  {rng.integers(24):02d}:{rng.integers(60):02d}", f"Ward {rng.integers(1, 40)}", "Dr. ________"]
+    for low, high in ((45, 130), (120, 215), (70, 150), (340, 470), (380, 480)):
+        rng.integers(low, high)  # numbers were once invented: what a seed draws after them stays the same
+    return [
+        patient,
+        visit,
+        cart_numbers(record),
+        ["Unconfirmed", "Reviewed by: ________", f"Page {rng.integers(1, 4)}"],
+    ]
+
+
+def cart_numbers(record: Record) -> list[str]:
+    """The lines a cart prints of a record's numbers; what is not known is left out.
+
+    They are those of `record.details` (`rate_bpm`, `qrs_ms`, `pr_ms`, `qt_ms`) where it tells the rate, as it does of a
+    simulated heart, else measured. The rate is the mean one; QTc is Fridericia's.
+    """
+    known = record.details if "rate_bpm" in record.details else _measured(record)
+    rate, pr, qrs, qt = (
+        value if (value := known.get(name)) is not None and np.isfinite(value) else None for name in NUMBERS
+    )
+    lines = [] if rate is None else [f"Vent. rate {rate:6.0f} bpm"]
+    if qrs is not None:
+        lines.append(f"PR / QRS {'*' if pr is None else f'{pr:.0f}':>6} / {qrs:.0f} ms")
+    if qt is not None and rate is not None:
+        lines.append(f"QT / QTc {qt:6.0f} / {qt * (rate / 60) ** (1 / 3):.0f} ms")
+    return lines
+
+
+def _measured(record: Record) -> dict[str, float]:
+    """NUMBERS of the ten seconds that are printed; empty where they cannot be measured."""
+    shown = record.signal_mv[:, : round(PRINTED_S * record.fs)]
+    if shown.shape[1] < 3 * record.fs or not (np.abs(shown) < 50).all():  # NaN, or no ECG's millivolts
+        return {}
+    m = measure(shown, record.fs)
+    if m is None:
+        return {}
+    rr = np.diff(find_beats(shown, record.fs)) / record.fs
+    typical = float(np.median(rr))  # of a steady rhythm, whose odd beats may be missed; of fibrillation the mean counts
+    steady = (np.abs(rr / typical - 1) < 0.1).mean() > 0.7
+    rate = 60 / (typical if steady else float(rr.mean()))
+    qt = m.qtc_ms * (60 / m.rate_bpm) ** (1 / 3)
+    return dict(zip(NUMBERS, (rate, m.pr_ms, m.qrs_ms, qt), strict=True))
 
 
 def scrawl(rng: np.random.Generator, letters: int) -> list[np.ndarray]:

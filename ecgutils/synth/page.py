@@ -1,7 +1,5 @@
 """Draw a flat ECG page straight into an array: grid, text, calibration, separators, traces."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Any
 
@@ -9,10 +7,12 @@ import cv2
 import numpy as np
 
 from ecgutils.signals.record import Record
+from ecgutils.synth.ink import ink, paleness, stroke
 from ecgutils.synth.layout import Plan, Strip, plan_page
-from ecgutils.synth.lettering import paleness, pen_marks, print_text, stroke
+from ecgutils.synth.lettering import pen_marks, print_text
 from ecgutils.synth.rendered import Projection, Rendered
-from ecgutils.synth.style import RGB, SCAN_SOURCES, PageStyle, draw_style
+from ecgutils.synth.sources import SCAN_SOURCES
+from ecgutils.synth.style import PageStyle, draw_style
 
 
 def render_page(
@@ -46,7 +46,7 @@ def draw_layers(
     layers = _paper(style, size, ppm, phase)
 
     mask = np.zeros(size[::-1], np.uint8)
-    print_text(mask, style, plan, rng, ppm)
+    header = print_text(mask, style, plan, record, rng, ppm)
     _print_marks(mask, style, plan, ppm)
     ink(layers, mask, style.trace_rgb, opacity=0.9)
 
@@ -58,7 +58,8 @@ def draw_layers(
         mask[:] = 0
         pen_marks(mask, rng, style.notes, style, ppm)
         ink(layers, mask, style.pen_rgb, opacity=0.85)
-    return layers, boxes, {**asdict(style), "grid_phase_mm": [float(p) for p in phase], "rotation": 0}
+    drawn = {"grid_phase_mm": [float(p) for p in phase], "header": header, "rotation": 0}
+    return layers, boxes, {**asdict(style), **drawn}
 
 
 def split_layers(
@@ -73,7 +74,7 @@ def split_layers(
     return Rendered(
         image=cv2.cvtColor(layers, cv2.COLOR_RGBA2RGB),
         px_per_mm=float(ppm),
-        page_size=(int(page_size[0]), int(page_size[1])),
+        page_size=page_size,
         projection=projection,
         trace_mask=cv2.extractChannel(layers, 3),
         lead_boxes=boxes,
@@ -94,18 +95,15 @@ def _paper(style: PageStyle, size: tuple[int, int], ppm: float, phase: np.ndarra
     edge = round(style.border_mm * ppm)
     top = edge + (round(style.header_mm * ppm) if edge else 0)
     columns, rows = np.arange(edge, w - edge), np.arange(top, h - edge)
-    minor_x, minor_y = (
-        _coverage(px, ppm, 1.0, style.minor_mm, o) for px, o in zip((columns, rows), phase, strict=True)
-    )
-    major_x, major_y = (
-        _coverage(px, ppm, 5.0, style.major_mm, o) for px, o in zip((columns, rows), phase, strict=True)
-    )
-    dotted_x, dotted_y = (_coverage(px, ppm, 0.5, 0.3, o) for px, o in zip((columns, rows), phase, strict=True))
+
+    def cover(pitch_mm: float, width_mm: float) -> list[np.ndarray]:  # by lines across the columns and the rows
+        return [_coverage(px, ppm, pitch_mm, width_mm, o) for px, o in zip((columns, rows), phase, strict=True)]
+
+    (minor_x, minor_y), (major_x, major_y) = cover(1.0, style.minor_mm), cover(5.0, style.major_mm)
+    dotted_x, dotted_y = cover(0.5, 0.3)
     if style.grid == "dots":  # carts' paper has its dots inside the boxes, none on the bold lines
-        minor_x, minor_y = (
-            np.maximum(0, minor - _coverage(px, ppm, 5.0, style.minor_mm, o))
-            for minor, px, o in zip((minor_x, minor_y), (columns, rows), phase, strict=True)
-        )
+        bold_x, bold_y = cover(5.0, style.minor_mm)
+        minor_x, minor_y = np.maximum(0, minor_x - bold_x), np.maximum(0, minor_y - bold_y)
 
     def inked(coverage: np.ndarray | float, colour: np.ndarray) -> np.ndarray:  # (n,) -> (n, 4)
         return (paper - (paper - colour) * np.asarray(coverage)[..., None]).astype(np.uint8)
@@ -145,25 +143,6 @@ def _coverage(px: np.ndarray, ppm: float, pitch_mm: float, width_mm: float, orig
     # rounded, so that a pixel without a line has exactly none
     covered = np.round((covered_before((px + 0.5) / ppm) - covered_before((px - 0.5) / ppm)) * ppm, 6)
     return np.maximum(0, covered).astype(np.float32)
-
-
-def ink(layers: np.ndarray, mask: np.ndarray, rgb: RGB, opacity: float) -> None:
-    """Print colour `rgb` on `layers` (H, W, 4) in place where `mask` (uint8 coverage) says so; the fourth channel stays
-    as it is. Works on groups of eight pixels that hold any ink, in 16-bit integers (weights in steps of 1/128)."""
-    colour = np.array([*rgb, 0], np.int16)
-    weights = np.round(np.arange(256) * (opacity * 128 / 255)).astype(np.int16)
-    pixels, cover = layers.reshape(-1, 4), mask.ravel()
-    whole = len(cover) // 8 * 8
-
-    def blend(part: np.ndarray, part_cover: np.ndarray) -> np.ndarray:
-        added = (colour - part) * weights[part_cover][..., None] >> 7
-        added[..., 3] = 0
-        return (part + added).astype(np.uint8)
-
-    groups = pixels[:whole].reshape(-1, 8, 4)
-    at = np.flatnonzero(cover[:whole].view(np.uint64))
-    groups[at] = blend(groups[at], cover[:whole].reshape(-1, 8)[at])
-    pixels[whole:] = blend(pixels[whole:], cover[whole:])
 
 
 def _draw_strip(mask: np.ndarray, record: Record, strip: Strip, style: PageStyle, ppm: float) -> np.ndarray:

@@ -1,7 +1,5 @@
 """The photo-like source: a printed page, lit and photographed with a phone."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from math import cos, sin
 
@@ -10,14 +8,15 @@ import numpy as np
 
 from ecgutils.geometry import apply_homography, quarter_turns
 from ecgutils.signals.record import Record
-from ecgutils.synth.archive import scuff
 from ecgutils.synth.camera import NodeGrid, aim, draw_surface, scaled_projection
 from ecgutils.synth.effects import add_noise, blur, jpeg, motion_blur, sense, sharpen
+from ecgutils.synth.folder import scuff
 from ecgutils.synth.page import draw_layers, split_layers
 from ecgutils.synth.rendered import Lens, Projection, Rendered
 from ecgutils.synth.scan import check_size
 from ecgutils.synth.scene import draw_desk, lay_clutter
-from ecgutils.synth.style import PHOTO_SOURCE, draw_style
+from ecgutils.synth.sources import PHOTO_SOURCE
+from ecgutils.synth.style import draw_style
 
 DEFAULT_PHOTO_SIZE = (1280, 704)  # the shape of a challenge photo (3460 x 1900)
 EFFECTS = (
@@ -25,17 +24,8 @@ EFFECTS = (
     "glare", "moire", "blur", "noise", "sharpen", "jpeg", "rotation",
 )  # fmt: skip
 # share of photos without the effect; the others are absent from a fifth
-_ABSENT = {
-    "framing": 0.1,
-    "crumple": 0.85,
-    "stain": 0.8,
-    "clutter": 0.6,
-    "glare": 0.5,
-    "blur": 0.35,
-    "moire": 0.93,
-    "sharpen": 0.15,
-    "jpeg": 0.4,
-}
+_ABSENT = {"framing": 0.1, "crumple": 0.85, "stain": 0.8, "clutter": 0.6, "glare": 0.5}
+_ABSENT |= {"blur": 0.35, "moire": 0.93, "sharpen": 0.15, "jpeg": 0.4}
 # Phones meter, balance, focus and clean so well that strong effects are rare: the square of a uniform number
 _MOSTLY_MILD = ("light", "colour", "shadow", "blur", "noise")
 _FINE_PPM = 5.0  # px/mm below which a page is softened before it is resampled, lest its grid beats with the pixels
@@ -104,13 +94,17 @@ def render_photo(
     if strength["stain"]:
         _stain(photo.image, nodes, on_page, streams["stain"], strength["stain"], ppm)
     _light(photo.image, nodes, on_page, projection, streams, strength)
-    image = _capture(photo.image, streams, strength)
-    if not turn:
-        return replace(photo, image=image)
-    image, mask = (np.ascontiguousarray(np.rot90(a, -turn)) for a in (image, photo.trace_mask))
-    lens = replace(lens, centre=((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2))  # a turn about the lens's axis
-    projection = replace(projection, homography=quarter_turns(turn, size) @ projection.homography, lens=lens)
-    return replace(photo, image=image, trace_mask=mask, projection=projection)
+    photo = replace(photo, image=_capture(photo.image, streams, strength))
+    return _turned(photo, turn) if turn else photo
+
+
+def _turned(photo: Rendered, turn: int) -> Rendered:
+    """Picture and truth after clockwise quarter turns, which turn the lens about its axis."""
+    image, mask = (np.ascontiguousarray(np.rot90(a, -turn)) for a in (photo.image, photo.trace_mask))
+    before = photo.projection
+    lens = replace(before.lens, centre=((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2))
+    turned = quarter_turns(turn, photo.image.shape[1::-1]) @ before.homography
+    return replace(photo, image=image, trace_mask=mask, projection=replace(before, homography=turned, lens=lens))
 
 
 def _scale_at_centre(homography_mm: np.ndarray, x: float, y: float) -> float:

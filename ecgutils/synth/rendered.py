@@ -1,7 +1,5 @@
 """What a renderer returns: an image and the truth about every pixel of it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -128,8 +126,8 @@ class Rendered:
     trace_mask : uint8 (H, W), how much of each pixel the ECG trace covers (0 none, 255 all); no calibration, no text.
     lead_boxes : lead name -> float32 (4,) x0, y0, x1, y1 of its trace in page px, inside the paper;
         rhythm strips are named like "II_rhythm".
-    style : JSON-able; everything drawn at random that describes the page, with "source" and "layout";
-        "rotation" is the clockwise turn in degrees that makes the image upright.
+    style : JSON-able; everything drawn at random that describes the page, with "source", "layout" and "header", the
+        lines of text above the traces; "rotation" is the clockwise turn in degrees that makes the image upright.
     """
 
     image: np.ndarray

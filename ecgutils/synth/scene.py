@@ -1,7 +1,5 @@
 """What else is in the picture: the desk under the page, papers beside it, labels and fingers on it."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 
@@ -82,13 +80,6 @@ def _texture(rng: np.random.Generator, kind: str, size: tuple[int, int]) -> np.n
     return 0.04 * smooth_field(rng, size, 3) + rng.uniform(0.005, 0.08) * speckle
 
 
-def _rectangle(rng: np.random.Generator, centre: np.ndarray, sides: np.ndarray, turn: float) -> np.ndarray:
-    """Corners (4, 2) of a turned rectangle."""
-    c, s = np.cos(turn), np.sin(turn)
-    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * sides / 2
-    return centre + corners @ np.array([[c, s], [-s, c]])
-
-
 def _fixed(points: np.ndarray) -> np.ndarray:
     return np.round(points * 16).astype(np.int32)
 
@@ -103,7 +94,9 @@ def _lay_paper(image: np.ndarray, rng: np.random.Generator, s: float = 0.0) -> N
     else:
         out = rng.uniform(0, 2 * np.pi)
         centre = np.array([w, h]) / 2 + np.array([np.cos(out), np.sin(out)]) * rng.uniform(0.6, 0.85) * w
-    corners = _rectangle(rng, centre, side, angle)
+    cos, sin = np.cos(angle), np.sin(angle)
+    turn = np.array([[cos, sin], [-sin, cos]])
+    corners = centre + np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * side / 2 @ turn
     black = (0,) * (image.shape[2] - 3)
     low = np.clip(corners.min(0) - 0.02 * w, 0, (w, h)).astype(int)
     high = np.clip(corners.max(0) + 0.02 * w, 0, (w, h)).astype(int)
@@ -127,8 +120,7 @@ def _lay_paper(image: np.ndarray, rng: np.random.Generator, s: float = 0.0) -> N
     x = starts + (stops - starts) * np.linspace(0, 1, 15)  # a word is a zigzag as high as its letters
     y = rows[:, None, None] * step - rng.uniform(0, 0.4, x.shape) * step
     lines = np.stack([x, y], -1)[keep]
-    cos, sin = np.cos(angle), np.sin(angle)
-    turned = _fixed(centre + (lines - side / 2) @ np.array([[cos, sin], [-sin, cos]]))
+    turned = _fixed(centre + (lines - side / 2) @ turn)
     ink = int(rng.integers(60, 170))
     cv2.polylines(image, list(turned), False, (ink, ink, ink + 6, *black), max(1, round(0.1 * step)), cv2.LINE_AA, 4)
 

@@ -1,12 +1,9 @@
 """What happens to a page in a pocket or a hospital's folder: scuffs, stamps, punch holes, staples, worn folds."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 
-from ecgutils.synth.lettering import paleness, stroke, write
-from ecgutils.synth.page import ink
+from ecgutils.synth.ink import ink, paleness, stroke, write
 
 _STAMPS = ("RECEIVED", "CARDIOLOGY", "ECG DEPT", "COPY", "FILED", "SEEN", "MED. RECORDS", "CHECKED")
 _STAMP_RGB = ((70, 40, 140), (30, 50, 150), (180, 40, 50), (40, 40, 46), (30, 110, 80))
