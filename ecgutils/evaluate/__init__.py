@@ -5,7 +5,6 @@ Nothing here needs torch."""
 from ecgutils.evaluate.blend import BLENDS, blend, cross_blend, fit_weights
 from ecgutils.evaluate.calibration import Calibration, calibration_error, cross_calibrate, fit_calibration, reliability
 from ecgutils.evaluate.heat import heat_by_lead
-from ecgutils.evaluate.leakage import check_roles
 from ecgutils.evaluate.metrics import (
     auroc_by_finding,
     auroc_by_group,
@@ -15,8 +14,8 @@ from ecgutils.evaluate.metrics import (
     quality_band,
 )
 from ecgutils.evaluate.operating import abstention_curve, choose_thresholds, rates_at
-from ecgutils.evaluate.predictions import Scored, fill_unreadable, grouped_folds, join_truth
-from ecgutils.evaluate.split import split_bhf
+from ecgutils.evaluate.predictions import Scored, fill_unreadable, join_truth
+from ecgutils.evaluate.split import check_roles, grouped_folds, split_bhf
 
 __all__ = [
     "BLENDS",

@@ -6,15 +6,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
-from scipy.special import expit, logit
-from scipy.stats import rankdata
+from scipy.special import expit
 
+from ecgutils.evaluate.logistic import fit_logistic, log_odds
 from ecgutils.evaluate.predictions import Scored, join_truth, prediction_table
 from ecgutils.findings import FINDINGS
 
 _RIDGE = 1e-4  # lets equal members share, and keeps weights finite on separable data
-_EPSILON = 1e-7  # keeps the logit of a probability of exactly 0 or 1 finite
 
 
 def _mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -26,7 +24,7 @@ def _mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _logit_mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return expit(_mean(logit(np.clip(members, _EPSILON, 1 - _EPSILON)), weights))
+    return expit(_mean(log_odds(members), weights))
 
 
 def _rank_mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -36,7 +34,8 @@ def _rank_mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def _ranks(members: np.ndarray) -> np.ndarray:
     """(rank - 0.5) / n within each member and finding: keeps order only, it is not a probability."""
     answered = np.isfinite(members).sum(axis=1, keepdims=True)
-    return (rankdata(members, axis=1, nan_policy="omit") - 0.5) / np.maximum(answered, 1)
+    ranks = np.stack([pd.DataFrame(member).rank().to_numpy() for member in members])  # (M, N, 5), NaN without answer
+    return (ranks - 0.5) / np.maximum(answered, 1)
 
 
 BLENDS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -129,17 +128,9 @@ def _fit(scored: list[Scored]) -> np.ndarray:
     if not known.any():
         raise ValueError("No image has a label and an answer of every member: nothing to fit weights on.")
     y, m = scored[0].y[known], len(scored)
-    x = logit(np.clip(members[:, known], _EPSILON, 1 - _EPSILON))  # (M, n), findings side by side
-    finding = np.eye(len(FINDINGS))[np.nonzero(known)[1]]  # (n, 5)
-
-    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        weights, intercepts = parameters[:m], parameters[m:]
-        z = weights @ x + finding @ intercepts
-        error = (expit(z) - y) / len(y)
-        value = np.mean(np.logaddexp(0, z) - y * z) + _RIDGE * (parameters @ parameters)
-        return float(value), np.r_[x @ error, error @ finding] + 2 * _RIDGE * parameters
-
-    start = np.r_[np.full(m, 1 / m), np.zeros(len(FINDINGS))]
-    bounds, exact = [(0, None)] * m + [(None, None)] * len(FINDINGS), {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 1000}
-    weights = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=exact).x[:m]
+    finding = np.eye(len(FINDINGS))[np.nonzero(known)[1]]  # (n, 5): an intercept for each
+    x = np.column_stack([log_odds(members[:, known]).T, finding])  # (n, M + 5), findings below each other
+    size = m + len(FINDINGS)
+    least = np.r_[np.zeros(m), np.full(len(FINDINGS), -np.inf)]
+    weights = fit_logistic(x, y, np.zeros(size), np.full(size, _RIDGE), least)[:m]
     return weights / weights.sum() if weights.any() else np.full(m, 1 / m)

@@ -8,23 +8,22 @@ in a column `calibrated_on`.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
+from scipy.special import expit
 
+from ecgutils.evaluate.logistic import fit_logistic, log_odds
 from ecgutils.evaluate.metrics import intervals_by
 from ecgutils.evaluate.predictions import Scored, join_truth, prediction_table
 from ecgutils.files import write_json
 from ecgutils.findings import FINDINGS
 
-Method = Literal["platt", "isotonic"]
 STAGE_PERFECT = 52
-_EPSILON = 1e-7  # keeps the logit of a probability of exactly 0 or 1 finite
-_LEAST_SLOPE = 0.01  # above 0, so that Platt's curve never changes an order
+_LEAST_SLOPE = 0.01  # above 0, so that a curve never changes an order
 
 
 @dataclass(frozen=True)
@@ -33,19 +32,19 @@ class Calibration:
 
     Attributes
     ----------
-    method : "platt", curves are {"slope", "intercept"} on the logit; "isotonic", {"raw", "calibrated"}: corner points,
-        straight lines between them, constant beyond.
     domain : what the images were, in words.
     patients : "by patient", or "ungrouped" where patients are unknown and may have been trained on too.
     images, positives : how many images, and of them positives per finding, the curves rest on.
+    curves : {"slope", "intercept"} on the logit, by finding.
+    models : sha256 of the weights of the members whose mean it was fitted for; () where that isn't known.
     """
 
-    method: Method
     domain: str
     patients: str
     images: int
     positives: dict[str, int]
-    curves: dict[str, dict[str, float | list[float]]]
+    curves: dict[str, dict[str, float]]
+    models: tuple[str, ...] = ()
 
     def apply(self, predictions: pd.DataFrame) -> pd.DataFrame:
         """The table with calibrated probabilities (NaN stays) and the column `calibrated_on`.
@@ -60,14 +59,8 @@ class Calibration:
 
     def transform(self, p: np.ndarray) -> np.ndarray:
         """Calibrated probabilities (N, 5) of raw ones (N, 5)."""
-        out = np.empty_like(p, dtype=np.float64)
-        for k, finding in enumerate(FINDINGS):
-            curve = self.curves[finding]
-            if self.method == "platt":
-                out[:, k] = expit(curve["slope"] * _logit(p[:, k]) + curve["intercept"])
-            else:
-                out[:, k] = np.interp(p[:, k], curve["raw"], curve["calibrated"])
-        return out
+        slope, intercept = ([self.curves[f][key] for f in FINDINGS] for key in ("slope", "intercept"))
+        return expit(np.array(slope) * log_odds(p) + np.array(intercept))
 
     def describe(self) -> str:
         """What to print beside a probability."""
@@ -83,17 +76,17 @@ class Calibration:
         try:
             content = json.loads(Path(path).read_text())
             findings = tuple(content.pop("findings"))
-            calibration = cls(**content)
+            calibration = cls(**content | {"models": tuple(content["models"])})
             calibration.transform(np.full((1, len(FINDINGS)), 0.5))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} is not a calibration ({error!r}): fit it anew.") from error
-        if findings != FINDINGS or calibration.method not in ("platt", "isotonic"):
-            raise ValueError(f"{path} is a {calibration.method} calibration of {findings}, not of {FINDINGS}.")
+        if findings != FINDINGS:
+            raise ValueError(f"{path} is a calibration of {findings}, not of {FINDINGS}.")
         return calibration
 
 
 def fit_calibration(
-    predictions: pd.DataFrame, truth: pd.DataFrame, domain: str, method: Method = "platt"
+    predictions: pd.DataFrame, truth: pd.DataFrame, domain: str, models: Sequence[str] = ()
 ) -> Calibration:
     """Fit the curves on predictions for images that the models have *not* been trained on.
 
@@ -102,21 +95,15 @@ def fit_calibration(
     predictions : table with ID and five raw probabilities; rows without an answer take no part.
     truth : manifest with the labels of the same images, joined by ID.
     domain : what these images are, e.g. "photo-like renders of simulated signals".
-    method : "platt", two numbers per finding, fitted with Platt's smoothed targets (so it stands few, even no,
-        positives) and never changing an order; "isotonic", any rising curve: for thousands of images.
+    models : sha256 of the weights of each member that predicted; the calibration is theirs alone.
+
+    Two numbers per finding, with Platt's smoothed targets: they stand few, even no, positives and never change an order.
     """
-    if method not in ("platt", "isotonic"):
-        raise ValueError(f'method must be "platt" or "isotonic", got {method!r}.')
-    return _fit(join_truth(predictions, truth), domain, method)
+    return _fit(join_truth(predictions, truth), domain, tuple(models))
 
 
 def cross_calibrate(
-    predictions: pd.DataFrame,
-    truth: pd.DataFrame,
-    domain: str,
-    method: Method = "platt",
-    folds: int = 5,
-    seed: int = 0,
+    predictions: pd.DataFrame, truth: pd.DataFrame, domain: str, folds: int = 5, seed: int = 0
 ) -> pd.DataFrame:
     """Out-of-fold calibrated probabilities: every patient's by curves fitted on the other folds' patients.
 
@@ -127,23 +114,22 @@ def cross_calibrate(
     table = prediction_table(predictions, "calibration").sort_values("ID", ignore_index=True)
     out = np.empty_like(scored.p)
     for left_out in scored.folds(folds, seed):
-        out[left_out] = _fit(scored.subset(~left_out), domain, method).transform(scored.p[left_out])
+        out[left_out] = _fit(scored.subset(~left_out), domain).transform(scored.p[left_out])
     table[list(FINDINGS)] = out
     where = f"{domain} (cross-fitted, {len(table)} images, {intervals_by(scored.clusters)})"
     return table.assign(calibrated_on=where)
 
 
-def _fit(scored: Scored, domain: str, method: Method) -> Calibration:
+def _fit(scored: Scored, domain: str, models: tuple[str, ...] = ()) -> Calibration:
     curves, positives = {}, {}
     for k, finding in enumerate(FINDINGS):
         known = ~np.isnan(scored.p[:, k]) & ~np.isnan(scored.y[:, k])
         if not known.any():
             raise ValueError(f"Calibration: no image has both a prediction and a label for {finding}.")
-        p, y = scored.p[known, k], scored.y[known, k]
-        curves[finding] = _platt(p, y) if method == "platt" else _isotonic(p, y)
-        positives[finding] = int(y.sum())
+        curves[finding] = _platt(scored.p[known, k], scored.y[known, k])
+        positives[finding] = int(scored.y[known, k].sum())
     answered = int((~np.isnan(scored.p)).any(axis=1).sum())
-    return Calibration(method, domain, intervals_by(scored.clusters), answered, positives, curves)
+    return Calibration(domain, intervals_by(scored.clusters), answered, positives, curves, models)
 
 
 def _platt(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
@@ -151,32 +137,12 @@ def _platt(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
 
     A standard normal prior of ours holds the slope near 1, so that a handful of images can't make it 10.
     """
-    from scipy.optimize import minimize  # here and below: a second to import, and reading a photo fits nothing
-
-    x = _logit(p)
-    n1 = y.sum()
-    target = np.where(y > 0, (n1 + 1) / (n1 + 2), 1 / (len(y) - n1 + 2))
-
-    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        z, away = weights[0] * x + weights[1], weights[0] - 1
-        error = expit(z) - target
-        value = (np.logaddexp(0, z) - target * z).sum() + away**2 / 2
-        return float(value), np.array([error @ x + away, error.sum()])
-
-    bounds, exact = [(_LEAST_SLOPE, None), (None, None)], {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 1000}
-    found = minimize(loss, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=bounds, options=exact)
-    return {"slope": float(found.x[0]), "intercept": float(found.x[1])}
-
-
-def _isotonic(p: np.ndarray, y: np.ndarray) -> dict[str, list[float]]:
-    from sklearn.isotonic import IsotonicRegression
-
-    curve = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(p, y)
-    return {"raw": curve.X_thresholds_.tolist(), "calibrated": curve.y_thresholds_.tolist()}
-
-
-def _logit(p: np.ndarray) -> np.ndarray:
-    return logit(np.clip(p, _EPSILON, 1 - _EPSILON))
+    n, n1 = len(y), y.sum()
+    target = np.where(y > 0, (n1 + 1) / (n1 + 2), 1 / (n - n1 + 2))
+    x = np.column_stack([log_odds(p), np.ones(n)])
+    prior, ridge, least = np.array([1.0, 0]), np.array([0.5 / n, 0]), np.array([_LEAST_SLOPE, -np.inf])
+    slope, intercept = fit_logistic(x, target, prior, ridge, least)
+    return {"slope": float(slope), "intercept": float(intercept)}
 
 
 def reliability(y: np.ndarray, p: np.ndarray, bins: int = 10) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""A table of predictions: checked, joined with its truth by ID, and dealt to folds by patient."""
+"""A table of predictions: checked, filled, and joined with its truth by ID."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ecgutils.evaluate.split import grouped_folds
 from ecgutils.findings import FINDINGS
 from ecgutils.manifest import clusters, label_array
-
-STAGE_FOLDS = 50  # separates this random stream from those of other steps with the same seed
 
 
 def prediction_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -79,25 +78,6 @@ def join_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> Scored:
         raise ValueError(f"Predictions and truth differ in {len(lost)} image(s): {', '.join(lost[:5])}.")
     values = table[list(FINDINGS)].to_numpy(np.float64)
     return Scored(table.index.to_numpy(str), values, label_array(truth).astype(np.float64), clusters(truth))
-
-
-def grouped_folds(labels: np.ndarray, clusters: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:
-    """Fold 0..len(shares)-1 of each row, int (N,): whole clusters are dealt, each fold gets its share of every label.
-
-    Multi-label stratified (Sechidis et al. 2011, doi:10.1007/978-3-642-23808-6_10) over clusters: the labels of one
-    patient are pooled. An unknown label counts as absent. Depends on the set of rows and the seed, not on their order.
-    """
-    from iterstrat.ml_stratifiers import IterativeStratification  # a second to import, and reading a photo deals none
-
-    names, cluster_of_row = np.unique(clusters, return_inverse=True)
-    pooled = np.zeros((len(names), labels.shape[1]), bool)  # (clusters, 5)
-    np.logical_or.at(pooled, cluster_of_row, np.nan_to_num(labels) == 1)
-    rng = np.random.default_rng([seed, STAGE_FOLDS])
-    order = rng.permutation(len(names))
-    fold = np.zeros(len(names), int)
-    if len(names):
-        fold[order] = IterativeStratification(pooled[order], shares, rng)
-    return fold[cluster_of_row]
 
 
 def fill_unreadable(predictions: pd.DataFrame, prevalence: Mapping[str, float]) -> pd.DataFrame:

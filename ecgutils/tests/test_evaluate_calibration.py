@@ -1,5 +1,8 @@
 """Calibration: known curves come back, patients stay apart, the domain travels; row order changes nothing."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,17 +41,15 @@ def shuffled(table, seed):
     return table.sample(frac=1, random_state=seed)
 
 
-@pytest.mark.parametrize("method", ["platt", "isotonic"])
-def test_a_known_distortion_is_undone(method):
+def test_a_known_distortion_is_undone():
     predictions, truth, real = made_up(8000)
-    calibration = fit_calibration(predictions, truth, "made up", method)
+    calibration = fit_calibration(predictions, truth, "made up")
     fresh, _, real = made_up(2000, seed=1)
     error = np.abs(calibration.apply(fresh)[COLUMNS].to_numpy() - real).mean()
     assert error < 0.02
     assert np.abs(fresh[COLUMNS].to_numpy() - real).mean() > 0.1
-    if method == "platt":
-        assert [calibration.curves[f]["slope"] for f in FINDINGS] == pytest.approx([0.5] * 5, abs=0.06)
-        assert [calibration.curves[f]["intercept"] for f in FINDINGS] == pytest.approx([-0.5] * 5, abs=0.1)
+    assert [calibration.curves[f]["slope"] for f in FINDINGS] == pytest.approx([0.5] * 5, abs=0.06)
+    assert [calibration.curves[f]["intercept"] for f in FINDINGS] == pytest.approx([-0.5] * 5, abs=0.1)
 
 
 def test_the_error_of_overconfident_predictions_halves_out_of_fold():
@@ -61,7 +62,7 @@ def test_the_error_of_overconfident_predictions_halves_out_of_fold():
     assert now.ece < 2 * now.ece_if_perfect
 
 
-def test_platt_never_changes_an_order_even_of_a_model_that_is_wrong():
+def test_calibration_never_changes_an_order_even_of_a_model_that_is_wrong():
     predictions, truth, _ = made_up(300, slope=-1.0)
     scored = join_truth(fit_calibration(predictions, truth, "made up").apply(predictions), truth)
     raw = join_truth(predictions, truth)
@@ -112,17 +113,18 @@ def test_a_handful_of_images_cannot_make_a_steep_curve():
 
 def test_the_domain_and_what_it_rests_on_travel_with_the_probabilities(tmp_path):
     predictions, truth, _ = made_up(80, patients=False)
-    calibration = fit_calibration(predictions, truth, "photos of simulated hearts")
+    calibration = fit_calibration(predictions, truth, "photos of simulated hearts", models=["aef7", "f94a"])
     calibration.save(tmp_path / "calibration.json")
     again = Calibration.load(tmp_path / "calibration.json")
     assert again == calibration
+    assert again.models == ("aef7", "f94a")
     table = again.apply(predictions)
     assert set(table["calibrated_on"]) == {"photos of simulated hearts (80 images, ungrouped)"}
     with pytest.raises(ValueError, match="calibrated already"):
         again.apply(table)
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"findings": ["AF"]}', '{"method": "platt", "findings": 3}'])
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"findings": ["AF"]}', '{"models": [], "findings": 3}'])
 def test_a_file_that_is_no_calibration_is_refused_by_name(tmp_path, content):
     (tmp_path / "c.json").write_text(content)
     with pytest.raises(ValueError, match=r"c\.json"):
@@ -139,12 +141,19 @@ def test_unreadable_rows_stay_nan_and_take_no_part():
     assert calibration.apply(predictions).loc[:9, COLUMNS].isna().all(axis=None)
 
 
-@pytest.mark.parametrize("method", ["platt", "isotonic"])
-def test_the_order_of_rows_changes_nothing(method):
+def test_the_order_of_rows_changes_nothing():
     predictions, truth, _ = made_up(150)
-    mixed = (shuffled(predictions, 1), shuffled(truth, 2), "made up", method)
-    assert fit_calibration(*mixed) == fit_calibration(predictions, truth, "made up", method)
-    pd.testing.assert_frame_equal(cross_calibrate(*mixed), cross_calibrate(predictions, truth, "made up", method))
+    mixed = (shuffled(predictions, 1), shuffled(truth, 2), "made up")
+    assert fit_calibration(*mixed) == fit_calibration(predictions, truth, "made up")
+    pd.testing.assert_frame_equal(cross_calibrate(*mixed), cross_calibrate(predictions, truth, "made up"))
+
+
+@pytest.mark.parametrize("members", [("default", "fine"), ("default",), ("fine",)])
+def test_what_ships_names_the_weights_it_was_fitted_for(members):
+    weights = Path(__file__).parents[1] / "weights"
+    curves = weights / "calibration.json" if len(members) > 1 else weights / members[0] / "calibration.json"
+    cards = [json.loads((weights / name / "params.json").read_text()) for name in members]
+    assert Calibration.load(curves).models == tuple(card["sha256"] for card in cards)
 
 
 def test_images_of_one_table_only_are_named():
@@ -153,8 +162,6 @@ def test_images_of_one_table_only_are_named():
         fit_calibration(predictions.drop(index=3), truth, "made up")
     with pytest.raises(ValueError, match="no image has both a prediction and a label for HYP"):
         fit_calibration(predictions, truth.assign(HYP=np.nan), "made up")
-    with pytest.raises(ValueError, match="method"):
-        fit_calibration(predictions, truth, "made up", "beta")
 
 
 def test_brier_agrees_with_scikit_learn_and_ece_is_counted_by_hand():
