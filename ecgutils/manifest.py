@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import warnings
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +41,7 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), **how)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a CSV file ({error}); a manifest is one row per image.") from None
-    return check_manifest(table, str(path), base=path.parent)
+    return check_manifest(table, str(path), base=path.absolute().parent)
 
 
 def check_manifest(table: pd.DataFrame, name: str = "manifest", base: Path | None = None) -> pd.DataFrame:
@@ -115,15 +117,31 @@ def assert_disjoint(**tables: pd.DataFrame) -> None:
 
 
 def image_ids(paths: Sequence[Path]) -> list[str]:
-    """IDs of image files: their stems, in which bytes that are not UTF-8 are replaced, since IDs go into CSVs.
+    """An ID for each image file: its stem, in which bytes that are not UTF-8 are replaced, since IDs go into CSVs.
 
-    Raises ValueError when two are the same.
+    IDs are unique. Files of one stem in several folders have the folder's name before it, those that are still the same
+    (a file that is named twice, two formats of a photo) a number behind it: one warning says so.
     """
-    ids = [printable(path.stem) for path in paths]
-    repeated = [one for one, count in Counter(ids).items() if count > 1]
-    if repeated:
-        both = ", ".join(str(path) for path, one in zip(paths, ids, strict=True) if one == repeated[0])
-        raise ValueError(f"{len(repeated)} file name(s) come more than once, e.g. {both}: IDs would clash, rename one.")
+    paths = [path.absolute() if path.stem.strip(".") else path.resolve() for path in paths]  # "." and ".." have no name
+    stems = [printable(path.stem) or "root" for path in paths]
+    places = Counter(stem for stem, _ in set(zip(stems, (path.parent for path in paths), strict=True)))
+    ids = [
+        stem if places[stem] == 1 else f"{printable(path.parent.name)}-{stem}"
+        for path, stem in zip(paths, stems, strict=True)
+    ]
+    numbers, taken, seen = defaultdict(lambda: count(2)), set(ids), set()
+    for i, name in enumerate(ids):
+        if name in seen:
+            ids[i] = next(own for n in numbers[name] if (own := f"{name}-{n}") not in taken)
+            taken.add(ids[i])
+        seen.add(name)
+    changed = [i for i, stem in enumerate(stems) if ids[i] != stem]
+    if changed:
+        warnings.warn(
+            f"{len(changed)} image(s) have the name of another one; their IDs have the folder or a number added, "
+            f"e.g. {printable(str(paths[changed[0]]))} is {ids[changed[0]]!r}.",
+            stacklevel=2,
+        )
     return ids
 
 
@@ -131,7 +149,7 @@ def manifest_from_paths(paths: Sequence[Path]) -> pd.DataFrame:
     """A manifest of plain image files: `image_ids` are the image_id, everything else is unknown."""
     table = pd.DataFrame({column: [""] * len(paths) for column in MANIFEST_COLUMNS})
     table["image_id"] = image_ids(paths)
-    table["path"] = [str(path.resolve()) for path in paths]
+    table["path"] = [str(path.absolute()) for path in paths]
     table["image_source"] = "photo files"
     numeric = [*FINDINGS, "fold", "px_per_mm", "width", "height"]
     table[numeric] = float("nan")

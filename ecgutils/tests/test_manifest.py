@@ -1,5 +1,7 @@
 """The manifest: what is written is read back, unknown stays unknown, and leakage is refused by name."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,8 +12,10 @@ from ecgutils.manifest import (
     assert_disjoint,
     check_manifest,
     clusters,
+    image_ids,
     is_grouped,
     label_array,
+    manifest_from_paths,
     read_manifest,
     write_manifest,
 )
@@ -139,3 +143,40 @@ def test_an_image_may_be_called_na(tmp_path, table):
 def test_renders_of_one_record_are_one_cluster_where_the_patient_is_unknown(table):
     unknown = table.assign(patient_id="", record_id=["r", "r", ""], image_id=["a", "b", "c"])
     assert clusters(unknown).tolist() == ["record:r", "record:r", "image:c"]
+
+
+def test_paths_are_absolute_wherever_the_table_was_named_from(tmp_path, table, monkeypatch):
+    write_manifest(table, tmp_path / "sub" / "m.csv")
+    monkeypatch.chdir(tmp_path)
+    assert read_manifest("sub/m.csv")["path"][0] == str(tmp_path / "sub/photo/a.jpg")
+    monkeypatch.chdir(tmp_path / "sub")
+    assert read_manifest("m.csv")["path"][0] == str(tmp_path / "sub/photo/a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["b.jpg", "a.png"], ["b", "a"]),
+        (["x/a.jpg", "y/a.jpg", "y/b.jpg"], ["x-a", "y-a", "b"]),
+        (["a.jpg", "a.jpeg", "a.jpg"], ["a", "a-2", "a-3"]),
+        (["x/a.jpg", "y/a.jpg", "y/a.png", "x-a.jpg"], ["x-a", "y-a", "y-a-2", "x-a-2"]),
+        (["a.jpg", "a.jpg", "a-2.jpg"], ["a", "a-3", "a-2"]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*have the name of another")
+def test_every_file_has_an_id_of_its_own(paths, expected):
+    assert image_ids([Path(path) for path in paths]) == expected
+
+
+def test_new_ids_are_said_once():
+    with pytest.warns(UserWarning, match=r"2 image\(s\).*a\.jpg is 'a-2'") as told:
+        table = manifest_from_paths([Path("a.jpg")] * 3)
+    assert len(told) == 1
+    assert table["image_id"].tolist() == ["a", "a-2", "a-3"]
+
+
+@pytest.mark.parametrize("path", [".", "..", "/", "x/.."])
+def test_no_id_is_empty_or_leads_out_of_a_folder(path):
+    (name,) = image_ids([Path(path)])
+    assert name.strip(".")
+    assert "/" not in name
