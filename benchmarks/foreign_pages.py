@@ -70,7 +70,7 @@ def main() -> int:
             list(tqdm(Parallel(n_jobs=2, return_as="generator")(jobs), total=len(jobs), desc=program))
             for kind in ("scan", "photo"):
                 paths = [folder / program / kind / f"{record.record_id}.jpg" for record in records]
-                tables = {name: predict(name, paths, workers=2, views=True) for name in SHIPPED}
+                tables = {name: predict(name, paths, workers=2, raw=True) for name in SHIPPED}
                 tables["both"] = blend(list(tables.values()))
                 for name, table in tables.items():
                     refused = table[list(FINDINGS)].isna().any(axis=1)

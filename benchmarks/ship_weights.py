@@ -144,7 +144,7 @@ def test_images(profile: Profile) -> dict[str, pd.DataFrame]:
 
 def read(images: pd.DataFrame, workers: int) -> dict[str, pd.DataFrame]:
     """Predictions of each network, and of "both"."""
-    alone = {name: predict(name, images["path"], workers=workers, views=True) for name in SHIPPED}
+    alone = {name: predict(name, images["path"], workers=workers, raw=True) for name in SHIPPED}
     return alone | {"both": blend(list(alone.values()))}
 
 
@@ -153,7 +153,10 @@ def calibrate(profile: Profile) -> dict[str, Calibration]:
     records = load_records(N_CALIBRATION, SEED_CALIBRATION, prefix="calibration", workers=profile.n_workers)
     images = draw(records, profile.run_dir / "calibration", PHOTO_SOURCE, profile.photo_size, profile.n_workers)
     domain = "photo-like renders of further simulated signals"
-    return {name: fit_calibration(p, images, domain) for name, p in read(images, profile.n_workers).items()}
+    weights = {name: [read_params(name)[1]["sha256"]] for name in SHIPPED}
+    weights["both"] = [sha256 for one in weights.values() for sha256 in one]
+    tables = read(images, profile.n_workers)
+    return {name: fit_calibration(table, images, domain, weights[name]) for name, table in tables.items()}
 
 
 def measure(profile: Profile, calibration: Calibration, commit: str) -> str:

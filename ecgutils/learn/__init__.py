@@ -18,7 +18,14 @@ from ecgutils.learn.augmentation import augment
 from ecgutils.learn.checkpoint import SHIPPED, load_model, save_model, take_weights
 from ecgutils.learn.dataset import FlatSet, join_sets
 from ecgutils.learn.explain import heat_maps, heat_on_photo
-from ecgutils.learn.inference import PREDICTION_COLUMNS, predict, predict_logits, predict_set
+from ecgutils.learn.inference import (
+    PREDICTION_COLUMNS,
+    find_calibration,
+    predict,
+    predict_logits,
+    predict_set,
+    read_photos,
+)
 from ecgutils.learn.model import ECGModel, build_model, to_ink
 from ecgutils.learn.sets import build_sets, load_sets
 from ecgutils.learn.settings import FitSettings
@@ -37,6 +44,7 @@ __all__ = [
     "augment",
     "build_model",
     "build_sets",
+    "find_calibration",
     "fit",
     "heat_maps",
     "heat_on_photo",
@@ -46,6 +54,7 @@ __all__ = [
     "predict",
     "predict_logits",
     "predict_set",
+    "read_photos",
     "save_model",
     "take_weights",
     "to_ink",

@@ -73,7 +73,8 @@ def load_model(name_or_path: str | Path = "default", device: str = "cpu") -> ECG
         raise ValueError(f"{folder / PARAMS_NAME} does not describe a model of this version: {error}") from error
     _fill(model, folder, params)
     model.pretrained_status = params.get("pretrained_status", "not recorded")
-    return model.to(torch_device(device)).eval()
+    model.eval().checkpoint = folder.resolve(), params["sha256"]
+    return model.to(torch_device(device))
 
 
 def take_weights(model: ECGModel, name_or_path: str | Path) -> None:
@@ -90,6 +91,7 @@ def take_weights(model: ECGModel, name_or_path: str | Path) -> None:
                 "build the model as the checkpoint was built."
             )
     _fill(model, folder, params, rescale=True)
+    model.checkpoint = None
     origin = params.get("pretrained_status", "not recorded")
     model.pretrained_status = f"checkpoint {folder.name} (sha256 {params['sha256'][:12]}), which began with: {origin}"
 

@@ -1,31 +1,36 @@
-"""From images to a table of probabilities."""
+"""From images to a table of probabilities.
+
+`read_photos` is the policy, `predict` its table: the mean over the models and over VIEWS, calibrated where there is a
+calibration of just these models. `predict_set` and `predict_logits` are the raw tools below it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
+from scipy.special import expit
 from tqdm import tqdm
 
+from ecgutils.evaluate import Calibration
 from ecgutils.findings import FINDINGS
 from ecgutils.learn.checkpoint import load_model
 from ecgutils.learn.dataset import FlatSet
 from ecgutils.learn.model import ECGModel, to_ink
 from ecgutils.learn.views import VIEWS
 from ecgutils.manifest import image_ids
-from ecgutils.preprocess import Preprocessor, PreprocessSettings
-from ecgutils.preprocess.canvas import Canvas
+from ecgutils.parallel import for_each
+from ecgutils.preprocess import FlatECG, Preprocessor, PreprocessSettings
 
 Models = ECGModel | str | Path | Sequence[ECGModel | str | Path]
-Flat = tuple[list[np.ndarray], bool, float, tuple[str, ...]]  # an image per canvas, readable, quality, reasons
 PREDICTION_COLUMNS = ("ID", *FINDINGS, "quality", "readable", "reasons")
 _SAME = PreprocessSettings()  # whose size and scale stand for any
+_LEFT_OUT = {"rectified": None, "image_grid": np.empty((0, 0), np.uint8), "image_from_flat": np.empty((0, 0, 2))}
 _BATCH = 64
 _CPU_PIXELS = 2**20  # of a batch on a CPU: about what its cache holds; 64 pages of 768 x 384 at once take twice as long
 _AT_ONCE = 256  # images whose views are held in memory
@@ -78,59 +83,87 @@ def predict(
     paths: Iterable[str | Path],
     workers: int = 1,
     progress: bool = True,
-    views: bool = False,
     quads: Mapping[str, np.ndarray] | None = None,
+    raw: bool = False,
 ) -> pd.DataFrame:
-    """Predictions for image files: one row per path, in the order given, always.
+    """What `python -m ecgutils predict` prints: one row per path, in the order given, always.
 
     Parameters
     ----------
-    models : a model, a checkpoint folder or the name of one that ships, or a sequence of these, such as SHIPPED:
-        their mean is returned. A model stays on its device, others go to CUDA when there is one. Models with
-        different preprocessing settings are fine, each gets the images it was
-        trained for; where these differ in size and px/mm only, as those that ship, an image is flattened once.
-    paths : image files; the file stem is the ID (`image_ids`).
+    models : a model, a checkpoint folder or the name of one that ships, or a sequence of these, such as SHIPPED. A
+        model stays on its device, others go to CUDA when there is one. Models with different preprocessing settings
+        are fine: each gets the images it was trained for.
+    paths : image files; `image_ids` says what their IDs are.
     workers : processes for preprocessing.
-    views : also average over VIEWS, as test-time augmentation: five times the model's work.
     quads : page corners that are known, by ID, each as `Preprocessor` takes them; others are looked for.
+    raw : leave out the calibration, for those who fit one.
 
     Returns
     -------
-    Frame with PREDICTION_COLUMNS: ID, five probabilities, quality 0..1, readable, reasons (";"-joined). An image
-    that cannot be read has NaN probabilities and a reason. With several settings an image must be readable
-    under each; quality is the lowest, reasons are collected.
+    Frame with PREDICTION_COLUMNS: ID, five probabilities, quality 0..1, readable, reasons (";"-joined), and with
+    `calibrated_on`, in words, where `find_calibration` finds one. An image that cannot be read has NaN probabilities
+    and a reason. With several settings it must be readable under each; quality is the lowest, reasons are collected.
 
-    Raises ValueError when two paths have the same stem, a corner's ID is none of them, or there is no model.
+    Raises ValueError when a corner's ID is none of the paths', or there is no model.
+    """
+    rows = [row for row, _ in read_photos(models, paths, workers, progress, quads, raw)]
+    return pd.DataFrame(rows, columns=None if rows else list(PREDICTION_COLUMNS))
+
+
+def read_photos(
+    models: Models,
+    paths: Iterable[str | Path],
+    workers: int = 1,
+    progress: bool = True,
+    quads: Mapping[str, np.ndarray] | None = None,
+    raw: bool = False,
+) -> Iterator[tuple[dict[str, Any], FlatECG]]:
+    """Each path's row of `predict`'s table, beside the flat page that the first model saw; arguments as `predict`'s.
+
+    Works through 64 photos at a time, so that memory does not grow with their number; of a flat page `rectified` is
+    None, and `image_grid` and `image_from_flat` are empty.
     """
     paths, quads = [Path(path) for path in paths], dict(quads or {})
     ids = image_ids(paths)
     if unknown := sorted(set(quads) - set(ids)):
         raise ValueError(f"Corners are given for {unknown[0]!r}, which is none of the images' IDs.")
-    outlines = [quads.get(i) for i in ids]
     members = _as_models(models)
-    families: dict[PreprocessSettings, dict[Canvas, list[ECGModel]]] = {}
+    calibration = None if raw else find_calibration(members)[0]
+    groups: dict[PreprocessSettings, list[ECGModel]] = {}
     for model in members:
-        shared = replace(model.settings, size=_SAME.size, px_per_mm=_SAME.px_per_mm)
-        families.setdefault(shared, {}).setdefault(model.settings.canvas, []).append(model)
-    n = len(paths)
-    total, quality, readable = np.zeros((n, len(FINDINGS))), np.ones(n), np.ones(n, bool)
-    reasons: list[dict[str, None]] = [{} for _ in paths]  # ordered sets
-    with tqdm(total=n * len(families), desc="predict", unit="image", disable=not progress) as bar:
-        for shared, family in families.items():
-            for start, flats in _flat_batches(paths, Preprocessor(shared), list(family), workers, outlines):
-                rows = np.arange(start, start + len(flats))
-                for row, (_, is_readable, how_good, why) in zip(rows, flats, strict=True):
-                    readable[row] &= is_readable
-                    quality[row] = min(quality[row], how_good)
-                    reasons[row] |= dict.fromkeys(why)
-                seen = [i for i, flat in enumerate(flats) if flat[1]]
-                if seen:
-                    for k, group in enumerate(family.values()):
-                        images = np.stack([flats[i][0][k] for i in seen])
-                        total[rows[seen]] += sum(_probabilities(model, images, views) for model in group)
-                bar.update(len(flats))
-    total[~readable] = np.nan
-    return _table(ids, total / len(members), quality, readable, [";".join(r) for r in reasons])
+        groups.setdefault(model.settings, []).append(model)
+    jobs = [(path, quads.get(one), list(groups)) for path, one in zip(paths, ids, strict=True)]
+    with tqdm(total=len(paths), desc="predict", unit="image", disable=not progress) as bar:
+        for start in range(0, len(jobs), _BATCH):
+            pages = []  # of each photo, one page per group
+            for flats in for_each(_flatten, jobs[start : start + _BATCH], workers):
+                pages.append(flats)
+                bar.update()
+            table = _judged(ids[start : start + _BATCH], pages, list(groups.values()))
+            table = calibration.apply(table) if calibration else table
+            yield from zip(table.to_dict("records"), [flats[0] for flats in pages], strict=True)
+
+
+def find_calibration(models: Models) -> tuple[Calibration | None, str]:
+    """The calibration of just these models, None where there isn't one, and a few words that say which or why.
+
+    One model's lies in its checkpoint folder, that of several in the folder that holds all of theirs, as
+    `calibration.json`. It counts when the weights it names are exactly those that `load_model` read. Raises ValueError
+    when the file is damaged.
+    """
+    known = [model.checkpoint for model in _as_models(models)]
+    if None in known:
+        return None, "not calibrated (not all models are checkpoints as they were loaded)"
+    places = {folder for folder, _ in known} if len(known) == 1 else {folder.parent for folder, _ in known}
+    if len(places) > 1:
+        return None, "not calibrated (the checkpoints do not lie in one folder)"
+    path = places.pop() / "calibration.json"
+    if not path.is_file():
+        return None, f"not calibrated (there is no {path})"
+    calibration = Calibration.load(path)
+    if sorted(calibration.models) != sorted(sha256 for _, sha256 in known):
+        return None, f"not calibrated ({path} is that of other weights)"
+    return calibration, f"calibrated on {calibration.describe()}"
 
 
 def check_settings(model: ECGModel, flat: FlatSet) -> None:
@@ -148,31 +181,32 @@ def check_settings(model: ECGModel, flat: FlatSet) -> None:
             )
 
 
-def _flat_batches(
-    paths: list[Path],
-    flattener: Preprocessor,
-    canvases: list[Canvas],
-    workers: int,
-    outlines: list[np.ndarray | None],
-) -> Iterator[tuple[int, list[Flat]]]:
-    """(first row, flat images of up to 64 paths); only a batch at a time is held in memory."""
-    jobs = (delayed(_flatten)(path, flattener, canvases, quad) for path, quad in zip(paths, outlines, strict=True))
-    batch: list[Flat] = []
-    start = 0
-    for flat in Parallel(n_jobs=workers, return_as="generator")(jobs):
-        batch.append(flat)
-        if len(batch) == _BATCH:
-            yield start, batch
-            start, batch = start + len(batch), []
-    if batch:
-        yield start, batch
+def _flatten(path: Path, quad_xy: np.ndarray | None, wanted: list[PreprocessSettings]) -> list[FlatECG]:
+    """A page for each of the settings; where these differ in size and px/mm only, the photo is flattened once."""
+    families: dict[PreprocessSettings, list[PreprocessSettings]] = {}
+    for settings in wanted:
+        shared = replace(settings, size=_SAME.size, px_per_mm=_SAME.px_per_mm)
+        families.setdefault(shared, []).append(settings)
+    pages: dict[PreprocessSettings, FlatECG] = {}
+    for shared, family in families.items():
+        flats = Preprocessor(shared).on_canvases(path, [settings.canvas for settings in family], quad_xy=quad_xy)
+        pages |= zip(family, (replace(flat, **_LEFT_OUT) for flat in flats), strict=True)
+    return [pages[settings] for settings in wanted]
 
 
-def _flatten(path: Path, flattener: Preprocessor, canvases: list[Canvas], quad_xy: np.ndarray | None) -> Flat:
-    """The little that a prediction needs, to keep what workers send back small."""
-    cv2.setNumThreads(1)
-    flats = flattener.on_canvases(path, canvases, quad_xy=quad_xy)
-    return [flat.image for flat in flats], flats[0].readable, flats[0].quality, flats[0].reasons
+def _judged(ids: list[str], pages: list[list[FlatECG]], groups: list[list[ECGModel]]) -> pd.DataFrame:
+    """Raw predictions for a batch of photos, each with one flat page per group of models."""
+    readable = np.array([all(flat.readable for flat in flats) for flats in pages])
+    probabilities = np.full((len(ids), len(FINDINGS)), np.nan)
+    if readable.any():
+        found = []
+        for k, group in enumerate(groups):
+            images = np.stack([flats[k].image for flats, good in zip(pages, readable, strict=True) if good])
+            found += [_probabilities(model, images, views=True) for model in group]
+        probabilities[readable] = np.mean(found, axis=0)
+    quality = [min(flat.quality for flat in flats) for flats in pages]
+    reasons = [";".join(dict.fromkeys(code for flat in flats for code in flat.reasons)) for flats in pages]
+    return _table(ids, probabilities, quality, readable, reasons)
 
 
 def _as_models(models: Models) -> list[ECGModel]:
@@ -188,12 +222,8 @@ def _probabilities(model: ECGModel, images: np.ndarray, views: bool) -> np.ndarr
     for start in range(0, len(images), _AT_ONCE):
         part = images[start : start + _AT_ONCE]
         logits = predict_logits(model, np.concatenate([view(part) for view in chosen]))
-        found[start : start + _AT_ONCE] = _sigmoid(logits).reshape(len(chosen), len(part), -1).mean(0)
+        found[start : start + _AT_ONCE] = expit(logits.astype(np.float64)).reshape(len(chosen), len(part), -1).mean(0)
     return found
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-logits.astype(np.float64).clip(-500, 500)))
 
 
 def _table(ids, probabilities, quality, readable, reasons) -> pd.DataFrame:  # noqa: ANN001

@@ -91,7 +91,10 @@ class ECGModel(nn.Module):
     spec : what `build_model` needs to build it again (JSON-able).
     settings : the PreprocessSettings its images must be made with.
     pretrained_status : a sentence, where its first weights came from.
+    checkpoint : folder and sha256 of the weights that `load_model` read, None from the moment it is trained on.
     """
+
+    checkpoint: tuple[Path, str] | None = None
 
     def __init__(
         self, backbone: nn.Module, spec: dict[str, Any], settings: PreprocessSettings, pretrained_status: str
@@ -113,6 +116,12 @@ class ECGModel(nn.Module):
         # Not saved with the weights: they are part of the spec.
         self.register_buffer("mean", torch.tensor(spec["mean"]).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec["std"]).view(1, -1, 1, 1), persistent=False)
+
+    def train(self, mode: bool = True) -> ECGModel:
+        """As any module's; what is trained is not the checkpoint's any more."""
+        if mode:
+            self.checkpoint = None
+        return super().train(mode)
 
     @property
     def input_size(self) -> tuple[int, int]:

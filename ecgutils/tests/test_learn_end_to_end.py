@@ -40,7 +40,7 @@ def test_a_cached_set_fits_and_its_model_reads_the_files(rendered, model, tmp_pa
     assert flat.readable.all()
     settings = replace(arm_settings(load_profile("smoke"))["stage1"], views=8, batch_size=4, device="cpu")
     fit(model, flat.subset(np.arange(4)), flat.subset(np.arange(4, 6)), settings, tmp_path, progress=False)
-    cached = predict_set(load_model(tmp_path), flat)
+    cached = predict_set(load_model(tmp_path), flat, views=True)
     direct = predict(tmp_path, table["path"], progress=False)
     assert direct.ID.tolist() == cached.ID.tolist()
     np.testing.assert_allclose(direct[list(FINDINGS)], cached[list(FINDINGS)], atol=1e-5)

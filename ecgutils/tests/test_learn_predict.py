@@ -1,14 +1,28 @@
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
+from ecgutils.evaluate import Calibration
 from ecgutils.findings import FINDINGS
-from ecgutils.learn import PREDICTION_COLUMNS, build_model, predict, predict_logits, predict_set, save_model
-from ecgutils.preprocess import PreprocessSettings
+from ecgutils.learn import (
+    PREDICTION_COLUMNS,
+    SHIPPED,
+    VIEWS,
+    build_model,
+    find_calibration,
+    load_model,
+    predict,
+    predict_logits,
+    predict_set,
+    read_photos,
+    save_model,
+    take_weights,
+)
+from ecgutils.preprocess import FlatECG, PreprocessSettings
 from ecgutils.tests.test_learn_train import ecg_like
 
 SMALL = PreprocessSettings(size=(64, 32))
@@ -34,7 +48,8 @@ class Reader:
                 image[:, : int(px_per_mm) + 5 + 2 * int(path.stem[1:])] = 40 + 80 * grid
             reasons = ("cannot_decode",) if bad else ("grid_not_found",) * grid
             quality = 0.0 if bad else 0.4 if grid else 0.6
-            flats.append(SimpleNamespace(image=image, readable=not bad, quality=quality, reasons=reasons))
+            where, page = np.zeros((height, width, 2), np.float32), np.zeros((999, 999, 3), np.uint8)
+            flats.append(FlatECG(image, image, page, None, 0, None, None, where, not bad, quality, reasons))
         return flats
 
 
@@ -75,11 +90,47 @@ def test_an_unreadable_image_is_nan_with_a_reason(model):
     assert table.loc["a1", list(FINDINGS)].astype(float).between(0, 1).all()
 
 
-def test_repeated_file_names_and_no_models_are_refused(model):
-    with pytest.raises(ValueError, match=r"x/a1\.png, y/a1\.jpg"):
-        predict(model, ["x/a1.png", "y/a1.jpg", "a2.png"])
+def test_files_of_one_name_are_a_row_each(model):
+    with pytest.warns(UserWarning, match=r"3 image\(s\) have the name of another"):
+        table = predict(model, ["x/a1.png", "y/a1.jpg", "a2.png", "a2.png"], progress=False)
+    assert table.ID.tolist() == ["x-a1", "y-a1", "a2", "a2-2"]
+    assert table[list(FINDINGS)].notna().all(axis=None)
+
+
+def test_no_models_are_refused():
     with pytest.raises(ValueError, match="at least one model"):
         predict([], ["a1.png"])
+
+
+def test_the_mean_over_the_views_is_what_predict_gives(model):
+    (_, flat), *_ = read_photos(model, ["a1.png"], progress=False)
+    expected = np.mean([probabilities(model, view(flat.image[None])) for view in VIEWS], axis=0)
+    np.testing.assert_allclose(read(model, "a1")[list(FINDINGS)], expected, atol=1e-6)
+
+
+def test_a_reading_comes_with_its_flat_page_and_no_more(model):
+    readings = list(read_photos(model, ["a1.png", "bad.png"], progress=False))
+    assert [row["ID"] for row, _ in readings] == ["a1", "bad"]
+    assert [flat.readable for _, flat in readings] == [True, False]
+    assert readings[0][1].image.shape == model.input_size
+    assert readings[0][1].rectified is None  # megabytes each
+    assert Reader.seen == [("a1", False), ("bad", False)]  # flattened once
+
+
+def test_a_long_list_is_worked_through_batch_by_batch(model):
+    readings = read_photos(model, [f"a{k}.png" for k in range(200)], progress=False)
+    next(readings)
+    assert len(Reader.seen) == 64
+
+
+def test_opencv_keeps_the_callers_threads(model):
+    before = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(3)
+        read(model, "a1")
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_no_paths_give_an_empty_table(model):
@@ -163,3 +214,55 @@ def test_corners_that_are_known_go_with_their_image_alone(model):
     np.testing.assert_array_equal(Reader.quads["a2"], quad)
     with pytest.raises(ValueError, match="'a3'"):
         read(model, "a1", quads={"a3": quad})
+
+
+HALF = {finding: {"slope": 0.5, "intercept": -0.1} for finding in FINDINGS}
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Folders of two checkpoints that lie side by side, and a calibration of their mean."""
+    folders = [tmp_path / "run" / name for name in ("one", "two")]
+    for seed, folder in enumerate(folders):
+        save_model(build_model("convnext_zepto_rms", SMALL, seed=seed), folder)
+    weights = tuple(load_model(folder).checkpoint[1] for folder in folders)
+    calibration = Calibration("made-up hearts", "by patient", 9, dict.fromkeys(FINDINGS, 3), HALF, weights)
+    calibration.save(tmp_path / "run" / "calibration.json")
+    return folders, calibration
+
+
+def test_an_ensemble_is_calibrated_by_the_curves_beside_its_members(pair):
+    folders, calibration = pair
+    table = read(folders, "a1", "bad")
+    assert set(table.calibrated_on) == {"made-up hearts (9 images, by patient)"}
+    expected = calibration.transform(read(folders, "a1", "bad", raw=True)[list(FINDINGS)].to_numpy())
+    np.testing.assert_allclose(table[list(FINDINGS)], expected, atol=1e-12)
+    loaded = [load_model(folder) for folder in reversed(folders)]
+    np.testing.assert_allclose(read(loaded, "a1", "bad")[list(FINDINGS)], expected, atol=1e-7)
+
+
+def test_curves_of_other_weights_are_left_alone(pair, tmp_path):
+    (one, two), _ = pair
+    assert "there is no" in find_calibration(one)[1]  # the mean's curves are not one member's
+    assert "other weights" in find_calibration([one, one])[1]
+    save_model(build_model("convnext_zepto_rms", SMALL, seed=7), two)
+    assert "calibrated_on" not in read([one, two], "a1")
+    assert "other weights" in find_calibration([one, two])[1]
+    save_model(build_model("convnext_zepto_rms", SMALL), tmp_path / "far")
+    assert "one folder" in find_calibration([one, tmp_path / "far"])[1]
+
+
+def test_a_model_is_no_checkpoint_once_it_is_changed(pair, model):
+    (one, two), _ = pair
+    assert "not all models are checkpoints" in find_calibration(model)[1]
+    trained, overwritten = load_model(one), load_model(two)
+    trained.train()
+    take_weights(overwritten, one)
+    for changed in (trained.eval(), overwritten):
+        assert find_calibration([changed, load_model(two)])[0] is None
+
+
+def test_what_ships_is_calibrated_alone_and_together():
+    for models in (*SHIPPED, SHIPPED):
+        calibration, words = find_calibration(models)
+        assert words == f"calibrated on {calibration.describe()}"
