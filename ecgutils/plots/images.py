@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ecgutils.files import printable
 from ecgutils.findings import DISCLAIMER, FINDING_NAMES, FINDINGS
 from ecgutils.geometry import thumbnail
 
@@ -73,7 +74,8 @@ def plot_reading(photo: str | Path | np.ndarray, flat: FlatECG, row: Mapping[str
         if flat.quad_xy is not None:
             _draw_quad(left, scale, flat.quad_xy)
     except UnreadableImage as error:
-        left.text(0.5, 0.5, str(error), ha="center", va="center", wrap=True, transform=left.transAxes)
+        why_not = printable(str(error)).replace("$", r"\$")  # it names the file, and "$" would start a formula
+        left.text(0.5, 0.5, why_not, ha="center", va="center", wrap=True, transform=left.transAxes)
     left.set_title("photo, no outline found" if flat.quad_xy is None else "photo, outline found (top edge red)")
     middle.imshow(flat.image, cmap="gray", vmin=0, vmax=255)
     why = f" ({', '.join(flat.reasons)})" if flat.reasons else ""
