@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import argparse
-import glob
 import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from ecgutils.findings import DISCLAIMER, FINDINGS
+
+if TYPE_CHECKING:
+    from ecgutils.preprocess import PreprocessSettings
+
+_NEEDED_FOR = {
+    "ipywidgets": "what a notebook lets one move",
+    "papermill": "running the notebooks",
+    "wfdb": "reading PTB-XL and other WFDB records",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse and run one command. Bad input prints one sentence on stderr and returns 2."""
     args = _parser().parse_args(arguments)
-    warnings.showwarning = lambda message, *_rest, **_named: print(f"warning: {message}", file=sys.stderr)
     try:
-        return args.command(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_rest, **_named: print(f"warning: {message}", file=sys.stderr)
+            return args.command(args)
+    except ModuleNotFoundError as error:
+        name = (error.name or "ecgutils").partition(".")[0]
+        if name == "ecgutils":  # ours, and no matter of what is installed
+            raise
+        needed_for = _NEEDED_FOR.get(name, "this command")
+        print(f"error: {name} is not installed, which is needed for {needed_for}.", file=sys.stderr)
+        return 2
     except (ValueError, OSError, RuntimeError, KeyError) as error:
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
         print(f"error: {text}", file=sys.stderr)
@@ -53,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = command("predict", _predict, "probabilities of the five findings for photos of printed ECGs")
     predict.add_argument("photos", nargs="+", metavar="PHOTO", help="file, folder, or a pattern such as 'in/*.jpg'")
+    predict.add_argument("--recursive", action="store_true", help="read the sub-folders of a folder, too")
     predict.add_argument("--model", action="append", default=[], help="checkpoint folder; repeat for an ensemble")
     predict.add_argument("--out", type=Path, help="also write the table to this CSV")
     predict.add_argument("--overlay", type=Path, help="folder for one picture per photo: outline, flat page, result")
@@ -66,6 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     prepare = command("preprocess", _preprocess, "flatten every image of a folder (or of a manifest CSV)")
     prepare.add_argument("images", type=Path)
     prepare.add_argument("--out", type=Path, required=True, help="folder for the flat images and their table")
+    prepare.add_argument("--recursive", action="store_true", help="read the folder's sub-folders, too")
+    prepare.add_argument("--size", metavar="WxH", help="of a flat page in pixels; default: 384x192")
+    prepare.add_argument("--px-per-mm", type=float, help="its scale; default: 1.4 at 384x192, and in proportion")
     prepare.add_argument("--workers", type=int, default=1)
     prepare.add_argument("--report", type=Path, help="also write a review, worst first, to this HTML file")
     prepare.add_argument("--mask-header", action="store_true", help="grey out the top of each page in the report")
@@ -129,63 +148,44 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from ecgutils.evaluate import Calibration
-    from ecgutils.learn import SHIPPED, load_model, predict
-    from ecgutils.learn.checkpoint import SHIPPED_FOLDER, read_params
+    from ecgutils.files import atomic_path, write_bytes
+    from ecgutils.learn import SHIPPED, find_calibration, load_model, read_photos
+    from ecgutils.learn.checkpoint import read_params
     from ecgutils.manifest import image_ids
+    from ecgutils.named import files_named
 
-    photos, quads = _photos(args.photos), {}
+    if args.overlay:
+        from ecgutils.plots import plot_reading
+
+        args.overlay.mkdir(parents=True, exist_ok=True)
+    photos, quads = files_named(args.photos, args.recursive), {}
     if args.corners is not None:
         if len(photos) != 1:
             raise ValueError(f"--corners are those of one photo, but {len(photos)} were given.")
         quads[image_ids(photos)[0]] = _corners(args.corners)
     names = args.model or SHIPPED
     models = [load_model(name, device="auto") for name in names]
-    table = predict(models, photos, args.workers, views=True, quads=quads)
-    cards = [read_params(name) for name in names]
-    origins = {params.get("run", {}).get("trained_on", "data that its card does not name") for _, params in cards}
-    fitted = "not calibrated"
-    # an ensemble's mean has a calibration of its own: what ships has one, others don't
-    curves = (cards[0][0] if args.model else SHIPPED_FOLDER) / "calibration.json"
-    if len(args.model or []) < 2 and curves.is_file():
-        calibration = Calibration.load(curves)
-        table, fitted = calibration.apply(table), f"calibrated on {calibration.describe()}"
+    cards = [read_params(name)[1] for name in names]
+    origins = {card.get("run", {}).get("trained_on", "data that its card does not name") for card in cards}
+    rows = []
+    for photo, (row, flat) in zip(photos, read_photos(models, photos, args.workers, quads=quads), strict=True):
+        rows.append(row)
+        if args.overlay:
+            try:
+                with atomic_path(args.overlay / f"{row['ID']}.png") as temporary:
+                    plot_reading(photo, flat, row).savefig(temporary)
+            except OSError as error:  # a full disk must not take the answers along
+                warnings.warn(f"No overlay of {photo}: {error.strerror}.", stacklevel=1)
+    table = pd.DataFrame(rows)
     shown = table.drop(columns="calibrated_on", errors="ignore").round(dict.fromkeys((*FINDINGS, "quality"), 3))
     print(shown.to_string(index=False))
     _explain(table["reasons"])
+    _, fitted = find_calibration(models)
     print(f"Learned from {' and '.join(sorted(origins))}; probabilities are {fitted}, and not for any hospital.")
     print(DISCLAIMER)
     if args.out:
-        from ecgutils.files import write_bytes
-
         write_bytes(args.out, table.to_csv(index=False).encode())
-    if args.overlay:
-        from ecgutils.files import atomic_path
-        from ecgutils.plots import plot_reading
-        from ecgutils.preprocess import Preprocessor
-
-        preprocess = Preprocessor(models[0].settings)
-        for photo, (_, row) in zip(tqdm(photos, desc="overlay"), table.iterrows(), strict=True):
-            with atomic_path(args.overlay / f"{photo.stem}.png") as temporary:
-                flat = preprocess(photo, quad_xy=quads.get(row["ID"]))
-                plot_reading(photo, flat, row).savefig(temporary)
     return 0 if table["readable"].all() else 1
-
-
-def _photos(given: list[str]) -> list[Path]:
-    """Files as named, those of a folder, those that a pattern matches, in this order."""
-    photos: list[Path] = []
-    for name in given:
-        if Path(name).is_dir():
-            photos += _files_in(Path(name))
-        elif not Path(name).exists() and glob.has_magic(name):
-            found = [Path(match) for match in sorted(glob.glob(name, recursive=True)) if Path(match).is_file()]
-            if not found:
-                raise ValueError(f"No file matches {name!r}.")
-            photos += found
-        else:
-            photos.append(Path(name))
-    return list(dict.fromkeys(photos))
 
 
 def _corners(text: str) -> np.ndarray:
@@ -209,25 +209,37 @@ def _explain(reasons: pd.Series) -> None:
             print(f"  {code}: {meaning}")
 
 
-def _files_in(folder: Path) -> list[Path]:
-    """The files of a folder, whatever they are, but not those that lie beside an image of the same name."""
-    from ecgutils.preprocess.decode import SUFFIXES
-
-    paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    if not paths:
-        raise ValueError(f"No files in {folder}; give the folder that holds the images.")
-    named = {path.stem for path in paths if path.suffix.lower() in SUFFIXES}
-    return [path for path in paths if path.suffix.lower() in SUFFIXES or path.stem not in named]
-
-
-def _image_table(images: Path) -> pd.DataFrame:
+def _image_table(images: Path, recursive: bool) -> pd.DataFrame:
     from ecgutils.manifest import manifest_from_paths, read_manifest
+    from ecgutils.named import files_in
 
     if images.suffix.lower() == ".csv":
         return read_manifest(images)
     if not images.is_dir():
         raise FileNotFoundError(f"No folder or manifest CSV at {images}.")
-    return manifest_from_paths(_files_in(images))
+    found = files_in(images, recursive)
+    if not found:
+        raise ValueError(f"No files in {images}; give the folder that holds the images.")
+    return manifest_from_paths(found)
+
+
+def _settings(size: str | None, px_per_mm: float | None) -> PreprocessSettings:
+    """Without `px_per_mm` a page of another size shows as many millimetres."""
+    from ecgutils.preprocess import PreprocessSettings
+
+    own = PreprocessSettings()
+    width, height = _size(size) if size else own.size
+    if px_per_mm is None:
+        px_per_mm = round(own.px_per_mm * min(width / own.size[0], height / own.size[1]), 3)
+    return PreprocessSettings(size=(width, height), px_per_mm=px_per_mm)
+
+
+def _size(text: str) -> tuple[int, int]:
+    """WIDTHxHEIGHT in pixels."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise ValueError(f"--size is WIDTHxHEIGHT, e.g. 3460x1900; got {text!r}.")
+    return int(width), int(height)
 
 
 def _preprocess(args: argparse.Namespace) -> int:
@@ -238,12 +250,16 @@ def _preprocess(args: argparse.Namespace) -> int:
 
     if args.mask_header and not args.report:
         raise ValueError("--mask-header is about the report: give --report FILE.html, too.")
-    table = _image_table(args.images)
-    cache = build_cache(table, args.out, workers=args.workers)
-    for image_id, image in zip(table["image_id"], cache.images(table["image_id"]), strict=True):
-        write_bytes(args.out / "png" / f"{image_id}.png", cv2.imencode(".png", image)[1].tobytes())
+    settings = _settings(args.size, args.px_per_mm)
+    table = _image_table(args.images, args.recursive)
+    cache = build_cache(table, args.out, settings, workers=args.workers)
+    pages = cache.folder / "pages"
+    # --- this block goes once the cache writes its pages there itself
+    for number, image in enumerate(cache.images(table["image_id"])):
+        write_bytes(pages / f"{number}.png", cv2.imencode(".png", image)[1].tobytes())
+    # ---
     refused = cache.index[~cache.index["readable"]]
-    print(f"{len(table) - len(refused)} of {len(table)} images readable; flat images in {args.out / 'png'}")
+    print(f"{len(table) - len(refused)} of {len(table)} images readable; flat pages in {pages}")
     for _, row in refused.iterrows():
         print(f"  unreadable: {row['image_id']}: {row['reasons']}")
     _explain(cache.index["reasons"])
@@ -257,13 +273,7 @@ def _generate(args: argparse.Namespace) -> int:
     from ecgutils.hearts import load_records
     from ecgutils.synth import SOURCES, generate_images
 
-    size = None
-    if args.size:
-        try:
-            width, height = (int(part) for part in args.size.lower().split("x"))
-            size = (width, height)
-        except ValueError:
-            raise ValueError(f"--size is WIDTHxHEIGHT, e.g. 3460x1900; got {args.size!r}.") from None
+    size = _size(args.size) if args.size else None
     records = load_records(args.n, args.seed, ptbxl=args.data, workers=args.workers)
     table = generate_images(records, args.out, args.sources or SOURCES, args.seed, workers=args.workers, size=size)
     print(f"{len(table)} images, manifest {args.out / 'manifest.csv'}")
@@ -292,10 +302,11 @@ def _validate(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from ecgutils.challenge import check_bhf
-    from ecgutils.signals import check_ptbxl
-
-    for key, value in {"ptbxl": check_ptbxl, "bhf": check_bhf}[args.dataset](args.folder).items():
+    if args.dataset == "ptbxl":
+        from ecgutils.signals import check_ptbxl as check
+    else:
+        from ecgutils.challenge import check_bhf as check
+    for key, value in check(args.folder).items():
         print(f"{key}: {value}")
     return 0
 

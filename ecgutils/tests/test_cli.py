@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -14,14 +16,15 @@ from PIL import Image
 
 from ecgutils import FINDINGS
 from ecgutils.__main__ import main
-from ecgutils.evaluate import Calibration
 from ecgutils.hearts import simulate
 from ecgutils.learn import SHIPPED, predict
-from ecgutils.learn.checkpoint import SHIPPED_FOLDER
 from ecgutils.manifest import read_manifest
-from ecgutils.preprocess import REASONS
+from ecgutils.preprocess import REASONS, FlatCache, Preprocessor
 from ecgutils.run import find_notebooks
 from ecgutils.synth import render_scan
+from ecgutils.tests.stand_ins import write_ptbxl_folder
+
+PHOTO = Path(__file__).parents[2] / "docs" / "photo.jpg"
 
 
 @pytest.mark.parametrize(
@@ -40,8 +43,12 @@ from ecgutils.synth import render_scan
         (["generate", "--out", "x", "--data", "nowhere"], "No PTB-XL folder"),
         (["preprocess", "nowhere", "--out", "x"], "No folder or manifest"),
         (["predict", "photo.jpg", "--model", "nowhere"], "nowhere"),
-        (["predict", "*.jpg"], "No file matches '*.jpg'"),
-        (["predict", "."], "No files in ."),
+        (["preprocess", ".", "--out", "x"], "No files in ."),
+        (["preprocess", ".", "--out", "x", "--size", "640"], "--size is WIDTHxHEIGHT"),
+        (["preprocess", ".", "--out", "x", "--size=-5x9"], "--size is WIDTHxHEIGHT"),
+        (["preprocess", ".", "--out", "x", "--size", "9x9"], "32 to 8192 px"),
+        (["preprocess", ".", "--out", "x", "--px-per-mm", "nan"], "px_per_mm is nan"),
+        (["preprocess", ".", "--out", "x", "--px-per-mm", "0"], "px_per_mm is 0.0"),
         (["predict", "a.jpg", "--corners", "1,2,3"], "eight numbers"),
         (["predict", "a.jpg", "--corners", "0,0,0,9,9,9,9,0"], "clockwise"),
         (["predict", "a.jpg", "b.jpg", "--corners", "0,0,9,0,9,9,0,9"], "of one photo"),
@@ -66,7 +73,7 @@ def test_generate_preprocess_and_bhf_work_on_what_the_one_before_wrote(tmp_path,
     table = read_manifest(tmp_path / "images" / "manifest.csv")
     assert set(table["width"]) == {640}
     assert main(["preprocess", str(tmp_path / "images" / "manifest.csv"), "--out", str(tmp_path / "flat")]) == 0
-    flat = sorted((tmp_path / "flat" / "png").glob("*.png"))
+    flat = sorted((tmp_path / "flat" / "pages").glob("*.png"))
     assert len(flat) == len(table)
     assert cv2.imread(str(flat[0]), cv2.IMREAD_UNCHANGED).shape == (192, 384)
     bhf = ["bhf", str(tmp_path / "images" / "manifest.csv"), "--out", str(tmp_path / "bhf"), "--test-folds", "3"]
@@ -75,25 +82,41 @@ def test_generate_preprocess_and_bhf_work_on_what_the_one_before_wrote(tmp_path,
     assert "train" in capsys.readouterr().out
 
 
-def test_predict_without_a_model_is_the_calibrated_mean_of_what_ships(tmp_path, capsys):
-    photo = str(Path(__file__).parents[2] / "docs" / "photo.jpg")
-    assert main(["predict", photo, "--out", str(tmp_path / "both.csv")]) == 0
-    assert "calibrated on photo-like renders" in capsys.readouterr().out
-    named = [argument for name in SHIPPED for argument in ("--model", name)]
-    assert main(["predict", photo, *named, "--out", str(tmp_path / "raw.csv")]) == 0
-    assert "not calibrated" in capsys.readouterr().out  # a pair that was named is any pair
-    both, raw = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("both", "raw"))
-    calibration = Calibration.load(SHIPPED_FOLDER / "calibration.json")
-    expected = calibration.transform(raw[list(FINDINGS)].to_numpy())
-    np.testing.assert_allclose(both[list(FINDINGS)].to_numpy(), expected, atol=1e-6)
-    alone = predict(SHIPPED[0], [photo], views=True, progress=False)[list(FINDINGS)].to_numpy()
-    assert np.abs(alone - raw[list(FINDINGS)].to_numpy()).max() > 1e-3
+def test_preprocess_makes_pages_of_the_size_and_scale_asked_for(tmp_path):
+    (tmp_path / "in").mkdir()
+    shutil.copy(PHOTO, tmp_path / "in" / "a.jpg")
+    command = ["preprocess", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--size", "768x384"]
+    assert main(command) == 0
+    settings = FlatCache.open(tmp_path / "out").settings
+    assert (settings.size, settings.px_per_mm) == ((768, 384), 2.8)  # of the same page, twice as fine
+    (page,) = (tmp_path / "out" / "pages").glob("*.png")
+    assert cv2.imread(str(page), cv2.IMREAD_UNCHANGED).shape == (384, 768)
+    assert main([*command, "--px-per-mm", "2"]) == 0
+    assert FlatCache.open(tmp_path / "out").settings.px_per_mm == 2
+
+
+def test_the_command_line_and_python_give_the_same(tmp_path, capsys):
+    overlay = ["--overlay", str(tmp_path / "overlay")]
+    assert main(["predict", str(PHOTO), "--out", str(tmp_path / "shell.csv"), *overlay]) == 0
+    printed = capsys.readouterr().out
+    assert "calibrated on photo-like renders" in printed
+    assert "Learned from scan-like and photo-like renders of simulated signals" in printed
+    assert (tmp_path / "overlay" / "photo.png").stat().st_size > 10_000
+    table = predict(SHIPPED, [PHOTO], progress=False)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "shell.csv", keep_default_na=False), table, atol=1e-12)
+
+
+def test_an_overlay_flattens_no_photo_twice(tmp_path, monkeypatch):
+    flattened = []
+    find = Preprocessor._find
+    monkeypatch.setattr(Preprocessor, "_find", lambda self, *how: flattened.append(how[0]) or find(self, *how))
+    assert main(["predict", str(PHOTO), "--overlay", str(tmp_path), "--model", "default"]) == 0
+    assert flattened == [PHOTO]
 
 
 def test_predict_takes_folders_and_patterns_and_explains_its_reasons(tmp_path, capsys):
-    photo = Path(__file__).parents[2] / "docs" / "photo.jpg"
     (tmp_path / "in").mkdir()
-    shutil.copy(photo, tmp_path / "in" / "b.jpg")
+    shutil.copy(PHOTO, tmp_path / "in" / "b.jpg")
     (tmp_path / "in" / "a.txt").write_text("no image")
     given = [str(tmp_path / part) for part in ("in", "*/*.jpg", "gone.png")]  # the pattern adds nothing
     out = ["--out", str(tmp_path / "x.csv"), "--model", "default"]
@@ -105,25 +128,93 @@ def test_predict_takes_folders_and_patterns_and_explains_its_reasons(tmp_path, c
 
 
 def test_what_lies_beside_an_image_under_its_name_is_no_photo(tmp_path, capsys):
-    photo = Path(__file__).parents[2] / "docs" / "photo.jpg"
-    shutil.copy(photo, tmp_path / "IMG_1.JPG")
+    shutil.copy(PHOTO, tmp_path / "IMG_1.JPG")
     (tmp_path / "IMG_1.AAE").write_text("a phone's edits")
     assert main(["preprocess", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
     assert "1 of 1 images readable" in capsys.readouterr().out
-    shutil.copy(photo, tmp_path / "IMG_1.jpeg")
-    assert main(["preprocess", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
-    assert "IMG_1.JPG" in capsys.readouterr().err
+    shutil.copy(PHOTO, tmp_path / "IMG_1.jpeg")
+    assert main(["preprocess", str(tmp_path), "--out", str(tmp_path / "again")]) == 0
+    told = capsys.readouterr()
+    assert "2 of 2 images readable" in told.out
+    assert "is 'IMG_1-2'" in told.err
+
+
+def test_each_thing_that_is_named_is_a_row(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b/deep", "empty"):
+        Path(folder).mkdir(parents=True)
+    for place in ("a", "b", "b/deep"):
+        Path(place, "x.txt").write_text("no image")
+    given = ["a", "a/x.txt", "empty", "b", "*.jpg", "n" * 300 + ".jpg"]
+    assert main(["predict", *given, "--out", "table.csv", "--model", "default"]) == 1
+    told = capsys.readouterr().err
+    assert "warning: empty gives no file." in told
+    assert "warning: *.jpg gives no file." in told
+    assert "1 sub-folder(s) of b are not read" in told
+    table = pd.read_csv("table.csv").fillna("")
+    assert table["ID"].tolist() == ["a-x", "a-x-2", "empty", "b-x", "*", "n" * 300]
+    assert table["reasons"].ne("").all()
+    main(["predict", "b", "--recursive", "--out", "table.csv", "--model", "default"])
+    assert pd.read_csv("table.csv")["ID"].tolist() == ["b-x", "deep-x"]
+
+
+def test_a_folder_that_may_not_be_looked_into_takes_nothing_along(tmp_path, capsys, monkeypatch):
+    (tmp_path / "closed").mkdir()
+
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", folder)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    assert (
+        main(["predict", str(tmp_path / "closed"), str(PHOTO), "--model", "default", "--out", str(tmp_path / "x.csv")])
+        == 1
+    )
+    assert "closed can't be looked into: Permission denied" in capsys.readouterr().err
+    assert pd.read_csv(tmp_path / "x.csv")["readable"].tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("library", "command", "needed_for"),
+    [
+        ("papermill", ["run", "--profile", "smoke"], "running the notebooks"),
+        ("wfdb", ["generate", "--out", "x", "--data", "ptbxl"], "reading PTB-XL"),
+    ],
+)
+def test_a_library_that_is_missing_is_one_sentence(tmp_path, library, command, needed_for):
+    write_ptbxl_folder(tmp_path / "ptbxl", n=1)
+    hidden = (
+        f"import sys; sys.modules[{library!r}] = None; from ecgutils.__main__ import main; sys.exit(main({command}))"
+    )
+    environment = {**os.environ, "ECG_RUNS": str(tmp_path), "PYTHONPATH": str(PHOTO.parents[1])}
+    done = subprocess.run([sys.executable, "-c", hidden], cwd=tmp_path, env=environment, text=True, capture_output=True)
+    assert done.returncode == 2
+    assert f"error: {library} is not installed, which is needed for {needed_for}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_check_of_the_challenge_folder_needs_no_wfdb(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ecgutils.signals", None)
+    assert main(["check", "bhf", str(tmp_path)]) == 2
+    assert "train" in capsys.readouterr().err
+
+
+def test_a_name_with_signs_of_mathematics_can_be_drawn(tmp_path):
+    names = [os.path.join(os.fsencode(tmp_path), name) for name in (b"a$x_$.jpg", b"b$\\x{\xe9$.jpg")]
+    for name in names:
+        Path(os.fsdecode(name)).write_text("no image")
+    overlay = ["--overlay", str(tmp_path / "overlay"), "--model", "default"]
+    assert main(["predict", *map(os.fsdecode, names), *overlay]) == 1
+    assert len(list((tmp_path / "overlay").glob("*.png"))) == 2
 
 
 def test_a_name_that_is_not_utf8_costs_nothing_but_its_letter(tmp_path):
-    photo = Path(__file__).parents[2] / "docs" / "photo.jpg"
-    shutil.copy(photo, os.path.join(os.fsencode(tmp_path), b"foto_\xe9.jpg"))
+    shutil.copy(PHOTO, os.path.join(os.fsencode(tmp_path), b"foto_\xe9.jpg"))
     out = ["--out", str(tmp_path / "x.csv"), "--overlay", str(tmp_path / "overlay"), "--model", "default"]
     assert main(["predict", str(tmp_path / "foto*"), *out]) == 0
     assert pd.read_csv(tmp_path / "x.csv")["ID"].tolist() == ["foto_\ufffd"]
     assert len(list((tmp_path / "overlay").iterdir())) == 1
     (tmp_path / "in").mkdir()
-    shutil.copy(photo, os.path.join(os.fsencode(tmp_path / "in"), b"foto_\xe9.jpg"))
+    shutil.copy(PHOTO, os.path.join(os.fsencode(tmp_path / "in"), b"foto_\xe9.jpg"))
     command = ["preprocess", str(tmp_path / "in"), "--out", str(tmp_path / "flat")]
     assert main([*command, "--report", str(tmp_path / "review.html")]) == 0
     assert "foto_\ufffd.jpg" in (tmp_path / "review.html").read_text(encoding="utf-8")
