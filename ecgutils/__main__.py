@@ -17,12 +17,6 @@ from ecgutils.findings import DISCLAIMER, FINDINGS
 if TYPE_CHECKING:
     from ecgutils.preprocess import PreprocessSettings
 
-_NEEDED_FOR = {
-    "ipywidgets": "what a notebook lets one move",
-    "papermill": "running the notebooks",
-    "wfdb": "reading PTB-XL and other WFDB records",
-}
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse and run one command. Bad input prints one sentence on stderr and returns 2."""
@@ -32,11 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
             warnings.showwarning = lambda message, *_rest, **_named: print(f"warning: {message}", file=sys.stderr)
             return args.command(args)
     except ModuleNotFoundError as error:
-        name = (error.name or "ecgutils").partition(".")[0]
-        if name == "ecgutils":  # ours, and no matter of what is installed
+        if (error.name or "ecgutils").startswith("ecgutils"):  # a mistake of ours, and no matter of what is installed
             raise
-        needed_for = _NEEDED_FOR.get(name, "this command")
-        print(f"error: {name} is not installed, which is needed for {needed_for}.", file=sys.stderr)
+        plain = str(error).startswith(("No module named", "import of"))  # else it says itself what it is needed for
+        what_for = f"{args.command.__name__[1:]} needs {error.name}, which is not installed: pip install it."
+        print(f"error: {what_for if plain else error}", file=sys.stderr)
         return 2
     except (ValueError, OSError, RuntimeError, KeyError) as error:
         text = error.args[0] if isinstance(error, KeyError) and error.args else error

@@ -154,7 +154,7 @@ def find_calibration(models: Models) -> tuple[Calibration | None, str]:
     known = [model.checkpoint for model in _as_models(models)]
     if None in known:
         return None, "not calibrated (not all models are checkpoints as they were loaded)"
-    places = {folder for folder, _ in known} if len(known) == 1 else {folder.parent for folder, _ in known}
+    places = {folder if len(known) == 1 else folder.parent for folder, _ in known}
     if len(places) > 1:
         return None, "not calibrated (the checkpoints do not lie in one folder)"
     path = places.pop() / "calibration.json"
