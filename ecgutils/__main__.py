@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,11 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--model", action="append", default=[], help="checkpoint folder; repeat for an ensemble")
     predict.add_argument("--out", type=Path, help="also write the table to this CSV")
     predict.add_argument("--overlay", type=Path, help="folder for one picture per photo: outline, flat page, result")
-    predict.add_argument(
-        "--corners",
-        metavar="X,Y,...",
-        help="of one photo's page, in px: TL, TR, BR, BL as one reads it; --corners=-9,... outside",
-    )
+    corners = "of one photo's page, in px: TL, TR, BR, BL as one reads it; --corners=-9,... outside"
+    predict.add_argument("--corners", metavar="X,Y,...", help=corners)
     predict.add_argument("--workers", type=int, default=1, help="processes that flatten photos")
 
     prepare = command("preprocess", _preprocess, "flatten every image of a folder (or of a manifest CSV)")
@@ -83,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--report", type=Path, help="also write a review, worst first, to this HTML file")
     prepare.add_argument("--mask-header", action="store_true", help="grey out the top of each page in the report")
 
+    _add_data_commands(command)
+    return parser
+
+
+def _add_data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     generate = command("generate", _generate, "render ECG images and their manifest from simulated or PTB-XL signals")
     generate.add_argument("--out", type=Path, required=True)
     generate.add_argument("-n", type=int, default=10, help="number of records (with --data: at most)")
@@ -105,7 +108,6 @@ def _parser() -> argparse.ArgumentParser:
     check = command("check", _check, "check that a data set is in place")
     check.add_argument("dataset", choices=("ptbxl", "bhf"))
     check.add_argument("folder", type=Path)
-    return parser
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -146,7 +148,7 @@ def _predict(args: argparse.Namespace) -> int:
     from ecgutils.learn import SHIPPED, find_calibration, load_model, read_photos
     from ecgutils.learn.checkpoint import read_params
     from ecgutils.manifest import image_ids
-    from ecgutils.named import files_named
+    from ecgutils.preprocess.named import files_named
 
     if args.overlay:
         from ecgutils.plots import plot_reading
@@ -171,14 +173,14 @@ def _predict(args: argparse.Namespace) -> int:
             except OSError as error:  # a full disk must not take the answers along
                 warnings.warn(f"No overlay of {photo}: {error.strerror}.", stacklevel=1)
     table = pd.DataFrame(rows)
+    if args.out:
+        write_bytes(args.out, table.to_csv(index=False).encode())
     shown = table.drop(columns="calibrated_on", errors="ignore").round(dict.fromkeys((*FINDINGS, "quality"), 3))
     print(shown.to_string(index=False))
     _explain(table["reasons"])
     _, fitted = find_calibration(models)
     print(f"Learned from {' and '.join(sorted(origins))}; probabilities are {fitted}, and not for any hospital.")
     print(DISCLAIMER)
-    if args.out:
-        write_bytes(args.out, table.to_csv(index=False).encode())
     return 0 if table["readable"].all() else 1
 
 
@@ -205,7 +207,7 @@ def _explain(reasons: pd.Series) -> None:
 
 def _image_table(images: Path, recursive: bool) -> pd.DataFrame:
     from ecgutils.manifest import manifest_from_paths, read_manifest
-    from ecgutils.named import files_in
+    from ecgutils.preprocess.named import files_in
 
     if images.suffix.lower() == ".csv":
         return read_manifest(images)
@@ -237,9 +239,6 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _preprocess(args: argparse.Namespace) -> int:
-    import cv2
-
-    from ecgutils.files import write_bytes
     from ecgutils.preprocess import build_cache, write_report
 
     if args.mask_header and not args.report:
@@ -247,13 +246,8 @@ def _preprocess(args: argparse.Namespace) -> int:
     settings = _settings(args.size, args.px_per_mm)
     table = _image_table(args.images, args.recursive)
     cache = build_cache(table, args.out, settings, workers=args.workers)
-    pages = cache.folder / "pages"
-    # --- this block goes once the cache writes its pages there itself
-    for number, image in enumerate(cache.images(table["image_id"])):
-        write_bytes(pages / f"{number}.png", cv2.imencode(".png", image)[1].tobytes())
-    # ---
     refused = cache.index[~cache.index["readable"]]
-    print(f"{len(table) - len(refused)} of {len(table)} images readable; flat pages in {pages}")
+    print(f"{len(table) - len(refused)} of {len(table)} images readable; flat pages in {cache.folder / 'pages'}")
     for _, row in refused.iterrows():
         print(f"  unreadable: {row['image_id']}: {row['reasons']}")
     _explain(cache.index["reasons"])

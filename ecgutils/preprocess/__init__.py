@@ -8,6 +8,7 @@ traces.py      what is a trace          judge.py        reasons and quality
 sampling.py    one resampling           canvas.py       the flat page on its canvas: FlatECG
 pipeline.py    the stages: Preprocessor
 cache.py       whole manifests on disk  report.py       their review as one HTML page
+named.py       the image files that a user names
 """
 
 from ecgutils.preprocess.cache import FlatCache, build_cache, correct_outline
