@@ -129,10 +129,6 @@ def _run(args: argparse.Namespace) -> int:
     if os.environ.get("ECG_RUNS"):
         os.environ["ECG_RUNS"] = str(Path(os.environ["ECG_RUNS"]).resolve())
     profile = load_profile(args.profile, **changes)
-    for key in ("data", "bhf"):
-        folder = getattr(profile, key)
-        if folder and not Path(folder).is_dir():
-            raise FileNotFoundError(f"{key} folder {folder} does not exist; see data/README.md for where data goes.")
     run_dir = run_notebooks(profile, changes, args.only, args.resume)
     if args.publish:
         publish_notebooks(run_dir)

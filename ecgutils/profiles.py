@@ -1,14 +1,16 @@
 """Profiles: every number that decides how large a run is, in one place.
 
 `smoke` is for continuous integration (a minute or two), `demo` is the default that needs no download and
-no GPU, `full` reads real data and wants a GPU. All three go through the same notebooks and the same code.
+no GPU, `full` reads real data and wants a GPU. All go through the same notebooks and the same code.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,24 +18,35 @@ from ecgutils.files import runs_root
 
 if TYPE_CHECKING:
     from ecgutils.learn.settings import FitSettings
+    from ecgutils.preprocess import PreprocessSettings
 
 SIGNALS = ("simulated", "ptbxl")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Profile:
-    """What one run does. Contradictions raise ValueError on construction."""
+    """What one run does: `Profile(name, **changes)` is that of PROFILES with some of its values changed.
 
-    name: str
+    The values below are those of `demo`. Text (from a command line) becomes the value's type, tuples are separated by
+    commas. With `signals="ptbxl"`, folds are those that PTB-XL's authors advise, and there are no `extra_records`
+    unless they are asked for.
+
+    Raises ValueError, one sentence that names the key, for an unknown profile or key and for whatever would stop the
+    run later: a value of the wrong type or out of range, a contradiction, a missing folder, a backbone that can't be
+    built. What is misspelt is shown what is near.
+    """
+
+    name: str = "demo"
     seed: int = 7
     # --- signals ---------------------------------------------------------------------------------
     signals: str = "simulated"  # or "ptbxl": then `data` is the PTB-XL folder
     data: str = ""
     n_records: int = 600  # simulated records; for PTB-XL the most that are read, 0 = all
     extra_records: int = 1600  # more simulated patients, for stage 1 only
-    train_folds: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
-    val_folds: tuple[int, ...] = (9,)
-    test_folds: tuple[int, ...] = (10,)
+    # a simulated cohort is dealt evenly to folds 1..10; four test: an interval from one fold's 60 people says little
+    train_folds: tuple[int, ...] = (1, 2, 3, 4, 5)
+    val_folds: tuple[int, ...] = (6,)
+    test_folds: tuple[int, ...] = (7, 8, 9, 10)
     # --- images ----------------------------------------------------------------------------------
     scan_sources: tuple[str, ...] = ("vector", "office", "fax", "thermal", "archive")
     scan_size: tuple[int, int] = (1100, 850)  # (W, H) px
@@ -60,23 +73,75 @@ class Profile:
     bootstrap_rounds: int = 1000
     workers: int = 0  # processes for rendering and flattening; 0 = one per core
 
-    def __post_init__(self) -> None:
-        if self.signals not in SIGNALS:
-            raise ValueError(f"Profile {self.name}: signals is {self.signals!r}; use one of {', '.join(SIGNALS)}.")
+    def __init__(self, name: str, **changes: Any) -> None:
+        _choose("profile", [name], PROFILES)
+        defaults = {field.name: field.default for field in fields(self) if field.name != "name"}
+        for key in changes:
+            _choose("profile key", [key], defaults)
+        values = defaults | PROFILES[name]
+        if changes.get("signals", values["signals"]) == "ptbxl":
+            values |= _PTBXL
+        values |= {key: _convert(key, value, defaults[key]) for key, value in changes.items()}
+        for key, value in {"name": name, **values}.items():
+            object.__setattr__(self, key, value)
+        self._check()
+
+    def _check(self) -> None:
+        """Try everything that the notebooks will try with these values, before they do."""
+        from ecgutils.challenge import find_bhf
+        from ecgutils.learn import FitSettings
+        from ecgutils.preprocess import PreprocessSettings
+        from ecgutils.synth import SCAN_SOURCES
+        from ecgutils.synth.scan import check_size
+
+        for what in self._contradictions():
+            raise ValueError(f"Profile {self.name}: {what}.")
+        trials: dict[str, Callable[[], object]] = {
+            "signals": lambda: _choose("kind", [self.signals], SIGNALS),
+            "bhf": lambda: self.bhf and find_bhf(self.bhf),
+            "scan_sources": lambda: _choose("source", self.scan_sources, SCAN_SOURCES),
+            "scan_size": lambda: check_size(self.scan_size),
+            "photo_size": lambda: check_size(self.photo_size),
+            "flat_size": lambda: PreprocessSettings(size=self.flat_size),
+            "px_per_mm": lambda: PreprocessSettings(px_per_mm=self.px_per_mm),
+            **{key: partial(FitSettings, **{name: getattr(self, key)}) for key, name in _OF_TRAINING.items()},
+            "backbone": lambda: _try_model(self.backbone, self.preprocess_settings),
+        }
+        for key, trial in trials.items():
+            try:
+                trial()
+            except Exception as error:  # a backbone has many ways to say that it does not fit
+                what = str(error).partition("\n")[0].removeprefix(f"FitSettings.{_OF_TRAINING.get(key)} ")
+                raise ValueError(f"Profile {self.name}: {key}={getattr(self, key)!r}: {what}") from None
+
+    def _contradictions(self) -> Iterator[str]:
+        simulated, sources = self.signals == "simulated", self.scan_sources
         if self.signals == "ptbxl" and not self.data:
-            raise ValueError(f"Profile {self.name}: signals=ptbxl needs data=<PTB-XL folder>; see data/README.md.")
-        if self.signals == "simulated" and self.data:
-            raise ValueError(f"Profile {self.name}: data is set to {self.data!r} but signals is simulated.")
-        folds = (*self.train_folds, *self.val_folds, *self.test_folds)
-        if len(set(folds)) != len(folds) or not (self.train_folds and self.val_folds and self.test_folds):
-            raise ValueError(f"Profile {self.name}: train, val and test folds must be non-empty and disjoint: {folds}.")
-        if self.signals == "simulated" and not self.n_records >= 20:
-            raise ValueError(f"Profile {self.name}: n_records is {self.n_records}; simulation needs at least 20.")
-        for field in ("batch_size", "stage1_views", "stage2_views", "bootstrap_rounds"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"Profile {self.name}: {field} must be positive, got {getattr(self, field)}.")
-        if not self.scan_sources:
-            raise ValueError(f"Profile {self.name}: scan_sources is empty; stage 1 needs at least one source.")
+            yield "signals=ptbxl needs data=<PTB-XL folder>; see data/README.md"
+        if simulated and self.data:
+            yield f"data is set to {self.data!r} but signals is simulated"
+        for key in ("data", "bhf"):
+            if getattr(self, key) and not Path(getattr(self, key)).is_dir():
+                yield f"{key} folder {getattr(self, key)} does not exist; see data/README.md"
+        least = {"n_records": 20 * simulated, "extra_records": 0, "workers": 0, "max_steps": 0, "bootstrap_rounds": 1}
+        for key, low in least.items():
+            if getattr(self, key) < low:
+                yield f"{key} must be at least {low}, got {getattr(self, key)}"
+        parts = (self.train_folds, self.val_folds, self.test_folds)
+        folds = [fold for part in parts for fold in part]
+        if not all(parts) or len(set(folds)) < len(folds) or not set(folds) <= set(range(1, 11)):
+            yield f"train_folds, val_folds and test_folds must be disjoint and some of 1 to 10 each: {parts}"
+        if not sources or len(set(sources)) < len(sources):
+            yield f"scan_sources is {sources}; give at least one, and each once"
+        if self.pretrained not in ("", "hub") and not Path(self.pretrained).is_file():
+            yield f"pretrained is {self.pretrained!r}, neither hub nor a file"
+
+    @property
+    def preprocess_settings(self) -> PreprocessSettings:
+        """How the run's images are flattened."""
+        from ecgutils.preprocess import PreprocessSettings
+
+        return PreprocessSettings(size=self.flat_size, px_per_mm=self.px_per_mm)
 
     @property
     def n_workers(self) -> int:
@@ -120,8 +185,11 @@ class Profile:
         return self.to_dict() | {key: Path(getattr(self, key)).name for key in ("data", "bhf", "pretrained")}
 
 
-# A simulated cohort is dealt evenly to folds 1..10. Four test: an interval from one fold's 60 people says little.
-_SIMULATED = {"train_folds": (1, 2, 3, 4, 5), "val_folds": (6,), "test_folds": (7, 8, 9, 10)}
+_PTBXL = {"train_folds": (1, 2, 3, 4, 5, 6, 7, 8), "val_folds": (9,), "test_folds": (10,), "extra_records": 0}
+# keys of a profile and what `FitSettings` calls them
+_OF_TRAINING = {"stage1_views": "views", "stage2_views": "views", "stage1_lr": "lr", "stage2_lr": "lr"} | {
+    key: key for key in ("seed", "batch_size", "optimizer", "layer_decay", "target_weight", "geometry", "appearance")
+}
 
 PROFILES: dict[str, dict[str, Any]] = {
     "smoke": {
@@ -157,7 +225,6 @@ PROFILES: dict[str, dict[str, Any]] = {
     "full": {
         "signals": "ptbxl",
         "n_records": 0,
-        "extra_records": 0,
         "scan_size": (2200, 1700),
         "photo_size": (3460, 1900),
         "flat_size": (512, 256),
@@ -177,35 +244,42 @@ PROFILES: dict[str, dict[str, Any]] = {
 }
 
 
-def load_profile(name: str, **changes: Any) -> Profile:
-    """A profile by name, with changes; text values (from a command line) are converted to the field's type.
-
-    Raises ValueError for an unknown profile, an unknown key (naming the nearest), or a value of the wrong type.
-    """
-    if name not in PROFILES:
-        raise ValueError(f"Unknown profile {name!r}; known are {', '.join(PROFILES)}.")
-    kinds = {field.name: type(field.default) for field in fields(Profile) if field.name != "name"}
-    for key, value in changes.items():
-        if key not in kinds:
-            near = difflib.get_close_matches(key, kinds, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(kinds)}."
-            raise ValueError(f"Unknown profile key {key!r}{hint}")
-        changes[key] = _convert(key, value, kinds[key])
-    settings = {**PROFILES[name], **changes}
-    if settings.get("signals", "simulated") == "simulated":
-        settings = {**_SIMULATED, **settings}
-    return Profile(name=name, **settings)
+load_profile = Profile  # as notebooks and scripts call it
 
 
-def _convert(key: str, value: Any, kind: type) -> Any:
+def _convert(key: str, value: Any, default: Any) -> Any:
+    """`value` as the type of `default`."""
+    kind = type(default)
     try:
         if kind is tuple:
-            items = value.split(",") if isinstance(value, str) else list(value)
-            numeric = not key.endswith("sources")
-            return tuple(int(item) if numeric else str(item) for item in items)
+            items = [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+            return tuple(_convert(key, item, default[0]) for item in items)
+        if kind is int and int(value) != float(value):
+            raise ValueError
         return kind(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"Profile key {key}: {value!r} is not a valid {kind.__name__}.") from None
+    except (TypeError, ValueError, OverflowError):
+        wanted = {int: "a whole number", float: "a number", tuple: "a list"}[kind]
+        raise ValueError(f"Profile key {key}: {value!r} is not {wanted} such as {default!r}.") from None
+
+
+def _choose(what: str, chosen: Iterable[str], known: Iterable[str]) -> None:
+    """Raise ValueError where one of `chosen` is not `known`, naming the nearest, else all."""
+    for name in chosen:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}."
+            raise ValueError(f"Unknown {what} {name!r}{hint}")
+
+
+@cache
+def _try_model(backbone: str, settings: PreprocessSettings) -> None:
+    """Build the model without its numbers: in half a second, whatever its size."""
+    import torch
+
+    from ecgutils.learn import build_model
+
+    with torch.device("meta"):
+        build_model(backbone, settings)
 
 
 def arm_settings(profile: Profile) -> dict[str, FitSettings]:

@@ -236,7 +236,9 @@ def test_relative_folders_of_a_run_mean_the_same_to_the_notebooks(tmp_path, monk
     monkeypatch.setattr("ecgutils.run.run_notebooks", lambda profile, changes, *_: given.update(changes) or tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ECG_RUNS", "out")
-    (tmp_path / "bhf").mkdir()
+    (tmp_path / "bhf/train_0").mkdir(parents=True)
+    for name in ("bhf/train_final.csv", "w.safetensors"):
+        (tmp_path / name).touch()
     assert main(["run", "--profile", "smoke", "--set", "bhf=bhf", "--set", "pretrained=w.safetensors"]) == 0
     assert given == {"bhf": str(tmp_path / "bhf"), "pretrained": str(tmp_path / "w.safetensors")}
     assert os.environ["ECG_RUNS"] == str(tmp_path / "out")
