@@ -7,7 +7,10 @@ import platform
 import subprocess
 from pathlib import Path
 
+import pandas as pd
+
 import ecgutils
+from ecgutils.manifest import clusters
 
 
 def versions() -> dict[str, str]:
@@ -34,3 +37,20 @@ def git_describe() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None
+
+
+def trained_on(*stages: pd.DataFrame) -> str:
+    """What a network learned from, in words: of each stage, one after the other, the manifest that was used.
+
+    For example "rendered scans of 300 PTB-XL and 1,600 simulated hearts, then rendered photos of 300 PTB-XL hearts".
+    """
+    return ", then ".join(map(_images, stages))
+
+
+def _images(table: pd.DataFrame) -> str:
+    if not table["signal_source"].ne("").all():  # not rendered
+        return f"{len(table):,} {'BHF photos' if table['image_source'].eq('bhf').all() else 'images'}"
+    kinds = sorted({"photos" if source == "photo" else "scans" for source in table["image_source"]}, reverse=True)
+    hearts = table.assign(heart=clusters(table)).groupby("signal_source")["heart"].nunique()
+    counts = [f"{n:,} {'PTB-XL' if source == 'ptbxl' else source}" for source, n in hearts.items()]
+    return f"rendered {' and '.join(kinds)} of {' and '.join(counts)} hearts"

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ecgutils.files import repository_root, settings_key, write_bytes, write_json
+from ecgutils.files import Progress, repository_root, settings_key, write_bytes
 from ecgutils.profiles import Profile
 
 
@@ -36,24 +36,22 @@ def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], re
         raise ValueError(f"No notebook {', '.join(unknown)}; known numbers are {numbers}.")
     chosen = [path for path in notebooks if not only or path.name[:2] in only]
     out = profile.run_dir / "notebooks"
-    out.mkdir(parents=True, exist_ok=True)
+    progress, profile_key = _progress(out), settings_key(profile.to_dict())
     skipping = resume
     for path in chosen:
-        mark = _mark(out, path)
         cells = [cell["source"] for cell in json.loads(path.read_text())["cells"]]
-        key = settings_key({"profile": profile.to_dict(), "cells": cells})
-        skipping = skipping and _read_mark(mark).get("key") == key
+        key = settings_key({"profile": profile_key, "cells": cells})
+        skipping = skipping and progress.done.get(path.name, {}).get("key") == key
         if skipping:
             print(f"{path.name}: finished before, skipped", flush=True)
             continue
         for later in notebooks[notebooks.index(path) :]:  # they read what this one writes
-            _mark(out, later).unlink(missing_ok=True)
+            progress.add({"name": later.name})
         print(f"{path.name}: running ...", flush=True)
         start = time.perf_counter()
         _execute(path, out / path.name, {"PROFILE": profile.name, "CHANGES": changes, "RESUME": resume})
         seconds = time.perf_counter() - start
-        profile_key = settings_key(profile.to_dict())
-        write_json(mark, {"key": key, "profile": profile_key, "seconds": round(seconds, 1)})
+        progress.add({"name": path.name, "key": key, "profile": profile_key, "seconds": round(seconds, 1)})
         print(f"{path.name}: {seconds:.0f} s", flush=True)
     return profile.run_dir
 
@@ -65,17 +63,15 @@ def publish_notebooks(run_dir: Path) -> list[Path]:
     stderr (progress bars), and widgets, which are dead without their kernel (their text stays). Raises
     FileNotFoundError when the run has not executed all of them, ValueError when not all with the same settings.
     """
-    published, marks = [], {}
-    for path in find_notebooks():
-        executed = run_dir / "notebooks" / path.name
-        marks[path] = _read_mark(_mark(executed.parent, path))
-        if "key" not in marks[path]:
-            raise FileNotFoundError(f"{executed} is missing or unfinished: run all notebooks of this profile first.")
-    if len({mark.get("profile") for mark in marks.values()}) > 1:
+    paths, out = find_notebooks(), run_dir / "notebooks"
+    done = [_progress(out).done.get(path.name, {}) for path in paths]
+    for path, entry in zip(paths, done, strict=True):
+        if "key" not in entry:
+            raise FileNotFoundError(f"{out / path.name} is missing or unfinished: run all of this profile first.")
+    if len({entry["profile"] for entry in done}) > 1:
         raise ValueError(f"The notebooks in {run_dir} were run with different settings: run all of them with the same.")
-    for path in marks:
-        executed = run_dir / "notebooks" / path.name
-        notebook = json.loads(executed.read_text())
+    for path in paths:
+        notebook = json.loads((out / path.name).read_text())
         kept = [cell for cell in notebook["cells"] if "injected-parameters" not in cell["metadata"].get("tags", [])]
         for cell in kept:
             tags = cell["metadata"].get("tags")
@@ -89,13 +85,17 @@ def publish_notebooks(run_dir: Path) -> list[Path]:
         metadata = {"kernelspec": notebook["metadata"]["kernelspec"], "language_info": {"name": "python"}}
         text = json.dumps({**notebook, "cells": kept, "metadata": metadata}, indent=1, ensure_ascii=False)
         write_bytes(path, (text + "\n").encode())
-        published.append(path)
-    return published
+    return paths
 
 
 def _execute(path: Path, out: Path, parameters: dict[str, Any]) -> None:
-    import papermill  # slow to import; the other commands don't need it
-
+    try:
+        import papermill  # slow to import; the other commands don't need it
+    except ModuleNotFoundError as error:
+        raise RuntimeError(
+            f"{error.name} is missing, which runs the notebooks: pip install papermill, or open them in Jupyter."
+        ) from None
+    out.parent.mkdir(parents=True, exist_ok=True)
     try:
         papermill.execute_notebook(
             str(path), str(out), parameters=parameters, kernel_name="python3", cwd=str(path.parent), progress_bar=True
@@ -107,13 +107,6 @@ def _execute(path: Path, out: Path, parameters: dict[str, Any]) -> None:
         ) from None
 
 
-def _mark(out: Path, notebook: Path) -> Path:
-    """The file that says that a notebook has finished, and with which settings."""
-    return out / f".{notebook.stem}.done.json"
-
-
-def _read_mark(mark: Path) -> dict[str, Any]:
-    try:
-        return json.loads(mark.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
+def _progress(out: Path) -> Progress:
+    """Which notebooks have finished, and with which settings: those with a `key`."""
+    return Progress(out / "progress.jsonl")

@@ -14,7 +14,8 @@ from ecgutils.evaluate.metrics import (
     quality_band,
 )
 from ecgutils.evaluate.operating import abstention_curve, choose_thresholds, rates_at
-from ecgutils.evaluate.predictions import Scored, fill_unreadable, join_truth
+from ecgutils.evaluate.outlines import outline_errors
+from ecgutils.evaluate.predictions import Scored, fill_unreadable, join_truth, scores_by_id
 from ecgutils.evaluate.split import check_roles, grouped_folds, split_bhf
 
 __all__ = [
@@ -38,9 +39,11 @@ __all__ = [
     "heat_by_lead",
     "join_truth",
     "macro_auroc",
+    "outline_errors",
     "paired_difference",
     "quality_band",
     "rates_at",
     "reliability",
+    "scores_by_id",
     "split_bhf",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,6 +86,15 @@ def fill_unreadable(predictions: pd.DataFrame, prevalence: Mapping[str, float]) 
     For scoring as the challenge does; the submission writer does the same. Elsewhere an unreadable row stays NaN.
     """
     return predictions.fillna(check_prevalence(prevalence))
+
+
+def scores_by_id(predictions: pd.DataFrame, ids: Sequence[str], prevalence: Mapping[str, float]) -> np.ndarray:
+    """Probabilities float64 (N, 5) in the order of `ids`, an image's NaN filled by `fill_unreadable`.
+
+    Raises KeyError for an id without a prediction.
+    """
+    table = fill_unreadable(predictions, prevalence).set_index("ID")
+    return table.loc[list(ids), list(FINDINGS)].to_numpy(np.float64)
 
 
 def check_prevalence(prevalence: Mapping[str, float]) -> dict[str, float]:

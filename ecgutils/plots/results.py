@@ -13,23 +13,20 @@ from matplotlib.figure import Figure
 
 from ecgutils.files import repository_root
 from ecgutils.findings import FINDINGS
-
-COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
+from ecgutils.plots.show import COLORS, around, panels, series_styles
 
 
 def plot_class_balance(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Share of positives per finding, one bar group per named manifest."""
-    figure = Figure(figsize=(12, 3), layout="constrained")
-    ax = figure.subplots()
+    figure, (ax,) = panels(12, 3)
     width = 0.8 / max(1, len(tables))
     for position, (name, table) in enumerate(tables.items()):
         share = table[list(FINDINGS)].mean()
-        color = COLORS[position % len(COLORS)]
-        bars = ax.bar(np.arange(5) + position * width, share, width, label=f"{name} (n={len(table)})", color=color)
+        look = {"color": COLORS[position % len(COLORS)], "hatch": "/" * (position // len(COLORS))}
+        bars = ax.bar(np.arange(5) + position * width, share, width, label=f"{name} (n={len(table)})", **look)
         ax.bar_label(bars, fmt="%.2f", fontsize=7)
     ax.set_xticks(np.arange(5) + 0.4 - width / 2, FINDINGS)
     ax.set(ylabel="share of images")
-    ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, fontsize=8)
     return figure
 
@@ -39,16 +36,13 @@ def plot_history(histories: Mapping[str, pd.DataFrame]) -> Figure:
 
     Each history has the columns `views`, `loss`, `val_macro_auroc`.
     """
-    figure = Figure(figsize=(10, 3.2), layout="constrained")
-    loss_ax, auroc_ax = figure.subplots(1, 2)
-    for (name, history), color in zip(histories.items(), COLORS, strict=False):
-        loss_ax.plot(history["views"], history["loss"], marker=".", color=color, label=name)
-        auroc_ax.plot(history["views"], history["val_macro_auroc"], marker=".", color=color, label=name)
+    figure, (loss_ax, auroc_ax) = panels(10, 3.2, 2)
+    for (name, history), style in zip(histories.items(), series_styles(), strict=False):
+        loss_ax.plot(history["views"], history["loss"], markersize=4, label=name, **style)
+        auroc_ax.plot(history["views"], history["val_macro_auroc"], markersize=4, label=name, **style)
     loss_ax.set(xlabel="images seen", ylabel="training loss")
     auroc_ax.set(xlabel="images seen", ylabel="validation macro-AUROC")
     auroc_ax.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
-    for ax in (loss_ax, auroc_ax):
-        ax.spines[["top", "right"]].set_visible(False)
     loss_ax.legend(frameon=False)
     return figure
 
@@ -58,22 +52,20 @@ def plot_auroc(tables: Mapping[str, pd.DataFrame]) -> Figure:
 
     Each table has the columns `finding`, `value`, `low`, `high`, `intervals` (as `bootstrap_auroc` returns).
     """
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    ax = figure.subplots()
+    figure, (ax,) = panels(9, 3.4)
     names = ["macro", *FINDINGS]
-    for position, ((model, table), color) in enumerate(zip(tables.items(), COLORS, strict=False)):
+    apart = min(0.14, 0.8 / max(1, len(tables)))
+    for position, ((model, table), style) in enumerate(zip(tables.items(), series_styles(), strict=False)):
         rows = table.set_index("finding").reindex(names)
-        x = np.arange(len(names)) + (position - (len(tables) - 1) / 2) * 0.14
-        errors = np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy())
-        ax.errorbar(x, rows["value"], yerr=errors, fmt="o", capsize=3, color=color, label=model)
+        x = np.arange(len(names)) + (position - (len(tables) - 1) / 2) * apart
+        ax.errorbar(x, rows["value"], yerr=around(rows), linestyle="", capsize=3, label=model, **style)
     ax.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
     ax.text(len(names) - 0.5, 0.5, "chance", color="grey", fontsize=8, va="bottom", ha="right")
     ax.set_xticks(np.arange(len(names)), names)
     lowest = min(table["low"].min() for table in tables.values())
     ax.set(ylabel="AUROC (95 % interval)", ylim=(min(0.4, lowest - 0.03), 1.02))
     ax.set_title(_intervals(*tables.values()), fontsize=10)
-    ax.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", frameon=False, fontsize=8, ncols=len(tables))
+    figure.legend(loc="outside lower center", frameon=False, fontsize=8, ncols=min(6, len(tables)))
     return figure
 
 
@@ -82,11 +74,9 @@ def plot_arms(table: pd.DataFrame, title: str) -> Figure:
 
     Columns `arm`, `macro_value`, `macro_low`, `macro_high`, and `by_seed` (a list, optional), as the benchmarks write.
     """
-    figure = Figure(figsize=(8, 0.9 + 0.3 * len(table)), layout="constrained")
-    ax = figure.subplots()
-    y, middle = np.arange(len(table)), table["macro_value"].to_numpy(float)
-    errors = np.abs(table[["macro_low", "macro_high"]].to_numpy(float).T - middle)
-    ax.errorbar(middle, y, xerr=errors, fmt="o", capsize=3, color=COLORS[0])
+    figure, (ax,) = panels(8, 0.9 + 0.3 * len(table))
+    y = np.arange(len(table))
+    ax.errorbar(table["macro_value"], y, xerr=around(table, "macro_"), fmt="o", capsize=3, color=COLORS[0])
     for row, seeds in zip(y, table.get("by_seed", [[]] * len(table)), strict=True):
         if len(seeds) > 1:
             ax.plot(seeds, [row] * len(seeds), ".", color=COLORS[1], markersize=5)
@@ -94,7 +84,6 @@ def plot_arms(table: pd.DataFrame, title: str) -> Figure:
     ax.set_yticks(y, table["arm"])
     ax.set(ylim=(len(table) - 0.5, -0.5), xlabel="macro-AUROC (95 % interval; red: single seeds)")
     ax.set_title(title, fontsize=10)
-    ax.spines[["top", "right"]].set_visible(False)
     return figure
 
 
@@ -103,29 +92,23 @@ def plot_gain(table: pd.DataFrame, over: str) -> Figure:
 
     Columns `n`, `value`, `low`, `high`, as `benchmarks/two_stage.py --curves` writes.
     """
-    figure = Figure(figsize=(5, 3), layout="constrained")
-    ax = figure.subplots()
-    errors = np.abs(table[["low", "high"]].to_numpy(float).T - table["value"].to_numpy(float))
-    ax.errorbar(table["n"], table["value"], yerr=errors, fmt="o-", capsize=3, color=COLORS[0])
+    figure, (ax,) = panels(5, 3)
+    ax.errorbar(table["n"], table["value"], yerr=around(table), fmt="o-", capsize=3, color=COLORS[0])
     ax.axhline(0, color="grey", linewidth=0.8)
     ax.set_xscale("log")
     ax.set_xticks(table["n"], [f"{n:,}" for n in table["n"]])
     ax.minorticks_off()
     ax.set(xlabel=over, ylabel="gain in macro-AUROC")
-    ax.spines[["top", "right"]].set_visible(False)
     return figure
 
 
 def plot_difference(table: pd.DataFrame, title: str) -> Figure:
     """Paired AUROC differences with intervals; a table of `paired_difference`. Right of zero is better."""
-    figure = Figure(figsize=(7, 2.8), layout="constrained")
-    ax = figure.subplots()
-    errors = np.abs(table[["low", "high"]].to_numpy().T - table["value"].to_numpy())
-    ax.errorbar(table["value"], table["finding"], xerr=errors, fmt="o", capsize=3, color=COLORS[0])
+    figure, (ax,) = panels(7, 2.8)
+    ax.errorbar(table["value"], table["finding"], xerr=around(table), fmt="o", capsize=3, color=COLORS[0])
     ax.axvline(0, color="grey", linewidth=0.8)
     ax.invert_yaxis()
     ax.set(xlabel=f"difference in AUROC (95 % {_intervals(table)})", title=title)
-    ax.spines[["top", "right"]].set_visible(False)
     return figure
 
 

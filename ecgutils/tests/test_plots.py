@@ -136,6 +136,21 @@ def test_results_are_drawn_for_every_model_and_finding():
     assert "ungrouped" in plot_auroc(tables).axes[0].get_title()
 
 
+def test_more_arms_than_colours_are_all_drawn_and_look_different():
+    many = {f"arm {i}": table(["macro", *FINDINGS]) for i in range(9)}
+    arms = plot_auroc(many).axes[0].containers
+    assert len(arms) == 9
+    assert len({(arm.lines[0].get_color(), arm.lines[0].get_marker()) for arm in arms}) == 9
+    history = pd.DataFrame({"views": [1, 2], "loss": [0.5, 0.4], "val_macro_auroc": [0.5, 0.6]})
+    assert len(plot_history(dict.fromkeys(many, history)).axes[1].lines) == 9 + 1  # and that of chance
+    said = pd.DataFrame({"finding": FINDINGS, "said": 0.2, "observed": 0.3, "n": 9})
+    assert [len(ax.lines) for ax in plot_reliability(dict.fromkeys(many, said), "x").axes] == [9 + 1] * 5
+    rows = table(["clean", *["blur"] * 9]).rename(columns={"finding": "effect"}).assign(severity=np.arange(10) / 9)
+    assert len(plot_robustness(rows, "x").axes[0].containers) == 9
+    bars = plot_class_balance(dict.fromkeys(many, pd.DataFrame(np.eye(5), columns=FINDINGS))).axes[0].containers
+    assert len({(bar[0].get_facecolor(), bar[0].get_hatch()) for bar in bars}) == 9
+
+
 def test_balance_and_history_have_a_line_or_bars_per_name():
     labels = pd.DataFrame(np.eye(5), columns=FINDINGS)
     assert len(plot_class_balance({"x": labels, "y": labels}).axes[0].containers) == 2

@@ -1,6 +1,7 @@
 """The widgets of notebook 02, worked without a browser: values are set, pictures and calls are looked at."""
 
 import io
+import sys
 
 import ipywidgets
 import numpy as np
@@ -20,10 +21,10 @@ PREPROCESS = Preprocessor(PreprocessSettings(size=(256, 128), px_per_mm=0.9))
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
-    (folder / "bad.png").write_bytes(b"no image")
-    Image.fromarray(photograph(draw_page(), QUADS[0])[0]).save(folder / "good.png")
-    rows = pd.DataFrame({"image_id": ["bad", "good"], "quality": [0.0, 0.9]})
-    rows["path"] = [str(folder / f"{name}.png") for name in rows["image_id"]]
+    (folder / "train_7.png").write_bytes(b"no image")
+    Image.fromarray(photograph(draw_page(), QUADS[0])[0]).save(folder / "test_7.png")
+    rows = pd.DataFrame({"part": ["train", "test"], "image_id": "7", "quality": [0.0, 0.9]})
+    rows["path"] = [str(folder / f"{part}_7.png") for part in rows["part"]]
     return rows.assign(**dict.fromkeys(CORNER_COLUMNS, np.nan))
 
 
@@ -68,7 +69,7 @@ def test_browsing_shows_the_chosen_image_and_the_wiped_share(table):
     (chosen,), (slider,), (verdict,), (picture,) = (
         parts(panel, kind) for kind in (ipywidgets.Dropdown, ipywidgets.FloatSlider, ipywidgets.Label, ipywidgets.Image)
     )
-    assert [name for name, _ in chosen.options] == ["0.00  bad", "0.90  good"]
+    assert [name for name, _ in chosen.options] == ["0.00  train 7", "0.90  test 7"]
     assert "cannot_decode" in verdict.value
     chosen.value = 1
     assert "cannot_decode" not in verdict.value
@@ -84,7 +85,7 @@ def test_without_an_outline_the_editor_starts_at_the_corners_of_the_photo(table)
     assert [slider.value for slider in parts(panel, ipywidgets.IntSlider)] == [0, 0, 1279, 0, 1279, 703, 0, 703]
 
 
-def test_corners_set_by_hand_are_tried_and_remembered(table):
+def test_corners_set_by_hand_are_tried_and_remembered_for_the_file_whatever_its_id(table):
     kept, known = {}, table.copy()
     known.loc[1, list(CORNER_COLUMNS)] = np.ravel(QUADS[0])
     known.loc[1, "tl_x"] -= 80
@@ -98,7 +99,7 @@ def test_corners_set_by_hand_are_tried_and_remembered(table):
     assert np.abs(pixels(parts(panel, ipywidgets.Image)[1]).astype(int) - after).mean() < 6
     assert kept == {}
     parts(panel, ipywidgets.Button)[0].click()
-    np.testing.assert_array_equal(kept["good"], QUADS[0])
+    np.testing.assert_array_equal(kept[table["path"][1]], QUADS[0])
     assert "remembered" in parts(panel, ipywidgets.Label)[-1].value
     parts(panel, ipywidgets.Dropdown)[0].value = 0
     parts(panel, ipywidgets.Dropdown)[0].value = 1  # and they are there when one comes back
@@ -106,7 +107,7 @@ def test_corners_set_by_hand_are_tried_and_remembered(table):
 
 
 def test_corners_that_cross_are_not_remembered(table):
-    def refuse(_image_id, quad_xy):
+    def refuse(_path, quad_xy):
         check_outline(quad_xy)
 
     panel = edit_outline(table.iloc[1:], PREPROCESS, refuse)
@@ -120,3 +121,9 @@ def test_corners_that_cross_are_not_remembered(table):
 def test_without_a_kernel_a_panel_is_one_line_of_text(table):
     text = browse(table, PREPROCESS)._repr_mimebundle_()["text/plain"]
     assert text == "[choose an image, wipe from photo to flat page: live in a running notebook]"
+
+
+def test_without_ipywidgets_one_sentence_says_what_is_missing(table, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    with pytest.raises(RuntimeError, match="needs ipywidgets, which is missing: pip install ipywidgets"):
+        browse(table, PREPROCESS)
