@@ -39,8 +39,8 @@ def git_describe() -> str | None:
     return done.stdout.strip() or None
 
 
-def trained_on(*stages: pd.DataFrame) -> str:
-    """What a network learned from, in words: of each stage, one after the other, the manifest that was used.
+def in_words(*stages: pd.DataFrame) -> str:
+    """What images there are in a manifest, or in those of one training stage after the other, in words.
 
     For example "rendered scans of 300 PTB-XL and 1,600 simulated hearts, then rendered photos of 300 PTB-XL hearts".
     """
