@@ -1,5 +1,8 @@
 PROFILE ?= demo
-PYTHON ?= python3.11
+# the first of these that runs (a shim may be there and fail), is 3.11 to 3.13, and can make an environment
+FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	if $$p -c '$(FITS)' >/dev/null 2>&1; then echo $$p; break; fi; done)
 BIN := .venv/bin
 
 run: .venv/.runtime  ## run the five notebooks: make run [PROFILE=smoke] [SIGNALS=ptbxl DATA=folder] [BHF=folder]
@@ -12,16 +15,18 @@ test: .venv/.dev  ## unit tests, then the notebooks end to end
 test-slow: .venv/.dev  ## the long property and stress tests
 	$(BIN)/python -m pytest -m slow ecgutils tests
 
-lint: .venv/.dev
+lint: .venv/.dev  ## style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 lab: .venv/.runtime  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
-env: .venv/.dev
+env: .venv/.dev  ## the environment alone, with what tests need
 
 .venv/bin/python:
+	@$(if $(PYTHON),echo "Making .venv with $(PYTHON)",echo "No Python 3.11, 3.12 or 3.13 that can make an environment\
+ was found: install one, or name it: make PYTHON=path/to/python" >&2; exit 1)
 	$(PYTHON) -m venv .venv
 
 .venv/.runtime: .venv/bin/python requirements.txt pyproject.toml
@@ -33,7 +38,7 @@ env: .venv/.dev
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	touch $@
 
-help:
+help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
 
 .PHONY: run test test-slow lint lab env help
