@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(MAKE is None, reason="make is not installed")
 
 
 def make(folder: Path, *arguments: str, **programs: str) -> subprocess.CompletedProcess:
-    """`make` in a folder that has the Makefile alone, with shell scripts for `programs` and nothing else on the path."""
+    """`make` in a folder with the Makefile alone, and shell scripts for `programs` as all that there is to run."""
     (folder / "bin").mkdir()
     shutil.copy(ROOT / "Makefile", folder)
     for name, script in programs.items():

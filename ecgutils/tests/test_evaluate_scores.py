@@ -7,7 +7,7 @@ import pytest
 from ecgutils import FINDINGS
 from ecgutils.evaluate import scores_by_id
 
-TABLE = pd.DataFrame({"ID": ["a", "b"], **dict.fromkeys(FINDINGS, [0.2, np.nan])})
+TABLE = pd.DataFrame({"ID": ["a", "b"], **{finding: [0.2, np.nan] for finding in FINDINGS}})
 SHARES = dict(zip(FINDINGS, (0.1, 0.2, 0.3, 0.4, 0.5), strict=True))
 
 

@@ -18,7 +18,7 @@ BELOW = {  # what each package may import, besides itself and ANYWHERE
     "evaluate": set(),
     "challenge": {"evaluate"},
     "learn": {"preprocess", "evaluate"},
-    "profiles": {"synth", "preprocess", "learn"},
+    "profiles": {"synth", "preprocess", "learn", "challenge"},
     "run": {"profiles"},
     "plots": {"signals", "hearts", "synth", "preprocess", "evaluate", "learn", "challenge", "profiles"},
 }
