@@ -176,13 +176,9 @@ class Profile:
             raise ValueError(f"Profile {self.name}: folds {ordered} are too few to train, validate and test; need 4.")
         return {"train": tuple(ordered[:-3]), "val": (ordered[-3],), "test": tuple(ordered[-2:])}
 
-    def to_dict(self) -> dict[str, Any]:
-        """All settings, JSON-able."""
-        return asdict(self)
-
     def settings(self) -> dict[str, Any]:
-        """`to_dict` for cards that are passed on: of a user's folders only the last part of the path is told."""
-        return self.to_dict() | {key: Path(getattr(self, key)).name for key in ("data", "bhf", "pretrained")}
+        """All of it for cards that are passed on: of a user's folders only the last part of the path is told."""
+        return asdict(self) | {key: Path(getattr(self, key)).name for key in ("data", "bhf", "pretrained")}
 
 
 _PTBXL = {"train_folds": (1, 2, 3, 4, 5, 6, 7, 8), "val_folds": (9,), "test_folds": (10,), "extra_records": 0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], re
         raise ValueError(f"No notebook {', '.join(unknown)}; known numbers are {numbers}.")
     chosen = [path for path in notebooks if not only or path.name[:2] in only]
     out = profile.run_dir / "notebooks"
-    progress, profile_key = _progress(out), settings_key(profile.to_dict())
+    progress, profile_key = _progress(out), settings_key(asdict(profile))
     skipping = resume
     for path in chosen:
         cells = [cell["source"] for cell in json.loads(path.read_text())["cells"]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 
 from ecgutils import FINDINGS
@@ -17,6 +19,9 @@ def test_ptbxl_signals_go_through_the_notebooks(command, tmp_path):
     run = tmp_path / "smoke-ptbxl"
     assert (run / "submission.txt").is_file()
     assert set(read_manifest(run / "target" / "test.csv")["signal_source"]) == {"ptbxl"}
+    learned = json.loads((run / "checkpoints/two_stage/params.json").read_text())["run"]["trained_on"]
+    assert learned.count("PTB-XL hearts") == 2
+    assert "simulated" not in learned
 
 
 def test_every_real_photo_gets_a_row(command, tmp_path):

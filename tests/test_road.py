@@ -17,7 +17,9 @@ import pandas as pd
 
 from ecgutils import FINDINGS
 from ecgutils.challenge import validate_submission
+from ecgutils.evaluate import Calibration
 from ecgutils.files import content_hash
+from ecgutils.learn.checkpoint import read_params
 from ecgutils.manifest import read_manifest
 
 from .conftest import ROOT
@@ -52,6 +54,21 @@ def test_arms_saw_the_same_number_of_views(smoke_run):
         for arm in ("stage1", "two_stage", "single_source")
     }
     assert views["stage1"] + views["two_stage"] == views["single_source"]
+
+
+def test_weights_say_what_each_stage_learned_from(smoke_run):
+    told = {
+        arm: json.loads((smoke_run / "checkpoints" / arm / "params.json").read_text())["run"]["trained_on"]
+        for arm in ("stage1", "two_stage", "single_source")
+    }
+    assert told["stage1"] == "rendered scans of 50 simulated hearts"  # of five folds of the 60, and of 20 more
+    assert told["single_source"] == "rendered photos of 30 simulated hearts"
+    assert told["two_stage"] == f"{told['stage1']}, then {told['single_source']}"
+
+
+def test_the_calibration_lies_where_predict_looks_and_names_its_models(smoke_run):
+    arms = [read_params(smoke_run / "checkpoints" / arm)[1]["sha256"] for arm in ("two_stage", "single_source")]
+    assert Calibration.load(smoke_run / "checkpoints/calibration.json").models == tuple(arms)
 
 
 def test_no_patient_is_both_learned_from_and_tested_on(smoke_run):

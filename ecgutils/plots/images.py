@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from ecgutils.files import printable
 from ecgutils.findings import DISCLAIMER, FINDING_NAMES, FINDINGS
 from ecgutils.geometry import thumbnail
+from ecgutils.plots.show import panels
 
 if TYPE_CHECKING:
     from ecgutils.preprocess import FlatECG
@@ -54,6 +56,19 @@ def plot_steps(flat: FlatECG) -> Figure:
         raise ValueError("No steps stored: call the Preprocessor with steps=True.")
     pictures = {**flat.steps, "flat, what the model sees": flat.image}
     return plot_contact_sheet(list(pictures.values()), list(pictures), columns=min(3, len(pictures)))
+
+
+def plot_heat(photos: Sequence[np.ndarray], heats: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
+    """Photos (H, W, 3) with the heat (H, W) of `ecgutils.learn.heat_on_photo` over them, each to its own maximum."""
+    figure, axes = panels(4.6 * len(photos), 3.2, len(photos))
+    for ax, photo, heat, title in zip(axes, photos, heats, titles, strict=True):
+        grey = cv2.cvtColor(thumbnail(photo, _LONGEST)[0], cv2.COLOR_RGB2GRAY)
+        ax.imshow(grey, cmap="gray", vmin=0, vmax=255)
+        strength = cv2.resize(heat, grey.shape[::-1]) / max(float(heat.max()), 1e-9)
+        ax.imshow(strength, cmap="inferno", alpha=0.65 * np.sqrt(strength), vmin=0, vmax=1)
+        ax.set_title(title, fontsize=9)
+        ax.set_axis_off()
+    return figure
 
 
 def plot_reading(photo: str | Path | np.ndarray, flat: FlatECG, row: Mapping[str, Any]) -> Figure:

@@ -1,10 +1,11 @@
-"""Plots of label balance, learning curves and AUROC with intervals, of a run or of a benchmark."""
+"""Plots of label balance, learning, scores with intervals, and how far a probability can be trusted."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -69,46 +70,92 @@ def plot_auroc(tables: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def plot_arms(table: pd.DataFrame, title: str) -> Figure:
-    """Macro-AUROC of each arm with its 95 % interval, one line per arm, a small dot per seed where there are several.
+def plot_intervals(table: pd.DataFrame, names: str, title: str, against: float = 0.0) -> Figure:
+    """Values with their 95 % intervals, one row each, named by the column `names`; a small dot per seed where several.
 
-    Columns `arm`, `macro_value`, `macro_low`, `macro_high`, and `by_seed` (a list, optional), as the benchmarks write.
+    Columns `value`, `low`, `high`, optionally `by_seed` (a list). The grey line is at `against`: 0, to the right of
+    which differences are gains, or 0.5, an AUROC by chance. `intervals` are said in the title where the table has them.
     """
-    figure, (ax,) = panels(8, 0.9 + 0.3 * len(table))
+    figure, (ax,) = panels(8, 1.1 + 0.3 * len(table))
     y = np.arange(len(table))
-    ax.errorbar(table["macro_value"], y, xerr=around(table, "macro_"), fmt="o", capsize=3, color=COLORS[0])
+    ax.errorbar(table["value"], y, xerr=around(table), fmt="o", capsize=3, color=COLORS[0])
     for row, seeds in zip(y, table.get("by_seed", [[]] * len(table)), strict=True):
         if len(seeds) > 1:
             ax.plot(seeds, [row] * len(seeds), ".", color=COLORS[1], markersize=5)
-    ax.axvline(0.5, color="grey", linewidth=0.8, linestyle=":")
-    ax.set_yticks(y, table["arm"])
-    ax.set(ylim=(len(table) - 0.5, -0.5), xlabel="macro-AUROC (95 % interval; red: single seeds)")
-    ax.set_title(title, fontsize=10)
+            ax.set_xlabel("95 % interval; red: single seeds")
+    ax.axvline(against, color="grey", linewidth=0.8, linestyle=":")
+    ax.set_yticks(y, [f"{name:,}" if isinstance(name, int) else name for name in table[names]])
+    ax.set(ylim=(len(table) - 0.5, -0.5))
+    ax.set_title(", ".join([title, *([_intervals(table)] if "intervals" in table else [])]), fontsize=10)
     return figure
 
 
-def plot_gain(table: pd.DataFrame, over: str) -> Figure:
-    """Paired AUROC differences with 95 % intervals over a growing number, on a logarithmic axis that `over` names.
+def plot_reliability(tables: Mapping[str, pd.DataFrame], domain: str) -> Figure:
+    """Said against observed, one panel per finding, one line per named table of `ecgutils.evaluate.reliability`.
 
-    Columns `n`, `value`, `low`, `high`, as `benchmarks/two_stage.py --curves` writes.
+    On the diagonal probabilities mean what they say; `domain` is what they were calibrated on.
     """
-    figure, (ax,) = panels(5, 3)
-    ax.errorbar(table["n"], table["value"], yerr=around(table), fmt="o-", capsize=3, color=COLORS[0])
-    ax.axhline(0, color="grey", linewidth=0.8)
-    ax.set_xscale("log")
-    ax.set_xticks(table["n"], [f"{n:,}" for n in table["n"]])
-    ax.minorticks_off()
-    ax.set(xlabel=over, ylabel="gain in macro-AUROC")
+    figure, axes = panels(13, 3.2, len(FINDINGS))
+    for ax, finding in zip(axes, FINDINGS, strict=True):
+        top = 0.05
+        for (name, table), style in zip(tables.items(), series_styles(), strict=False):
+            rows = table[table["finding"] == finding]
+            ax.plot(rows["said"], rows["observed"], markersize=4, label=name, **style)
+            top = max(top, *rows["said"], *rows["observed"])
+        ax.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":")
+        ax.set(xlim=(0, 1.08 * top), ylim=(-0.03 * top, 1.08 * top), title=finding, xlabel="predicted probability")
+        axes[0].set_ylabel("share with the finding")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", frameon=False, ncols=len(tables))
+    title = f"Calibrated on {domain}; about {table['n'].median():.0f} images a point"
+    figure.suptitle(fill(title, 130), fontsize=10)
     return figure
 
 
-def plot_difference(table: pd.DataFrame, title: str) -> Figure:
-    """Paired AUROC differences with intervals; a table of `paired_difference`. Right of zero is better."""
-    figure, (ax,) = panels(7, 2.8)
-    ax.errorbar(table["value"], table["finding"], xerr=around(table), fmt="o", capsize=3, color=COLORS[0])
-    ax.axvline(0, color="grey", linewidth=0.8)
-    ax.invert_yaxis()
-    ax.set(xlabel=f"difference in AUROC (95 % {_intervals(table)})", title=title)
+def plot_abstention(table: pd.DataFrame) -> Figure:
+    """Macro-AUROC with its interval against the share of photos answered (`ecgutils.evaluate.abstention_curve`)."""
+    figure, (ax,) = panels(6, 3.2)
+    ax.fill_between(table["coverage"], table["low"], table["high"], color=COLORS[0], alpha=0.2, linewidth=0)
+    ax.plot(table["coverage"], table["value"], marker="o", color=COLORS[0])
+    ax.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
+    ax.set(xlabel="share of photos answered, the best quality first", ylabel="macro-AUROC (95 % interval)")
+    ax.set_title(f"{table['n'].max()} photos, intervals {table['intervals'].iloc[0]}", fontsize=10)
+    ax.invert_xaxis()
+    return figure
+
+
+def plot_robustness(table: pd.DataFrame, title: str) -> Figure:
+    """Macro-AUROC by effect, one marker per severity, over the interval of the clean photo (effect "clean").
+
+    Columns `effect`, `severity`, `value`, `low`, `high`, as `benchmarks/robustness.py` writes.
+    """
+    clean = table[table["effect"] == "clean"].iloc[0]
+    rest = table[table["effect"] != "clean"]
+    effects, severities = list(dict.fromkeys(rest["effect"])), sorted(rest["severity"].unique())
+    figure, (ax,) = panels(10, 3.8)
+    ax.axhspan(clean["low"], clean["high"], color="grey", alpha=0.15, linewidth=0)
+    ax.axhline(clean["value"], color="grey", linewidth=0.8)
+    ax.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
+    apart = min(0.18, 0.8 / max(1, len(severities)))
+    for position, (severity, style) in enumerate(zip(severities, series_styles(), strict=False)):
+        rows = rest[rest["severity"] == severity].set_index("effect").loc[effects]
+        x = np.arange(len(effects)) + (position - (len(severities) - 1) / 2) * apart
+        name = f"severity {severity:g}"
+        ax.errorbar(x, rows["value"], yerr=around(rows), linestyle="", capsize=2, label=name, **style)
+    ax.set_xticks(np.arange(len(effects)), effects, rotation=35, ha="right")
+    ax.set(ylabel="macro-AUROC (95 % interval)")
+    ax.set_title(title, fontsize=10)
+    ax.legend(frameon=False, fontsize=8, ncols=len(severities))
+    return figure
+
+
+def plot_lead_heat(table: pd.DataFrame, title: str) -> Figure:
+    """Heat per lead against what even heat would give (`ecgutils.evaluate.heat_by_lead`, or a mean of several)."""
+    figure, (ax,) = panels(8, 2.8)
+    ax.bar(table["lead"], table["heat"], color=COLORS[0], label="share of heat")
+    ax.plot(table["lead"], table["area"], "_", markersize=22, color="black", label="share of area (even heat)")
+    ax.set(ylabel="share of heat, of area")
+    ax.set_title(fill(title, 110), fontsize=10)
+    ax.legend(frameon=False, fontsize=8)
     return figure
 
 
@@ -124,5 +171,5 @@ def read_benchmark(name: str) -> dict[str, Any] | None:
         print(f"{path.name} is not here: the benchmark that writes it has not been run")
         return None
     found = json.loads(path.read_text())
-    print(f"{found['command']}  (commit {found['commit']})")
+    print(f"{found.get('command', path.name)}  (commit {found.get('commit', 'not recorded')})")
     return found

@@ -6,8 +6,6 @@ What the widgets show is drawn by plain functions, so that a notebook can show i
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -18,8 +16,10 @@ from ecgutils.manifest import CORNER_COLUMNS
 from ecgutils.preprocess import FlatECG, Preprocessor, UnreadableImage, read_image
 from ecgutils.preprocess.report import draw_outline
 
-if TYPE_CHECKING:
+try:
     import ipywidgets
+except ModuleNotFoundError:
+    raise RuntimeError("Looking through photos needs ipywidgets, which is missing: pip install ipywidgets.") from None
 
 ZOOM = 3  # screen px per px of the flat page
 PHOTO_SIDE = 1400  # px of the longer side of the photo that is sampled: more would alias on the screen
@@ -56,12 +56,22 @@ def wipe(before: np.ndarray, after: np.ndarray, share: float) -> np.ndarray:
     return picture
 
 
-def browse(table: pd.DataFrame, preprocess: Preprocessor) -> ipywidgets.VBox:
+class Panel(ipywidgets.VBox):
+    """A column of widgets that a notebook without a live kernel shows as one line of text."""
+
+    def __init__(self, text: str, children: list[ipywidgets.Widget]) -> None:
+        self._text = text
+        super().__init__(children)
+
+    def __repr__(self) -> str:
+        return f"[{self._text}: live in a running notebook]"
+
+
+def browse(table: pd.DataFrame, preprocess: Preprocessor) -> Panel:
     """Choose any image of `table` (columns part, image_id, path, quality; in its order), wipe from photo to flat page.
 
     An image is flattened when it is chosen; nothing is kept.
     """
-    ipywidgets = _ipywidgets()
     chosen = _chooser(table)
     slider = ipywidgets.FloatSlider(0.5, min=0, max=1, step=0.01, description="photo | flat", readout=False)
     slider.layout.width = "60%"
@@ -81,18 +91,15 @@ def browse(table: pd.DataFrame, preprocess: Preprocessor) -> ipywidgets.VBox:
     chosen.observe(load, "value")
     slider.observe(draw, "value")
     load()
-    return _panel("choose an image, wipe from photo to flat page", [chosen, slider, verdict, picture])
+    return Panel("choose an image, wipe from photo to flat page", [chosen, slider, verdict, picture])
 
 
-def edit_outline(
-    table: pd.DataFrame, preprocess: Preprocessor, remember: Callable[[str, np.ndarray], object]
-) -> ipywidgets.VBox:
+def edit_outline(table: pd.DataFrame, preprocess: Preprocessor, remember: Callable[[str, np.ndarray], object]) -> Panel:
     """Pull the four corners of any image of `table` right, by slider or by number, and see what comes of it.
 
     `table` has the columns part, image_id, path, quality and CORNER_COLUMNS (where NaN, it starts at the photo's
     corners). The button calls `remember(path, quad_xy)`, quad_xy float (4, 2) as `correct_outline` takes it.
     """
-    ipywidgets = _ipywidgets()
     chosen = _chooser(table)
     sliders = [
         ipywidgets.IntSlider(
@@ -145,33 +152,13 @@ def edit_outline(
     load()
     corners = ipywidgets.GridBox(sliders, layout=ipywidgets.Layout(grid_template_columns="repeat(2, 320px)"))
     pictures = ipywidgets.HBox([outline, flat_page])
-    return _panel("set the four corners, look, remember them", [chosen, corners, pictures, verdict, button])
-
-
-def _ipywidgets() -> ModuleType:
-    try:
-        import ipywidgets
-    except ModuleNotFoundError:
-        raise RuntimeError(
-            "Looking through photos needs ipywidgets, which is missing: pip install ipywidgets."
-        ) from None
-    return ipywidgets
-
-
-def _panel(text: str, children: list[ipywidgets.Widget]) -> ipywidgets.VBox:
-    """A column of widgets that a notebook without a live kernel shows as one line of text."""
-
-    class Panel(_ipywidgets().VBox):
-        def __repr__(self) -> str:
-            return f"[{text}: live in a running notebook]"
-
-    return Panel(children)
+    return Panel("set the four corners, look, remember them", [chosen, corners, pictures, verdict, button])
 
 
 def _chooser(table: pd.DataFrame) -> ipywidgets.Dropdown:
     columns = (table[name] for name in ("quality", "part", "image_id"))  # IDs of train and test may be the same
     names = [f"{quality:.2f}  {part} {name}" for quality, part, name in zip(*columns, strict=True)]
-    return _ipywidgets().Dropdown(options=[(name, i) for i, name in enumerate(names)], description="image")
+    return ipywidgets.Dropdown(options=[(name, i) for i, name in enumerate(names)], description="image")
 
 
 def _photo(path: str) -> np.ndarray:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from ecgutils import FINDINGS, LEADS
 from ecgutils.evaluate import reliability
 from ecgutils.hearts import simulate
 from ecgutils.plots import (
     plot_abstention,
-    plot_arms,
     plot_auroc,
     plot_class_balance,
     plot_contact_sheet,
-    plot_difference,
-    plot_gain,
     plot_heat,
     plot_history,
+    plot_intervals,
     plot_lead_heat,
     plot_outlines,
     plot_reading,
@@ -132,7 +129,7 @@ def test_a_reading_of_a_missing_file_says_so(tmp_path):
 def test_results_are_drawn_for_every_model_and_finding():
     tables = {"a": table(["macro", *FINDINGS]), "b": table(["macro", *FINDINGS])}
     assert len(plot_auroc(tables).axes[0].containers) == 2
-    assert isinstance(plot_difference(tables["a"], "a minus b"), Figure)
+    assert plot_intervals(tables["a"], "finding", "a minus b").axes[0].get_title() == "a minus b, intervals ungrouped"
     assert "ungrouped" in plot_auroc(tables).axes[0].get_title()
 
 
@@ -163,22 +160,15 @@ def test_show_writes_the_file_it_displays(tmp_path, record):
     assert shown.data == (tmp_path / "figures" / "a.png").read_bytes()
 
 
-def test_arms_are_lines_with_a_dot_for_each_seed():
-    table = pd.DataFrame({"arm": ["a", "b"], "macro_value": [0.6, 0.7], "macro_low": [0.5, 0.6]})
-    table["macro_high"], table["by_seed"] = [0.7, 0.8], [[0.6], [0.65, 0.75]]
-    ax = plot_arms(table, "two arms").axes[0]
+def test_intervals_are_rows_with_a_dot_for_each_seed():
+    table = pd.DataFrame({"arm": ["a", "b"], "value": [0.6, 0.7], "low": [0.5, 0.6], "high": [0.7, 0.8]})
+    table["by_seed"] = [[0.6], [0.65, 0.75]]
+    ax = plot_intervals(table, "arm", "two arms", against=0.5).axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+    (bars,) = ax.containers
+    np.testing.assert_allclose([segment[:, 0] for segment in bars[2][0].get_segments()], [[0.5, 0.7], [0.6, 0.8]])
     dots = [line.get_xdata().tolist() for line in ax.lines if line.get_marker() == "."]
     assert dots == [[0.65, 0.75]]  # one seed alone is the value itself
-
-
-def test_gains_are_drawn_over_their_numbers_with_intervals():
-    table = pd.DataFrame({"n": [100, 1000], "value": [0.1, 0.05], "low": [0.05, -0.01], "high": [0.2, 0.1]})
-    ax = plot_gain(table, "target photos").axes[0]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["100", "1,000"]
-    (bars,) = ax.containers
-    ends = [segment[:, 1].tolist() for segment in bars[2][0].get_segments()]
-    np.testing.assert_allclose(ends, [[0.05, 0.2], [-0.01, 0.1]])
 
 
 def test_a_benchmark_is_shown_with_its_command_or_said_to_be_missing(monkeypatch, tmp_path, capsys):
@@ -189,3 +179,6 @@ def test_a_benchmark_is_shown_with_its_command_or_said_to_be_missing(monkeypatch
     (tmp_path / "benchmarks/speed.json").write_text('{"command": "python speed.py", "commit": "abc", "rows": [1]}')
     assert read_benchmark("speed")["rows"] == [1]
     assert capsys.readouterr().out == "python speed.py  (commit abc)\n"
+    (tmp_path / "benchmarks/speed.json").write_text("{}")
+    read_benchmark("speed")
+    assert capsys.readouterr().out == "speed.json  (commit not recorded)\n"

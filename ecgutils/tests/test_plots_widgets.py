@@ -1,5 +1,6 @@
 """The widgets of notebook 02, worked without a browser: values are set, pictures and calls are looked at."""
 
+import importlib
 import io
 import sys
 
@@ -123,7 +124,8 @@ def test_without_a_kernel_a_panel_is_one_line_of_text(table):
     assert text == "[choose an image, wipe from photo to flat page: live in a running notebook]"
 
 
-def test_without_ipywidgets_one_sentence_says_what_is_missing(table, monkeypatch):
+def test_without_ipywidgets_one_sentence_says_what_is_missing(monkeypatch):
+    monkeypatch.delitem(sys.modules, "ecgutils.plots.widgets")
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     with pytest.raises(RuntimeError, match="needs ipywidgets, which is missing: pip install ipywidgets"):
-        browse(table, PREPROCESS)
+        importlib.import_module("ecgutils.plots.widgets")
