@@ -82,10 +82,10 @@ def plot_intervals(table: pd.DataFrame, names: str, title: str, against: float =
     for row, seeds in zip(y, table.get("by_seed", [[]] * len(table)), strict=True):
         if len(seeds) > 1:
             ax.plot(seeds, [row] * len(seeds), ".", color=COLORS[1], markersize=5)
-            ax.set_xlabel("95 % interval; red: single seeds")
     ax.axvline(against, color="grey", linewidth=0.8, linestyle=":")
     ax.set_yticks(y, [f"{name:,}" if isinstance(name, int) else name for name in table[names]])
-    ax.set(ylim=(len(table) - 0.5, -0.5))
+    several = any(len(seeds) > 1 for seeds in table.get("by_seed", []))
+    ax.set(ylim=(len(table) - 0.5, -0.5), xlabel="95 % interval" + "; red: single seeds" * several)
     ax.set_title(", ".join([title, *([_intervals(table)] if "intervals" in table else [])]), fontsize=10)
     return figure
 
