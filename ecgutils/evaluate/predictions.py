@@ -88,15 +88,6 @@ def fill_unreadable(predictions: pd.DataFrame, prevalence: Mapping[str, float]) 
     return predictions.fillna(check_prevalence(prevalence))
 
 
-def scores_by_id(predictions: pd.DataFrame, ids: Sequence[str], prevalence: Mapping[str, float]) -> np.ndarray:
-    """Probabilities float64 (N, 5) in the order of `ids`, an image's NaN filled by `fill_unreadable`.
-
-    Raises KeyError for an id without a prediction.
-    """
-    table = fill_unreadable(predictions, prevalence).set_index("ID")
-    return table.loc[list(ids), list(FINDINGS)].to_numpy(np.float64)
-
-
 def check_prevalence(prevalence: Mapping[str, float]) -> dict[str, float]:
     """`prevalence` as floats of FINDINGS; ValueError where one is missing or no share."""
     missing = [f for f in FINDINGS if f not in prevalence]
@@ -107,3 +98,12 @@ def check_prevalence(prevalence: Mapping[str, float]) -> dict[str, float]:
     if bad:
         raise ValueError(f"The prevalence of {bad[0]} is {fill[bad[0]]}, not a share in [0, 1].")
     return fill
+
+
+def scores_by_id(predictions: pd.DataFrame, ids: Sequence[str], prevalence: Mapping[str, float]) -> np.ndarray:
+    """Probabilities float64 (N, 5) in the order of `ids`, an image's NaN filled by `fill_unreadable`.
+
+    Raises KeyError for an id without a prediction.
+    """
+    table = fill_unreadable(predictions, prevalence).set_index("ID")
+    return table.loc[list(ids), list(FINDINGS)].to_numpy(np.float64)
