@@ -96,6 +96,8 @@ class Profile:
 
         for what in self._contradictions():
             raise ValueError(f"Profile {self.name}: {what}.")
+        sound = {"stage": "trial", "checkpoint_every": 1, "eval_every": 1}  # around the one that is tried
+        sound |= {name: getattr(Profile, key) for key, name in _OF_TRAINING.items()}
         trials: dict[str, Callable[[], object]] = {
             "signals": lambda: _choose("kind", [self.signals], SIGNALS),
             "bhf": lambda: self.bhf and find_bhf(self.bhf),
@@ -104,7 +106,7 @@ class Profile:
             "photo_size": lambda: check_size(self.photo_size),
             "flat_size": lambda: PreprocessSettings(size=self.flat_size),
             "px_per_mm": lambda: PreprocessSettings(px_per_mm=self.px_per_mm),
-            **{key: partial(FitSettings, **{name: getattr(self, key)}) for key, name in _OF_TRAINING.items()},
+            **{key: partial(FitSettings, **sound | {name: getattr(self, key)}) for key, name in _OF_TRAINING.items()},
             "backbone": lambda: _try_model(self.backbone, self.preprocess_settings),
         }
         for key, trial in trials.items():
