@@ -157,32 +157,20 @@ def bootstrap_auroc(
 
 
 def paired_difference(
-    y: np.ndarray,
-    p_a: np.ndarray,
-    p_b: np.ndarray,
-    clusters: np.ndarray,
-    rounds: int = 2000,
-    seed: int = 0,
-    metric: Metric = "auroc",
+    y: np.ndarray, p_a: np.ndarray, p_b: np.ndarray, clusters: np.ndarray, rounds: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """AUROC (or AUPRC) of `p_a` minus that of `p_b` on the same rows and resamples; frame as `bootstrap_auroc`.
+    """AUROC of `p_a` minus that of `p_b` on the same rows and resamples; frame as `bootstrap_auroc`.
 
     A row counts for a finding when all predictions are there. p_a, p_b : (N, 5), or (S, N, 5) as `bootstrap_auroc` has
     them, S not necessarily the same.
     """
-    return _bootstrap(y, [p_a, p_b], clusters, rounds, seed, metric)
+    return _bootstrap(y, [p_a, p_b], clusters, rounds, seed, "auroc")
 
 
 def auroc_by_group(
-    y: np.ndarray,
-    p: np.ndarray,
-    clusters: np.ndarray,
-    groups: pd.DataFrame,
-    rounds: int = 2000,
-    seed: int = 0,
-    metric: Metric = "auroc",
+    y: np.ndarray, p: np.ndarray, clusters: np.ndarray, groups: pd.DataFrame, rounds: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """Macro-AUROC (or AUPRC) within each value of each column of `groups`, one row each; "all" comes first.
+    """Macro-AUROC within each value of each column of `groups`, one row each; "all" comes first.
 
     groups : (N rows) e.g. layout, image source, `quality_band`; a row counts nowhere for a column it has no value in.
 
@@ -197,7 +185,7 @@ def auroc_by_group(
     for by, name, inside in parts:
         with warnings.catch_warnings():  # too few patients show in the interval
             warnings.simplefilter("ignore", UserWarning)
-            table = bootstrap_auroc(y[inside], p[inside], clusters[inside], rounds, seed, metric)
+            table = bootstrap_auroc(y[inside], p[inside], clusters[inside], rounds, seed)
         findings = int(table["value"][1:].notna().sum())
         rows.append({"by": by, "group": name, "images": int(inside.sum()), "findings": findings, **table.iloc[0, 1:]})
     return pd.DataFrame(rows)

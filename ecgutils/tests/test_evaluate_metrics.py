@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -257,3 +259,8 @@ def test_several_models_give_the_mean_of_their_aurocs(rng):
     difference = paired_difference(y, members, p, **how)
     np.testing.assert_allclose(difference["value"], several["value"] - alone[0], atol=1e-12)
     assert (paired_difference(y, members[:1], p, **how)[["low", "high"]] == 0).all(axis=None)
+
+
+def test_evaluating_needs_no_torch():
+    code = "import sys, ecgutils.evaluate, ecgutils.challenge; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
