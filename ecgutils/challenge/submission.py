@@ -56,24 +56,12 @@ def write_submission(
     fill = check_prevalence(prevalence, LABELS)
     table = prediction_table(predictions, "write_submission", LABELS)
     table["ID"] = table["ID"].map(plain_id)
-    if table["ID"].duplicated().any():
-        twice = table.loc[table["ID"].duplicated(), "ID"].iloc[0]
-        raise ValueError(f"write_submission: ID {twice} is predicted twice under different spellings; keep one.")
     columns, wanted = _wanted(table, sample)
-    keys = [plain_id(i) for i in wanted]
-    known = set(table["ID"])
-    lost = [i for i, key in zip(wanted, keys, strict=True) if key not in known]
-    if lost:
-        raise ValueError(
-            f"write_submission: {len(lost)} ID(s) to be submitted have no prediction: {first_few(lost)}; predict every "
-            "test image (an unreadable one is a row of NaN)."
-        )
-    left_out = sorted(known - set(keys))
+    values, left_out = _matched(table, wanted)
     if left_out:
         warnings.warn(
             f"write_submission: {len(left_out)} predicted ID(s) not asked for: {first_few(left_out)}.", stacklevel=2
         )
-    values = table.set_index("ID").loc[keys, list(LABELS)]
     empty = values.isna()
     rows = values.fillna(fill).assign(ID=wanted)[columns]
     filled = {i: empty.columns[row].tolist() for i, row in zip(wanted, empty.to_numpy(), strict=True) if row.any()}
@@ -91,15 +79,20 @@ def write_submission(
         "git": git_describe(),
         "provenance": dict(provenance or {}),
     }
-    with atomic_path(out_path) as temporary:
+    _write(out_path, content, note, wanted)
+    return list(filled)
+
+
+def _write(path: Path, content: bytes, note: dict[str, Any], wanted: list[str]) -> None:
+    """Both files, or neither where the CSV would not be valid."""
+    with atomic_path(path) as temporary:
         temporary.write_bytes(content)
         problems = validate_submission(temporary, wanted)
         if problems:
-            raise ValueError(f"write_submission: {out_path} would not be valid: {problems[0]}")
-        write_json(out_path.with_suffix(".json"), note)
+            raise ValueError(f"write_submission: {path} would not be valid: {problems[0]}")
+        write_json(path.with_suffix(".json"), note)
     if KAGGLE_WORKING.is_dir():
         write_bytes(KAGGLE_WORKING / "submission.csv", content)
-    return list(filled)
 
 
 def submissions_dir() -> Path:
@@ -126,6 +119,21 @@ def _wanted(table: pd.DataFrame, sample: str | Path | None) -> tuple[list[str], 
         found, expected = ", ".join(frame.columns), ", ".join(COLUMNS)
         raise ValueError(f"write_submission: {sample} has columns {found}; expected {expected} in any order.")
     return list(frame.columns), frame["ID"].tolist()
+
+
+def _matched(table: pd.DataFrame, wanted: list[str]) -> tuple[pd.DataFrame, list[str]]:
+    """The wanted rows' probabilities, in order, and the IDs that aren't wanted; `table` has plain IDs."""
+    twice = table.loc[table["ID"].duplicated(), "ID"].tolist()
+    if twice:
+        raise ValueError(f"write_submission: ID {twice[0]} is predicted twice under different spellings; keep one.")
+    keys, known = [plain_id(i) for i in wanted], set(table["ID"])
+    lost = [i for i, key in zip(wanted, keys, strict=True) if key not in known]
+    if lost:
+        raise ValueError(
+            f"write_submission: {len(lost)} ID(s) to be submitted have no prediction: {first_few(lost)}; predict every "
+            "test image (an unreadable one is a row of NaN)."
+        )
+    return table.set_index("ID").loc[keys, list(LABELS)], sorted(known - set(keys))
 
 
 def _csv(table: pd.DataFrame) -> bytes:

@@ -34,7 +34,7 @@ def validate_submission(path: str | Path, expected_ids: Iterable[object] | None 
         rows = read_rows(path)
     except ValueError as error:
         return [str(error)]
-    if not any(row for _, row in rows):
+    if not any(cell.strip() for _, row in rows for cell in row):
         return [f"{path.name} is empty; expected the header {','.join(COLUMNS)} and one row per test image."]
     (header_line, header), *body = rows
     if found := _header_problems(header, header_line):
