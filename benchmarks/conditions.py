@@ -8,21 +8,18 @@ hearts. A page is right when it is readable and upright, its scale is within 3 %
 
 from __future__ import annotations
 
-import argparse
 import sys
 import zlib
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from common import options, write
 
 from ecgutils import LEADS
-from ecgutils.files import jsonable, write_json
 from ecgutils.hearts import simulate
+from ecgutils.parallel import for_each
 from ecgutils.preprocess import FlatECG, Preprocessor, PreprocessSettings
-from ecgutils.provenance import git_describe
 from ecgutils.signals import Record
 
 PX = 12  # px/mm of the drawn page
@@ -201,7 +198,6 @@ def score(flat: FlatECG, photo: np.ndarray, page: np.ndarray, points: np.ndarray
 
 def measure(condition: str, i: int) -> dict:
     """One photo under one condition."""
-    cv2.setNumThreads(1)
     rng = np.random.default_rng([80, zlib.crc32(condition.encode()), i])
     about_page, about_photo = CONDITIONS[condition]
     page, points = draw_page(simulate(rng), **about_page)
@@ -221,14 +217,12 @@ def measure(condition: str, i: int) -> dict:
 
 def main() -> int:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, "workers", "out")
     parser.add_argument("--n", type=int, default=8, help="photos of each condition")
     parser.add_argument("--only", help="conditions that contain this; nothing is written then")
-    parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
     wanted = [name for name in CONDITIONS if (args.only or "") in name]
-    rows = Parallel(n_jobs=args.workers)(delayed(measure)(name, i) for name in wanted for i in range(args.n))
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(for_each(measure, [(name, i) for name in wanted for i in range(args.n)], args.workers))
     named = {"readable": ("readable", "mean"), "right": ("right", "mean"), "quality": ("quality", "mean")}
     worst = {"kept": ("kept", "min"), "lost": ("lost", "max"), "shape_mm": ("shape_mm", "max")}
     by = table.groupby("condition", sort=False).agg(**named, **worst).round(4)
@@ -236,10 +230,8 @@ def main() -> int:
     sure = table["readable"] & (table["reasons"] == "") & ~table["right"]
     print(f"\nright: {table['right'].mean():.3f}; wrong without a reason: {sure.sum()} of {len(table)}")
     if not args.only:
-        command = " ".join(["python benchmarks/conditions.py", *sys.argv[1:]])
-        report = {"command": command, "commit": git_describe(), "photos": len(table), "right": table["right"].mean()}
-        report |= {"wrong_without_a_reason": int(sure.sum()), "conditions": by.reset_index().to_dict("records")}
-        write_json(Path(__file__).with_suffix(".json"), jsonable(report))
+        report = {"photos": len(table), "right": table["right"].mean(), "wrong_without_a_reason": int(sure.sum())}
+        write(report | {"conditions": by.reset_index().to_dict("records")}, args.out)
     return 0
 
 

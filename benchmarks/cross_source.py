@@ -10,26 +10,22 @@ kept below the run folder, so an interrupted benchmark goes on. Writes benchmark
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from common import draw, flat_settings, new_model, options, sampling, scores, write
 
 from ecgutils import FINDINGS
-from ecgutils.evaluate import bootstrap_auroc, fill_unreadable
-from ecgutils.files import jsonable, write_json
+from ecgutils.evaluate import bootstrap_auroc
 from ecgutils.hearts import load_records
-from ecgutils.learn import build_model, build_sets, fit, load_sets, predict_set
-from ecgutils.manifest import read_manifest
-from ecgutils.preprocess import PreprocessSettings
+from ecgutils.learn import build_sets, fit, load_sets, predict_set
+from ecgutils.parallel import for_each
 from ecgutils.profiles import Profile, arm_settings, load_profile
-from ecgutils.provenance import git_describe
 from ecgutils.signals import beat_targets
-from ecgutils.synth import PHOTO_SOURCE, SOURCES, generate_images
+from ecgutils.synth import PHOTO_SOURCE, SOURCES
 
 PATIENTS = {"train": 2400, "val": 120, "test": 300}
 SEED = 3030  # of records and images; no profile uses it
@@ -37,7 +33,7 @@ SEED = 3030  # of records and images; no profile uses it
 
 def make_sets(profile: Profile, out: Path) -> None:
     """Draw and flatten what isn't there yet."""
-    workers, settings = profile.n_workers, PreprocessSettings(size=profile.flat_size, px_per_mm=profile.px_per_mm)
+    workers = profile.n_workers
     first = np.cumsum([0, *PATIENTS.values()])
     hearts = load_records(int(first[-1]), SEED, prefix="cross", workers=workers)
     tables = {}
@@ -46,17 +42,16 @@ def make_sets(profile: Profile, out: Path) -> None:
         for i, source in enumerate(SOURCES):
             size = profile.photo_size if source == PHOTO_SOURCE else profile.scan_size
             people, name = hearts[a:b] if part == "test" else hearts[a + i : b : len(SOURCES)], f"{part}-{source}.csv"
-            generate_images(people, out / "images" / part, [source], SEED, workers, size, name=name)
-            drawn.append(read_manifest(out / "images" / part / name))
+            drawn.append(draw(people, out / "images" / part, [source], SEED, workers, name, size))
         tables[part] = pd.concat(drawn, ignore_index=True)
-    build_sets(out / "sets", tables, settings, workers=workers, targets=beat_targets(hearts))
+    build_sets(out / "sets", tables, flat_settings(profile), workers=workers, targets=beat_targets(hearts))
 
 
 def train(profile: Profile, name: str, sources: list[str], views: int) -> Path:
     """Train from scratch on these sources, on one thread; returns the checkpoint's folder."""
     sets = load_sets(profile.run_dir / "cross_source/sets")
     some = [sets[part].subset(np.isin(sets[part].sources, sources)) for part in ("train", "val")]
-    model = build_model(profile.backbone, PreprocessSettings.from_dict(some[0].preprocess), seed=profile.seed)
+    model = new_model(profile, some[0], profile.seed)
     settings = arm_settings(profile)["stage1"]
     settings = replace(settings, stage="cross", views=views, eval_every=views, checkpoint_every=views, threads=1)
     out = profile.run_dir / "cross_source/checkpoints" / name
@@ -66,30 +61,23 @@ def train(profile: Profile, name: str, sources: list[str], views: int) -> Path:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="demo")
+    parser = options(__doc__, "profile", "jobs")
     parser.add_argument("--views", type=int, default=3000)
     parser.add_argument("--skip-alone", action="store_true", help="leave out the trainings on one source alone")
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
     args = parser.parse_args()
-    profile, commit, sources = load_profile(args.profile), git_describe(), list(SOURCES)
+    profile, sources = load_profile(args.profile), list(SOURCES)
     make_sets(profile, profile.run_dir / "cross_source")
     test = load_sets(profile.run_dir / "cross_source/sets")["test"]
-    prevalence = dict(zip(FINDINGS, np.nanmean(test.labels, axis=0), strict=True))
     chosen = {"all": sources}
     chosen |= {f"without {s}": [other for other in sources if other != s] for s in sources}
     chosen |= {} if args.skip_alone else {f"{s} alone": [s] for s in sources}
-    folders = Parallel(n_jobs=args.jobs)(
-        delayed(train)(profile, name, some, args.views) for name, some in chosen.items()
-    )
+    folders = list(for_each(train, [(profile, name, some, args.views) for name, some in chosen.items()], args.jobs))
     rows = []
     for name, folder in zip(chosen, folders, strict=True):
         for source in [name.removeprefix("without ")] if name.startswith("without") else sources:
             seen = test.subset(test.sources == source)
-            table = fill_unreadable(predict_set(folder, seen), prevalence).set_index("ID")
-            p = table.loc[seen.image_ids, list(FINDINGS)].to_numpy()
-            how = {"rounds": profile.bootstrap_rounds, "seed": profile.seed}
-            auroc = bootstrap_auroc(seen.labels, p, seen.cluster_ids, **how).set_index("finding")
+            p = scores(predict_set(folder, seen), seen.image_ids, test.labels)
+            auroc = bootstrap_auroc(seen.labels, p, **sampling(profile, seen)).set_index("finding")
             shown = {key: float(auroc.loc["macro", key]) for key in ("value", "low", "high")}
             each = {finding: float(auroc.loc[finding, "value"]) for finding in FINDINGS}
             rows.append({"trained_on": name, "tested_on": source, "n": len(seen), **shown, **each})
@@ -99,9 +87,7 @@ def main() -> int:
         every, without, alone = (score.get((name, s), np.nan) for name in ("all", f"without {s}", f"{s} alone"))
         others = np.mean([score.get((f"{s} alone", other), np.nan) for other in sources if other != s])
         print(f"{s:10s}{every:8.3f}{without:9.3f}{alone:8.3f}{without / np.fmax(every, alone):13.3f}{others:17.3f}")
-    command = " ".join(["python benchmarks/cross_source.py", *sys.argv[1:]])
-    about = {"command": command, "commit": commit, "sources": sources, "rows": jsonable(rows)}
-    write_json(Path(__file__).with_suffix(".json"), about)
+    write({"sources": sources, "rows": rows})
     return 0
 
 

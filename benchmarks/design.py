@@ -18,7 +18,6 @@ benchmarks/design.json.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -30,20 +29,18 @@ import numpy as np
 import pandas as pd
 import torch
 import transfer
-from joblib import Parallel, delayed
+from common import gain, new_model, options, sampling, scores, write
 from scipy.signal import resample_poly
-from two_stage import EXTRA, PATIENTS, SEED, Arm, make_sets, sets_of, test_scores
+from two_stage import EXTRA, PATIENTS, SEED, Arm, make_sets, sets_of
 
 from ecgutils import FINDINGS
-from ecgutils.evaluate import bootstrap_auroc, paired_difference
-from ecgutils.files import jsonable, write_json
+from ecgutils.evaluate import auroc_by_finding
 from ecgutils.hearts import load_records, simulate_cohort
-from ecgutils.learn import FitSettings, FlatSet, build_model, fit, join_sets, load_sets
+from ecgutils.learn import FitSettings, FlatSet, fit, join_sets, load_sets, predict_set
 from ecgutils.learn.model import ECGModel
 from ecgutils.learn.train import Run
-from ecgutils.preprocess import PreprocessSettings
+from ecgutils.parallel import for_each
 from ecgutils.profiles import Profile, arm_settings, load_profile
-from ecgutils.provenance import git_describe
 
 TEACHER_SEED = 77  # of its 10,000 hearts; no other seed here or in two_stage.py
 
@@ -56,8 +53,7 @@ class Design:
     fit: dict[str, Any] = field(default_factory=dict)
 
     def build(self, profile: Profile, flat: FlatSet) -> ECGModel:
-        how = {"backbone": profile.backbone} | self.model
-        return build_model(settings=PreprocessSettings.from_dict(flat.preprocess), **how)
+        return new_model(profile, flat, seed=0, **self.model)
 
     def settings(self, profile: Profile, views: int) -> FitSettings:
         usual = {
@@ -136,36 +132,32 @@ def score(name: str, views: int, profile: Profile, out: Path, logits: pd.DataFra
     model = design.build(profile, train)
     fit(model, train, val, design.settings(profile, views), out / "design" / name, resume=True, progress=False)
     print(f"done: {name}", flush=True)
-    return test_scores(model, train, test)
+    return scores(predict_set(model, test), test.image_ids, train.labels)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="demo")
+    parser = options(__doc__, "profile", "jobs")
     parser.add_argument("--views", type=int, default=6000, help="of the network as it is")
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
     args = parser.parse_args()
-    profile, commit = load_profile(args.profile), git_describe()
+    profile = load_profile(args.profile)
     out = profile.run_dir / "two_stage"
     make_sets(profile, out, more=False)
     logits = teach(profile)
     seconds = step_seconds(profile, out)
     batch = profile.batch_size
     views = {name: batch * round(args.views * seconds["as_it_is"] / s / batch) for name, s in seconds.items()}
-    found = Parallel(n_jobs=args.jobs)(delayed(score)(name, views[name], profile, out, logits) for name in DESIGNS)
+    found = for_each(score, [(name, views[name], profile, out, logits) for name in DESIGNS], args.jobs)
     p = dict(zip(DESIGNS, found, strict=True))
     test = load_sets(out / "photos")["test"]
-    how = {"clusters": test.cluster_ids, "rounds": profile.bootstrap_rounds, "seed": profile.seed}
     rows = []
     for name in DESIGNS:
-        auroc = bootstrap_auroc(test.labels, p[name], **how).set_index("finding")["value"]
-        loss = paired_difference(test.labels, p[name], p["as_it_is"], **how).set_index("finding").loc["macro"]
+        auroc = auroc_by_finding(test.labels, p[name])
+        change = gain(test.labels, [p[name]], [p["as_it_is"]], sampling(profile, test))
         about = {"design": name, "step_s": seconds[name], "views": views[name]}
-        rows.append(about | {"macro": auroc["macro"], **loss[["value", "low", "high"]], **auroc[list(FINDINGS)]})
+        rows.append(about | {"macro": auroc.mean(), **change, **auroc})
     print(pd.DataFrame(rows).round(3).to_string(index=False))
-    about = {"command": " ".join(["python benchmarks/design.py", *sys.argv[1:]]), "commit": commit}
-    about["test"] = f"{len(test)} photos of {len(set(test.cluster_ids))} patients, one seed; differences from as_it_is"
-    write_json(Path(__file__).with_suffix(".json"), jsonable(about | {"rows": rows}))
+    patients = len(set(test.cluster_ids))
+    write({"test": f"{len(test)} photos of {patients} patients, one seed; differences from as_it_is", "rows": rows})
     return 0
 
 

@@ -10,19 +10,18 @@ seconds of processor time after decoding. `lost` is the share of the traces that
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
 
 import cv2
-import joblib
 import numpy as np
 import pandas as pd
+from common import options, write
 
 from ecgutils.files import content_hash
 from ecgutils.hearts import simulate
+from ecgutils.parallel import for_each
 from ecgutils.preprocess import FlatCache, FlatECG, Preprocessor, PreprocessSettings
 from ecgutils.synth import EFFECTS, Rendered, render_photo
 
@@ -37,7 +36,6 @@ ARMS = {
     "homography only": PreprocessSettings(**CANVAS, unbend=False),
     "crop only": PreprocessSettings(**CANVAS, rectify=False, unbend=False, upright=False),
 }
-OUT = Path(__file__).with_suffix(".json")
 
 
 def scan_document(rgb: np.ndarray) -> np.ndarray:
@@ -120,7 +118,6 @@ def frozen_severity(i: int) -> dict[str, float]:
 
 def measure(i: int) -> list[dict]:
     """Every arm on row i."""
-    cv2.setNumThreads(1)
     rng = np.random.default_rng([SEED, i])
     rendered = render_photo(simulate(rng), rng, frozen_severity(i), size=SIZE)
     true = rendered.quad_xy
@@ -205,12 +202,10 @@ def cache_read_ms(rows: int = 2000) -> float:
 
 def main() -> None:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--n", type=int, default=500)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser = options(__doc__, "workers", "out")
+    parser.add_argument("--n", type=int, default=500, help="photos")
     args = parser.parse_args()
-    rows = joblib.Parallel(n_jobs=args.workers)(joblib.delayed(measure)(i) for i in range(args.n))
+    rows = for_each(measure, [(i,) for i in range(args.n)], args.workers)
     table = pd.DataFrame([row for each in rows for row in each])
     arms = {str(arm): summarise(group) for arm, group in table.groupby("arm", sort=False)}
     full = table[table["arm"] == "full"]
@@ -222,7 +217,7 @@ def main() -> None:
     report["worst"] = (
         full.sort_values("iou")[["row", "iou", "corner_pct", "reasons"]].head(10).round(3).to_dict("records")
     )
-    args.out.write_text(json.dumps(report, indent=1) + "\n")
+    write(report, args.out)
 
 
 if __name__ == "__main__":

@@ -20,38 +20,22 @@ Writes benchmarks/real_signals.json.
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from common import arm_row, draw, flat_settings, gain, new_model, options, ptbxl, sampling, scores, write
 
 from ecgutils import FINDINGS
-from ecgutils.evaluate import (
-    blend,
-    bootstrap_auroc,
-    calibration_error,
-    cross_blend,
-    cross_calibrate,
-    fill_unreadable,
-    grouped_folds,
-    macro_auroc,
-    paired_difference,
-)
-from ecgutils.files import jsonable, write_json
+from ecgutils.evaluate import blend, calibration_error, cross_blend, cross_calibrate, grouped_folds
 from ecgutils.hearts import load_records
-from ecgutils.learn import FlatSet, build_model, build_sets, fit, load_model, load_sets, predict_set
-from ecgutils.learn.model import device_name
-from ecgutils.manifest import read_manifest
-from ecgutils.preprocess import PreprocessSettings
+from ecgutils.learn import FlatSet, build_sets, fit, load_model, load_sets, predict_set
+from ecgutils.parallel import for_each
 from ecgutils.profiles import Profile, arm_settings, load_profile
-from ecgutils.provenance import git_describe
 from ecgutils.signals import Record, beat_targets
-from ecgutils.synth import PHOTO_SOURCE, generate_images
+from ecgutils.synth import PHOTO_SOURCE
 
 FOLDS, PHOTOS = 4, 2
 SEEDED = ("scratch", "two_stage")
@@ -64,17 +48,15 @@ def make_sets(records: list[Record], out: Path, profile: Profile) -> tuple[dict[
     """Manifests and flat pages: "photos", those same "large", as the shipped weights read them, and "scans"."""
     workers, tables = profile.n_workers, []
     for photo in range(PHOTOS):
-        name, place = f"photo-{photo}", out / f"photo-{photo}"
-        generate_images(records, place, [PHOTO_SOURCE], seed=300 + photo, workers=workers, name=f"{name}.csv")
-        table = read_manifest(place / f"{name}.csv")
+        name = f"photo-{photo}"
+        table = draw(records, out / name, [PHOTO_SOURCE], 300 + photo, workers, f"{name}.csv")
         tables.append(table.assign(image_id=table["image_id"] + f"-{photo}"))
     table = pd.concat(tables, ignore_index=True)
-    generate_images(records, out / "scans", profile.scan_sources, seed=300, workers=workers, name="scans.csv")
-    small = PreprocessSettings(size=profile.flat_size, px_per_mm=profile.px_per_mm)
+    small = flat_settings(profile)
     wanted = {
         "photos": (table, small),
         "large": (table, load_model().settings),
-        "scans": (read_manifest(out / "scans/scans.csv"), small),
+        "scans": (draw(records, out / "scans", profile.scan_sources, 300, workers, "scans.csv"), small),
     }
     ordered, sets = {}, {}
     for name, (rows, settings) in wanted.items():
@@ -93,7 +75,7 @@ def train(profile: Profile, arm: str, seed: int, known: dict[str, FlatSet], stag
     how = {"resume": True, "progress": False}
     model, last = None, settings["two_stage"]
     if arm in ("scratch", "two_stage"):
-        model = build_model(profile.backbone, PreprocessSettings.from_dict(photos.preprocess), seed=seed)
+        model = new_model(profile, photos, seed)
     if arm == "scratch":
         last = settings["single_source"]
     elif arm == "two_stage":
@@ -123,31 +105,26 @@ def cross_fit(
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="demo")
+    parser = options(__doc__, "profile", "jobs", "data")
     parser.add_argument(
         "--views", type=int, nargs=2, action="append", help="of stage 1 and of the real photos; repeat for more budgets"
     )
     parser.add_argument("--seeds", type=int, default=1, help=f"of {' and '.join(SEEDED)}")
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
     args = parser.parse_args()
-    if not os.environ.get("ECG_PTBXL"):
-        parser.error("set ECG_PTBXL to a folder in PTB-XL's layout")
     budgets = [tuple(pair) for pair in args.views or [(4000, 1000)]]
     profile = load_profile(args.profile)
-    out, commit = profile.run_dir / "real_signals", git_describe()
-    tables_of, sets = make_sets(load_records(0, 0, ptbxl=os.environ["ECG_PTBXL"]), out, profile)
+    out = profile.run_dir / "real_signals"
+    tables_of, sets = make_sets(load_records(0, 0, ptbxl=ptbxl(args)), out, profile)
     table, flat = tables_of["photos"], sets["photos"]
     fold = grouped_folds(flat.labels, flat.cluster_ids, np.full(FOLDS, 1 / FOLDS), profile.seed)
     wanted = [(arm, seed, views) for views in budgets for seed in range(args.seeds) for arm in SEEDED]
     wanted += [(arm, 0, budgets[0]) for arm in TRAINED if arm not in SEEDED]
-    parts = Parallel(n_jobs=args.jobs)(
-        delayed(cross_fit)(
-            replace(profile, stage1_views=views[0], stage2_views=views[1]), arm, seed, k, fold, sets, out
-        )
+    runs = [
+        (replace(profile, stage1_views=views[0], stage2_views=views[1]), arm, seed, k, fold, sets, out)
         for arm, seed, views in wanted
         for k in range(FOLDS)
-    )
+    ]
+    parts = list(for_each(cross_fit, runs, args.jobs))
     tables: dict[str, list[pd.DataFrame]] = {"shipped": [predict_set("default", sets["large"])]}
     for i, (arm, _, views) in enumerate(wanted):
         name = arm if views == budgets[0] else f"{arm}, {sum(views)} views"
@@ -155,40 +132,24 @@ def main() -> int:
     firsts = {name: tables[name][0] for name in ("shipped", *TRAINED)}
     tables["mean"] = [blend([firsts["shipped"], firsts["fine_tuned"]])]
     tables["weighted"] = [cross_blend(list(firsts.values()), table)]
-    prevalence = dict(zip(FINDINGS, np.nanmean(flat.labels, axis=0), strict=True))
-    scores = {}
+    p = {name: [scores(one, flat.image_ids, flat.labels) for one in seeds] for name, seeds in tables.items()}
+    how, arms, differences = sampling(profile, flat), [], []
     for name, seeds in tables.items():
-        filled = [fill_unreadable(one, prevalence).set_index("ID") for one in seeds]
-        scores[name] = np.stack([one.loc[flat.image_ids, list(FINDINGS)].to_numpy() for one in filled])
-
-    how = {"clusters": flat.cluster_ids, "rounds": profile.bootstrap_rounds, "seed": profile.seed}
-    arms, differences = [], []
-    for name, seeds in tables.items():
-        auroc = bootstrap_auroc(flat.labels, scores[name], **how).set_index("finding")
         curved = cross_calibrate(seeds[0], table, "photos of these records").set_index("ID")
         calibrated = curved.loc[flat.image_ids, list(FINDINGS)].to_numpy()
         seen = ~np.isnan(calibrated).any(axis=1)
         ece = {
-            "raw_ece": calibration_error(flat.labels[seen], scores[name][0][seen])["ece"].iloc[0],
+            "raw_ece": calibration_error(flat.labels[seen], p[name][0][seen])["ece"].iloc[0],
             "calibrated_ece": calibration_error(flat.labels[seen], calibrated[seen])["ece"].iloc[0],
         }
-        macro = {f"macro_{key}": auroc.at["macro", key] for key in ("value", "low", "high")}
-        macro["by_seed"] = [macro_auroc(flat.labels, one) for one in scores[name]]
-        arms.append({"arm": name, "seeds": len(seeds), **macro, **auroc["value"].drop("macro"), **ece})
+        arms.append(arm_row(name, flat.labels, p[name], how) | ece)
     longer = [tuple(f"{arm}, {sum(views)} views" for arm in reversed(SEEDED)) for views in budgets[1:]]
     for a, b in (*PAIRS, *longer):
-        n = min(len(scores[a]), len(scores[b]))
-        gain = paired_difference(flat.labels, scores[a][:n], scores[b][:n], **how).set_index("finding").loc["macro"]
-        differences.append({"arm": a, "against": b, "seeds": n, **gain[["value", "low", "high"]]})
+        n = min(len(p[a]), len(p[b]))
+        differences.append({"arm": a, "against": b, "seeds": n, **gain(flat.labels, p[a][:n], p[b][:n], how)})
     print(pd.DataFrame(arms).round(3).to_string(index=False), pd.DataFrame(differences).round(3), sep="\n\n")
-    about = {
-        "command": " ".join(["python benchmarks/real_signals.py", *sys.argv[1:]]),
-        "commit": commit,
-        "views": budgets,
-        "device": device_name(),
-        "test": f"{len(flat)} photos of {len(set(flat.cluster_ids))} patients, {FOLDS} folds pooled",
-    }
-    write_json(Path(__file__).with_suffix(".json"), jsonable(about | {"arms": arms, "differences": differences}))
+    test = f"{len(flat)} photos of {len(set(flat.cluster_ids))} patients, {FOLDS} folds pooled"
+    write({"views": budgets, "test": test, "arms": arms, "differences": differences})
     return 0
 
 

@@ -18,27 +18,23 @@ rows of other changes and of other views stay; each row says its views, seeds, c
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from common import COMMIT, device, options, ptbxl, sampling, scores, write
 from real_signals import FOLDS, SEEDED, cross_fit, make_sets
 from two_stage import whole_sets
 
 from ecgutils import FINDINGS
-from ecgutils.evaluate import fill_unreadable, grouped_folds, macro_auroc, paired_difference
-from ecgutils.files import jsonable, write_json
+from ecgutils.evaluate import grouped_folds, macro_auroc, paired_difference
 from ecgutils.hearts import load_records, simulate
 from ecgutils.learn import FlatSet
-from ecgutils.learn.model import device_name
+from ecgutils.parallel import for_each
 from ecgutils.profiles import Profile, load_profile
-from ecgutils.provenance import git_describe
 from ecgutils.signals import Record
 
 SIMULATED = ("simulated_twins", "simulated_mix", "twins_one_photo", "simulated_one_photo")
@@ -73,23 +69,17 @@ def changed(change: str, records: list[Record], out: Path, profile: Profile) -> 
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="demo")
+    parser = options(__doc__, "profile", "jobs", "data")
     parser.add_argument("--views", type=int, nargs=2, default=(4000, 1000), help="of stage 1 and of the photos")
     parser.add_argument("--changes", nargs="+", choices=CHANGES, default=CHANGES)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
     args = parser.parse_args()
-    if not os.environ.get("ECG_PTBXL"):
-        parser.error("set ECG_PTBXL to a folder in PTB-XL's layout")
-    profile, commit = load_profile(args.profile, stage1_views=args.views[0], stage2_views=args.views[1]), git_describe()
-    records, out = load_records(0, 0, ptbxl=os.environ["ECG_PTBXL"]), profile.run_dir / "real_signals"
-    path, device, views = Path(__file__).with_suffix(".json"), device_name(), sum(args.views)
+    profile = load_profile(args.profile, stage1_views=args.views[0], stage2_views=args.views[1])
+    records, out = load_records(0, 0, ptbxl=ptbxl(args)), profile.run_dir / "real_signals"
+    path, views = Path(__file__).with_suffix(".json"), sum(args.views)
     before = json.loads(path.read_text("utf-8")) if path.exists() else {}
     known = before["rows"] if before.get("folds") == FOLDS else []
     rows = {(row["views"], row["change"]): row for row in known}
-    command = " ".join(["python benchmarks/real_signals_why.py", *sys.argv[1:]])
-    about = {"folds": FOLDS, "command": command, "commit": commit}
     for change in args.changes:
         how, sets = changed(change, records, out, profile)
         flat = sets["photos"]
@@ -97,25 +87,21 @@ def main() -> int:
         # one source changes nothing for the arm that sees none
         place = {arm: out / ("none" if change == "one_source" and arm == "scratch" else change) for arm in SEEDED}
         wanted = [(arm, seed) for seed in range(args.seeds) for arm in SEEDED]
-        parts = Parallel(n_jobs=args.jobs)(
-            delayed(cross_fit)(how, arm, seed, k, fold, sets, place[arm]) for arm, seed in wanted for k in range(FOLDS)
-        )
-        prevalence = dict(zip(FINDINGS, np.nanmean(flat.labels, axis=0), strict=True))
-        scores: dict[str, list[np.ndarray]] = {arm: [] for arm in SEEDED}
+        runs = [(how, arm, seed, k, fold, sets, place[arm]) for arm, seed in wanted for k in range(FOLDS)]
+        parts = list(for_each(cross_fit, runs, args.jobs))
+        p: dict[str, list[np.ndarray]] = {arm: [] for arm in SEEDED}
         for i, (arm, _) in enumerate(wanted):
-            table = fill_unreadable(pd.concat(parts[i * FOLDS : (i + 1) * FOLDS]), prevalence).set_index("ID")
-            scores[arm].append(table.loc[flat.image_ids, list(FINDINGS)].to_numpy())
-        a, b = np.stack(scores["two_stage"]), np.stack(scores["scratch"])
-        bootstrap = {"clusters": flat.cluster_ids, "rounds": profile.bootstrap_rounds, "seed": profile.seed}
-        gain = paired_difference(flat.labels, a, b, **bootstrap).set_index("finding")
-        means = {arm: float(np.mean([macro_auroc(flat.labels, p) for p in scores[arm]])) for arm in SEEDED}
+            p[arm].append(scores(pd.concat(parts[i * FOLDS : (i + 1) * FOLDS]), flat.image_ids, flat.labels))
+        a, b = np.stack(p["two_stage"]), np.stack(p["scratch"])
+        gain = paired_difference(flat.labels, a, b, **sampling(profile, flat)).set_index("finding")
+        means = {arm: float(np.mean([macro_auroc(flat.labels, one) for one in p[arm]])) for arm in SEEDED}
         differences = {**gain.loc["macro", ["value", "low", "high"]], **gain["value"][list(FINDINGS)]}
-        how_run = {"views": views, "seeds": args.seeds, "commit": commit, "device": device}
+        how_run = {"views": views, "seeds": args.seeds, "commit": COMMIT, "device": device()}
         row = {"change": change, **how_run, **means, **differences}
         rows[views, change] = row
         print(pd.DataFrame([row]).round(3).to_string(index=False), flush=True)
         ordered = sorted(rows, key=lambda key: (key[0], CHANGES.index(key[1])))
-        write_json(path, jsonable(about | {"rows": [rows[key] for key in ordered]}))
+        write({"folds": FOLDS, "rows": [rows[key] for key in ordered]})
     return 0
 
 

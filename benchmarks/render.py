@@ -10,26 +10,23 @@ installed.
 
 from __future__ import annotations
 
-import os
-
-os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
-
-import argparse
 import importlib.util
 import json
+import os
 import platform
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+import cv2
 import numpy as np
+from common import options, write
 
-from ecgutils.files import write_json
 from ecgutils.findings import LEADS
 from ecgutils.hearts import simulate
+from ecgutils.parallel import one_thread
 from ecgutils.signals import Record
 
 SCAN, SMALL, LARGE = (2200, 1700), (1730, 950), (3460, 1900)
@@ -116,9 +113,6 @@ CASES: dict[str, Callable[[], Callable[[Record, int], np.ndarray]]] = {
 
 def measure(name: str, images: int) -> dict:
     """Run one case in this process."""
-    import cv2
-
-    cv2.setNumThreads(1)
     start = time.process_time()
     draw = CASES[name]()
     import_s = time.process_time() - start
@@ -149,13 +143,13 @@ def measure(name: str, images: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=12)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser = options(__doc__, "out")
+    parser.add_argument("--images", type=int, default=12, help="of each case")
     parser.add_argument("--case", choices=CASES, help="measure one case in this process and print JSON")
     args = parser.parse_args()
     if args.case:
-        print(json.dumps(measure(args.case, args.images)))
+        with one_thread():
+            print(json.dumps(measure(args.case, args.images)))
         return
     rows = []
     for name in CASES:
@@ -180,7 +174,7 @@ def main() -> None:
     ]
     print(f"missed: {', '.join(missed)}" if missed else "every floor is met")
     about = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "python": platform.python_version()}
-    write_json(args.out, {**about, "images_per_case": args.images, "floor_s": FLOOR_S, "rows": rows, "missed": missed})
+    write({**about, "images_per_case": args.images, "floor_s": FLOOR_S, "rows": rows, "missed": missed}, args.out)
 
 
 if __name__ == "__main__":

@@ -10,26 +10,23 @@ Writes benchmarks/robustness.json, .csv, _groups.csv and .png.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from common import options, scores, write
 
 from ecgutils import FINDINGS
-from ecgutils.evaluate import auroc_by_group, fill_unreadable, paired_difference
-from ecgutils.evaluate.metrics import bootstrap_auroc
-from ecgutils.files import jsonable, write_bytes, write_json
+from ecgutils.evaluate import auroc_by_group, bootstrap_auroc, paired_difference
+from ecgutils.files import write_bytes
 from ecgutils.hearts import simulate_cohort
 from ecgutils.learn import FlatSet, load_model, predict_set
 from ecgutils.learn.checkpoint import read_params
+from ecgutils.parallel import for_each
 from ecgutils.plots import plot_robustness, show
 from ecgutils.preprocess import Preprocessor, PreprocessSettings
-from ecgutils.provenance import git_describe
 from ecgutils.signals import Record
 from ecgutils.synth import EFFECTS, render_photo
 
@@ -41,7 +38,6 @@ def flatten_all(
     record: Record, row: int, seed: int, conditions: list[Condition], settings: PreprocessSettings
 ) -> list[dict]:
     """One record under every condition: the same page, the same random stream of each effect."""
-    cv2.setNumThreads(1)
     preprocess = Preprocessor(settings)
     rows = []
     for effect, severity in conditions:
@@ -63,21 +59,19 @@ def grid_colour(style: dict) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, "workers", "out")
     parser.add_argument("--model", default="default", help="checkpoint folder")
     parser.add_argument("--records", type=int, default=60)
     parser.add_argument("--severities", type=float, nargs="+", default=[0.5, 1.0])
     parser.add_argument("--seed", type=int, default=1234, help="of records and photos; none of the profiles uses it")
     parser.add_argument("--rounds", type=int, default=1000)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     args = parser.parse_args()
-    start = time.perf_counter()
+    out, start = args.out or Path(__file__).with_suffix(".json"), time.perf_counter()
     model = load_model(args.model)
     conditions = [("clean", 0.0), *((e, s) for e in (*EFFECTS, "all together") for s in args.severities)]
     records = list(simulate_cohort(args.records, args.seed))
-    tasks = (delayed(flatten_all)(r, i, args.seed, conditions, model.settings) for i, r in enumerate(records))
-    photos = pd.DataFrame([row for rows in Parallel(n_jobs=args.workers)(tasks) for row in rows])
+    tasks = [(record, i, args.seed, conditions, model.settings) for i, record in enumerate(records)]
+    photos = pd.DataFrame([row for rows in for_each(flatten_all, tasks, args.workers) for row in rows])
     labels = np.array([[f in r.findings for f in FINDINGS] for r in records], np.float32)
     flat = FlatSet(
         images=np.stack(photos.pop("image")),
@@ -89,9 +83,7 @@ def main() -> int:
         grouped=True,
         preprocess=model.settings.to_dict(),
     )
-    table = predict_set(model, flat)
-    prevalence = dict(zip(FINDINGS, labels.mean(axis=0), strict=True))
-    p = fill_unreadable(table, prevalence)[list(FINDINGS)].to_numpy()  # a refused photo counts, as in a submission
+    p = scores(predict_set(model, flat), flat.image_ids, labels)  # a refused photo counts, as in a submission
 
     how = {"rounds": args.rounds, "seed": args.seed}
     by_condition = photos.groupby(["effect", "severity"], sort=False).indices
@@ -109,17 +101,15 @@ def main() -> int:
 
     _, params = read_params(args.model)
     about = {
-        "command": " ".join(["python benchmarks/robustness.py", *sys.argv[1:]]),
-        "commit": git_describe(),
         "weights_sha256": params["sha256"],
         "records": f"{args.records} simulated records, {len(photos)} photos, {args.rounds} rounds, by record",
         "seconds": round(seconds),
     }
     tables = {"effects": effects.to_dict("records"), "groups": groups.to_dict("records")}
-    write_json(args.out, jsonable(about | tables))
-    write_bytes(args.out.with_suffix(".csv"), effects.round(4).to_csv(index=False).encode())
-    write_bytes(args.out.with_name(f"{args.out.stem}_groups.csv"), groups.round(4).to_csv(index=False).encode())
-    show(plot_robustness(effects, f"{args.records} simulated records; grey: clean"), args.out.with_suffix(".png"), 110)
+    write(about | tables, out)
+    write_bytes(out.with_suffix(".csv"), effects.round(4).to_csv(index=False).encode())
+    write_bytes(out.with_name(f"{out.stem}_groups.csv"), groups.round(4).to_csv(index=False).encode())
+    show(plot_robustness(effects, f"{args.records} simulated records; grey: clean"), out.with_suffix(".png"), 110)
     print(effects.round(3).to_string(index=False), groups.round(3).to_string(index=False), sep="\n\n")
     print(f"{len(photos)} photos in {seconds:.0f} s")
     return 0

@@ -12,8 +12,8 @@ its records, which the weights have never seen. Writes ecgutils/weights/ and ben
 
 from __future__ import annotations
 
-import argparse
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,20 +21,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from common import draw, flat_settings, options, write
 
 from ecgutils import FINDINGS
 from ecgutils.evaluate import Calibration, blend, bootstrap_auroc, fill_unreadable, fit_calibration, join_truth
-from ecgutils.files import jsonable, write_bytes, write_json
+from ecgutils.files import write_bytes
 from ecgutils.hearts import load_records
 from ecgutils.learn import SHIPPED, build_model, build_sets, fit, join_sets, load_model, load_sets, predict, save_model
 from ecgutils.learn.checkpoint import SHIPPED_FOLDER, read_params
-from ecgutils.manifest import read_manifest
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.preprocess.pipeline import VERSION
 from ecgutils.profiles import Profile, arm_settings, load_profile
-from ecgutils.provenance import git_describe
-from ecgutils.signals import Record, beat_targets
-from ecgutils.synth import PHOTO_SOURCE, generate_images
+from ecgutils.signals import beat_targets
+from ecgutils.synth import PHOTO_SOURCE
 
 N_VAL, SEED_VAL = 500, 9292  # simulated patients that choose the checkpoints
 LARGE_PHOTO = (1730, 950)  # of half of the photos; the others are as small as the profile says
@@ -86,12 +85,10 @@ def make_sets(profile: Profile, kind: str) -> None:
         tables = []
         for i, (source, size) in enumerate(kinds):
             name, seed = f"{part}-{i}.csv", (profile.seed if part == "train" else SEED_VAL) + i
-            generate_images(records[i :: len(kinds)], out / "images", [source], seed, workers, size=size, name=name)
-            tables.append(read_manifest(out / "images" / name))
+            tables.append(draw(records[i :: len(kinds)], out / "images", [source], seed, workers, name, size))
         parts[part] = pd.concat(tables, ignore_index=True)
-    settings = PreprocessSettings(size=profile.flat_size, px_per_mm=profile.px_per_mm)
     targets = beat_targets([*people["train"], *people["val"]])
-    build_sets(out / "sets", parts, settings, workers=workers, targets=targets)
+    build_sets(out / "sets", parts, flat_settings(profile), workers=workers, targets=targets)
 
 
 def train(profile: Profile) -> list[Path]:
@@ -119,12 +116,6 @@ def train(profile: Profile) -> list[Path]:
     return [stage1, adapted]
 
 
-def draw(records: list[Record], folder: Path, source: str, size: tuple[int, int], workers: int) -> pd.DataFrame:
-    """Manifest of one image of each record."""
-    generate_images(records, folder, [source], seed=1, workers=workers, size=size, name="images.csv")
-    return read_manifest(folder / "images.csv")
-
-
 def test_images(profile: Profile) -> dict[str, pd.DataFrame]:
     """Photos of simulated patients that no profile draws; photos and crisp scans of every record of a PTB-XL folder."""
     out, workers = profile.run_dir / "shipping", profile.n_workers
@@ -137,7 +128,7 @@ def test_images(profile: Profile) -> dict[str, pd.DataFrame]:
             ("PTB-XL records", "vector", profile.scan_size),
         ]
     return {
-        f"{name}, {source}": draw(people[name], out / f"{name.split()[0]}-{source}", source, size, workers)
+        f"{name}, {source}": draw(people[name], out / f"{name.split()[0]}-{source}", [source], 1, workers, size=size)
         for name, source, size in wanted
     }
 
@@ -151,7 +142,8 @@ def read(images: pd.DataFrame, workers: int) -> dict[str, pd.DataFrame]:
 def calibrate(profile: Profile) -> dict[str, Calibration]:
     """Fit the probabilities of each network and of "both", as `predict` gives them, on photos of further patients."""
     records = load_records(N_CALIBRATION, SEED_CALIBRATION, prefix="calibration", workers=profile.n_workers)
-    images = draw(records, profile.run_dir / "calibration", PHOTO_SOURCE, profile.photo_size, profile.n_workers)
+    folder, size = profile.run_dir / "calibration", profile.photo_size
+    images = draw(records, folder, [PHOTO_SOURCE], 1, profile.n_workers, size=size)
     domain = "photo-like renders of further simulated signals"
     weights = {name: [read_params(name)[1]["sha256"]] for name in SHIPPED}
     weights["both"] = [sha256 for one in weights.values() for sha256 in one]
@@ -159,7 +151,7 @@ def calibrate(profile: Profile) -> dict[str, Calibration]:
     return {name: fit_calibration(table, images, domain, weights[name]) for name, table in tables.items()}
 
 
-def measure(profile: Profile, calibration: Calibration, commit: str) -> str:
+def measure(profile: Profile, calibration: Calibration) -> str:
     """Score the networks on all test images; write the JSON, return the table for the card."""
     prevalence = {finding: n / calibration.images for finding, n in calibration.positives.items()}
     lines = ["| images | n | network | " + " | ".join(["macro", *FINDINGS]) + " |", "|" + "---|" * 9]
@@ -173,8 +165,7 @@ def measure(profile: Profile, calibration: Calibration, commit: str) -> str:
             lines.append(f"| {name} | {len(images)} | {network} | " + " | ".join(values) + " |")
             results[f"{name}, {network}"] = rows.to_dict("records")
     print("\n".join(lines))
-    about = {"command": " ".join(["python benchmarks/ship_weights.py", *sys.argv[1:]]), "commit": commit}
-    write_json(Path(__file__).with_suffix(".json"), jsonable(about | {"results": results}))
+    write({"results": results})
     return "\n".join(lines)
 
 
@@ -190,7 +181,7 @@ def ship(stages: list[Path], folder: Path) -> None:
         name=folder.name,
         backbone=shipped["model"]["backbone"], width=model.input_size[1], height=model.input_size[0],
         px_per_mm=model.settings.px_per_mm, trained_on=shipped["run"]["trained_on"],
-        command=" ".join(["python benchmarks/ship_weights.py", *sys.argv[1:]]),
+        command=shlex.join(["python", "benchmarks/ship_weights.py", *sys.argv[1:]]),
         commit=shipped["trained_at"], views=sum(stage["views"] for stage in history),
         seconds=sum(stage["seconds"] for stage in history), device=shipped["device"], sha256=shipped["sha256"],
     )  # fmt: skip
@@ -198,8 +189,8 @@ def ship(stages: list[Path], folder: Path) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="weights")
+    parser = options(__doc__, "profile")
+    parser.set_defaults(profile="weights")
     parser.add_argument("--train", action="store_true", help="train and ship, measure nothing")
     parser.add_argument("--measure", action="store_true", help="calibrate and measure what is shipped")
     parser.add_argument("--draw", choices=("scans", "photos"), help="only draw and flatten these")
@@ -212,12 +203,12 @@ def main() -> int:
     if args.train:
         ship(train(profile), SHIPPED_FOLDER / "fine")
     if args.measure:
-        commit, curves = git_describe(), calibrate(profile)  # before the files it names are written
+        curves = calibrate(profile)
         calibration = curves.pop("both")
         calibration.save(SHIPPED_FOLDER / "calibration.json")
         for name, curve in curves.items():
             curve.save(SHIPPED_FOLDER / name / "calibration.json")
-        table = measure(profile, calibration, commit)
+        table = measure(profile, calibration)
         card = PAIR_CARD.format(table=table, calibrated=calibration.describe(), version=VERSION)
         write_bytes(SHIPPED_FOLDER / "README.md", card.encode())
     return 0

@@ -7,7 +7,6 @@ slows all alike. Writes benchmarks/train.json.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -17,15 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from common import flat_settings, options, write
 from torch import nn
 
-from ecgutils.files import write_json
 from ecgutils.findings import FINDINGS
 from ecgutils.learn import FlatSet, build_model
 from ecgutils.learn.train import Run, masked_bce
-from ecgutils.preprocess import PreprocessSettings
 from ecgutils.profiles import arm_settings, load_profile
-from ecgutils.provenance import git_describe
 
 N_IMAGES, N_TARGETS = 4096, 428
 ROUND_STEPS = 8
@@ -44,13 +41,12 @@ def random_set(size: tuple[int, int], n: int, first: int) -> FlatSet:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="demo")
+    parser = options(__doc__, "profile", "out")
     parser.add_argument("--rounds", type=int, default=8)
     args = parser.parse_args()
     profile = load_profile(args.profile)
     settings = replace(arm_settings(profile)["stage1"], checkpoint_every=10**9, eval_every=10**9)
-    preprocess = PreprocessSettings(size=profile.flat_size, px_per_mm=profile.px_per_mm)
+    preprocess = flat_settings(profile)
     sets = random_set(profile.flat_size, N_IMAGES, 0), random_set(profile.flat_size, 64, N_IMAGES)
     with tempfile.TemporaryDirectory() as folder:
         run = Run(build_model(profile.backbone, preprocess), *sets, settings, Path(folder), {})
@@ -83,8 +79,7 @@ def main() -> int:
     found = {name: float(np.median(values)) for name, values in rates.items()}
     ratio = float(np.median(np.array(rates["loop"]) / np.array(rates["bare"])))
     print(", ".join(f"{name} {value:.1f} images/s" for name, value in found.items()), f"loop / bare {ratio:.3f}")
-    about = {"command": "python benchmarks/train.py", "commit": git_describe(), "threads": torch.get_num_threads()}
-    write_json(Path(__file__).with_suffix(".json"), about | {"images_per_s": found, "loop_by_bare": ratio})
+    write({"threads": torch.get_num_threads(), "images_per_s": found, "loop_by_bare": ratio}, args.out)
     return 0
 
 

@@ -10,9 +10,6 @@ benchmarks/transfer.json.
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 import time
 from collections.abc import Iterable
 from itertools import pairwise
@@ -20,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from common import options, ptbxl, write
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ecgutils import FINDINGS, LEADS
 from ecgutils.evaluate import auroc_by_finding, bootstrap_auroc, macro_auroc
-from ecgutils.files import write_json
 from ecgutils.hearts import simulate_cohort
 from ecgutils.signals import Record, read_ptbxl
 
@@ -100,23 +97,19 @@ def train(x: Tensor, y: Tensor, seed: int) -> nn.Module:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default=os.environ.get("ECG_PTBXL"), help="PTB-XL folder (default: $ECG_PTBXL)")
+    parser = options(__doc__, "data", "workers", "out")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--records", type=int, default=10_000, help="simulated records of each seed")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     parser.add_argument("--predictions", type=Path, help="also write ids, labels and predictions to this .npz")
     args = parser.parse_args()
-    if not args.data:
-        sys.exit("transfer.py: name a PTB-XL folder with --data or ECG_PTBXL.")
-    real = list(read_ptbxl(args.data, rate=HZ))
+    real = list(read_ptbxl(ptbxl(args), rate=HZ))
     x_real, y_real = arrays(real)
     labels, patients = y_real.numpy(), np.array([r.patient_id for r in real])
 
     predictions, runs = [], []
     for seed in args.seeds:
         start = time.perf_counter()
-        x, y = arrays(simulate_cohort(args.records, seed, fs=HZ, workers=2))
+        x, y = arrays(simulate_cohort(args.records, seed, fs=HZ, workers=args.workers))
         simulated = time.perf_counter() - start
         network = train(x, y, seed)
         with torch.no_grad():
@@ -130,17 +123,8 @@ def main() -> None:
     averaged = bootstrap_auroc(labels, np.mean(predictions, axis=0), patients).round(4)
     print(f"mean of {len(runs)} seeds' scores: {mean}")
     print(f"averaged predictions, {len(real)} records of {len(set(patients))} patients:\n{averaged}")
-    write_json(
-        args.out,
-        {
-            "command": "python benchmarks/transfer.py",
-            "records_real": len(real),
-            "records_simulated": args.records,
-            "mean_of_seeds": mean,
-            "runs": runs,
-            "averaged_predictions": averaged.to_dict("records"),
-        },
-    )
+    about = {"records_real": len(real), "records_simulated": args.records, "mean_of_seeds": mean, "runs": runs}
+    write(about | {"averaged_predictions": averaged.to_dict("records")}, args.out)
     if args.predictions:
         ids = [r.record_id for r in real]
         np.savez(args.predictions, ids=ids, labels=labels, predictions=np.stack(predictions))

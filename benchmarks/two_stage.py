@@ -20,41 +20,27 @@ preprocessing_pays.json.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from common import COMMIT, arm_row, device, draw, flat_settings, gain, new_model, options, sampling, scores, write
 from tqdm import tqdm
 
-from ecgutils import FINDINGS
-from ecgutils.evaluate import bootstrap_auroc, fill_unreadable, macro_auroc, paired_difference
-from ecgutils.files import jsonable, write_json
+from ecgutils.evaluate import bootstrap_auroc, macro_auroc, paired_difference
 from ecgutils.hearts import load_records
-from ecgutils.learn import (
-    FitSettings,
-    FlatSet,
-    build_model,
-    build_sets,
-    fit,
-    join_sets,
-    load_model,
-    load_sets,
-    predict_set,
-)
-from ecgutils.learn.model import ECGModel, device_name
+from ecgutils.learn import FitSettings, FlatSet, build_sets, fit, join_sets, load_model, load_sets, predict_set
 from ecgutils.manifest import read_manifest
-from ecgutils.preprocess import PreprocessSettings
+from ecgutils.parallel import for_each
 from ecgutils.preprocess.decode import read_image
 from ecgutils.profiles import Profile, arm_settings, load_profile
-from ecgutils.provenance import git_describe
 from ecgutils.signals import beat_targets
-from ecgutils.synth import PHOTO_SOURCE, generate_images
+from ecgutils.synth import PHOTO_SOURCE
 
 PATIENTS = {"train": 300, "val": 60, "test": 400, "more": 700}  # "more": for the curve over target photos only
 EXTRA = 1600
@@ -97,34 +83,31 @@ WHOLE = {  # the arms of --whole; each second one without pre-processing
 
 def make_sets(profile: Profile, out: Path, more: bool) -> None:
     """Draw and flatten what isn't there yet: `out/photos`, `out/scans` and, with `more`, `out/more`."""
-    workers, settings = profile.n_workers, PreprocessSettings(size=profile.flat_size, px_per_mm=profile.px_per_mm)
-    how = {"seed": SEED, "workers": workers}
+    workers, settings = profile.n_workers, flat_settings(profile)
     first = np.cumsum([0, *PATIENTS.values()])
     hearts = load_records(int(first[-1]), SEED, prefix="pair", workers=workers)
     extra = load_records(EXTRA, SEED + 1, prefix="extra", workers=workers)
     people = {part: hearts[a:b] for part, a, b in zip(PATIENTS, first[:-1], first[1:], strict=True)}
     targets = beat_targets([*hearts, *extra])
 
-    def draw(records: list, sources: list[str], name: str) -> pd.DataFrame:
+    def images(records: list, sources: list[str], name: str) -> pd.DataFrame:
         size = profile.photo_size if sources == [PHOTO_SOURCE] else profile.scan_size
-        generate_images(records, out / "images" / name, sources, size=size, name=f"{name}.csv", **how)
-        return read_manifest(out / "images" / name / f"{name}.csv")
+        return draw(records, out / "images" / name, sources, SEED, workers, f"{name}.csv", size)
 
-    photos = {part: draw(people[part], [PHOTO_SOURCE], f"photo-{part}") for part in ("train", "val", "test")}
+    photos = {part: images(people[part], [PHOTO_SOURCE], f"photo-{part}") for part in ("train", "val", "test")}
     build_sets(out / "photos", photos, settings, workers=workers, targets=targets)
-    scans = {part: draw(people[part], list(profile.scan_sources), f"scan-{part}") for part in ("train", "val")}
+    scans = {part: images(people[part], list(profile.scan_sources), f"scan-{part}") for part in ("train", "val")}
     n = len(profile.scan_sources)
-    further = [draw(extra[i::n], [source], f"extra-{source}") for i, source in enumerate(profile.scan_sources)]
+    further = [images(extra[i::n], [source], f"extra-{source}") for i, source in enumerate(profile.scan_sources)]
     scans["train"] = pd.concat([scans["train"], *further], ignore_index=True)
     build_sets(out / "scans", scans, settings, workers=workers, targets=targets)
     if more:
-        table = {"train": draw(people["more"], [PHOTO_SOURCE], "photo-more")}
+        table = {"train": images(people["more"], [PHOTO_SOURCE], "photo-more")}
         build_sets(out / "more", table, settings, workers=workers, targets=targets)
 
 
 def whole(path: str, size: tuple[int, int]) -> np.ndarray:
     """The photo as it is: grey, its aspect kept, scaled to fit into width x height and padded with white."""
-    cv2.setNumThreads(1)
     grey = cv2.cvtColor(read_image(path), cv2.COLOR_RGB2GRAY)
     scale = min(size[0] / grey.shape[1], size[1] / grey.shape[0])
     width, height = (max(1, round(n * scale)) for n in grey.shape[1::-1])
@@ -138,8 +121,8 @@ def whole_sets(flat: dict[str, FlatSet], tables: dict[str, pd.DataFrame], worker
     """The same rows with the whole photo in place of the flat page; all of them count as readable."""
     sets = {}
     for part, rows in flat.items():
-        jobs = [delayed(whole)(path, rows.images.shape[:0:-1]) for path in tables[part]["path"]]
-        images = list(tqdm(Parallel(n_jobs=workers, return_as="generator")(jobs), total=len(jobs), desc=part))
+        photos = [(path, rows.images.shape[:0:-1]) for path in tables[part]["path"]]
+        images = list(tqdm(for_each(whole, photos, workers), total=len(photos), desc=part))
         sets[part] = replace(rows, images=np.stack(images), readable=np.ones(len(rows), bool))
     return sets
 
@@ -176,7 +159,7 @@ def train(arm: Arm, seed: int, profile: Profile, out: Path) -> np.ndarray:
         stages = [("single", *target, settings["single_source"])]
     else:
         stages.insert(0, ("stage1", scans["train"], scans["val"], stage1))
-    model = build_model(profile.backbone, PreprocessSettings.from_dict(scans["train"].preprocess), seed=seed)
+    model = new_model(profile, scans["train"], seed)
     for name, known, val, how in stages:
         # stage 1 doesn't depend on the number of target photos
         kept = replace(arm, photos=PATIENTS["train"]) if name == "stage1" else arm
@@ -184,55 +167,34 @@ def train(arm: Arm, seed: int, profile: Profile, out: Path) -> np.ndarray:
         fit(model, known, val, replace(how, seed=seed, threads=1), folder, resume=True, progress=False)
         model = load_model(folder)
     print(f"done: {arm.name}, seed {seed}", flush=True)
-    return test_scores(model, photos["train"], photos["test"])
-
-
-def test_scores(model: ECGModel, train: FlatSet, test: FlatSet) -> np.ndarray:
-    """Scores (N, 5) of the test photos; a refused one has the training images' prevalence."""
-    prevalence = dict(zip(FINDINGS, np.nanmean(train.labels, axis=0), strict=True))
-    table = fill_unreadable(predict_set(model, test), prevalence).set_index("ID")
-    return table.loc[test.image_ids, list(FINDINGS)].to_numpy()
+    return scores(predict_set(model, photos["test"]), photos["test"].image_ids, photos["train"].labels)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="demo")
+    parser = options(__doc__, "profile", "jobs")
     parser.add_argument("--views", type=int, nargs=2, default=(6000, 1500), help="of stage 1 and of the adaptation")
     parser.add_argument(
         "--seeds", type=int, help="of (a) and (b), default 3, where (c) and (d) have one; of --curves, default 1"
     )
     parser.add_argument("--whole", action="store_true", help="instead: with and without pre-processing")
     parser.add_argument("--curves", nargs="*", choices=CURVES, help="instead: gains over both of these, or over one")
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
     args = parser.parse_args()
     if args.whole and (args.curves is not None or args.seeds):
         parser.error("--whole is a question of its own, with one seed: leave --curves and --seeds out")
     seeds, views = args.seeds or 3, {"stage1_views": args.views[0], "stage2_views": args.views[1]}
-    profile, commit = load_profile(args.profile, **views), git_describe()
+    profile = load_profile(args.profile, **views)
     out = profile.run_dir / "two_stage"
     over = None if args.curves is None else args.curves or list(CURVES)
     make_sets(profile, out, more="photos" in (over or []))
-    about = {"command": " ".join(["python benchmarks/two_stage.py", *sys.argv[1:]]), "commit": commit}
-    about |= {"views": list(args.views), "device": device_name()}
-    if over:
-        return curves(over, args.seeds or 1, about, profile, out, args.jobs)
-    if args.whole:
-        return does_it_pay(about, profile, out, args.jobs)
-    repeated = [(name, seed) for seed in range(1, seeds) for name in ("single_source", "two_stage")]
-    wanted = [*((name, 0) for name in ARMS), *repeated]
-    jobs = [delayed(train)(ARMS[name], seed, profile, out) for name, seed in wanted]
-    p: dict[str, list[np.ndarray]] = {name: [] for name in ARMS}
-    for (name, _), scores in zip(wanted, Parallel(n_jobs=args.jobs)(jobs), strict=True):
-        p[name].append(scores)
-
     test = load_sets(out / "photos")["test"]
-    how = {"clusters": test.cluster_ids, "rounds": profile.bootstrap_rounds, "seed": profile.seed}
-    rows, differences = [], []
-    for name, members in p.items():
-        found = bootstrap_auroc(test.labels, np.stack(members), **how).set_index("finding")
-        macro = {f"macro_{key}": found.at["macro", key] for key in ("value", "low", "high")}
-        by_seed = [macro_auroc(test.labels, one) for one in members]
-        rows.append({"arm": name, "seeds": len(members), **macro, **found["value"].drop("macro"), "by_seed": by_seed})
+    if over:
+        return curves(over, args.seeds or 1, list(args.views), profile, out, args.jobs)
+    if args.whole:
+        return does_it_pay(list(args.views), profile, out, args.jobs)
+    repeated = [(name, seed) for seed in range(1, seeds) for name in ("single_source", "two_stage")]
+    p = train_all([*((name, 0) for name in ARMS), *repeated], ARMS, profile, out, args.jobs)
+    how, differences = sampling(profile, test), []
+    rows = [arm_row(name, test.labels, members, how) for name, members in p.items()]
     pairs = [("two_stage", "single_source", seeds)]
     pairs += [
         ("two_stage_more", "single_source", 1),
@@ -245,56 +207,61 @@ def main() -> int:
         differences += [pair | row for row in gain[["finding", "value", "low", "high"]].to_dict("records")]
     shown = pd.DataFrame(differences).query("finding == 'macro'")
     print(pd.DataFrame(rows).round(3).to_string(index=False), shown.round(3).to_string(index=False), sep="\n\n")
-    about["test"] = f"{len(test)} photos of {len(set(test.cluster_ids))} patients, 95 % intervals over patients"
-    write_json(Path(__file__).with_suffix(".json"), jsonable(about | {"rows": rows, "differences": differences}))
+    about = f"{len(test)} photos of {len(set(test.cluster_ids))} patients, 95 % intervals over patients"
+    write({"views": list(args.views), "test": about, "rows": rows, "differences": differences})
     return 0
 
 
-def curves(wanted: list[str], seeds: int, about: dict, profile: Profile, out: Path, jobs: int) -> int:
+def train_all(
+    wanted: list[tuple[Any, int]], arms: dict[Any, Arm], profile: Profile, out: Path, jobs: int
+) -> dict[Any, list[np.ndarray]]:
+    """Scores of each arm's seeds, by the arm's key; `wanted` are (key, seed)."""
+    found = for_each(train, [(arms[key], seed, profile, out) for key, seed in wanted], jobs)
+    p: dict[Any, list[np.ndarray]] = {key: [] for key, _ in wanted}
+    for (key, _), one in zip(wanted, found, strict=True):
+        p[key].append(one)
+    return p
+
+
+def curves(wanted: list[str], seeds: int, views: list[int], profile: Profile, out: Path, jobs: int) -> int:
     """Train what the wanted ones of CURVES name; print and write the gains, each with its commit and device."""
     path = Path(__file__).with_name("two_stage_curves.json")
     before = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    rows = [row for row in before.get("rows", []) if row["over"] not in wanted and before["views"] == about["views"]]
+    rows = [row for row in before.get("rows", []) if row["over"] not in wanted and before["views"] == views]
     arms = {arm for over in wanted for _, *pair in CURVES[over] for arm in pair}
     usual = {arm for arm in arms if arm.photos == PATIENTS["train"]}
-    p: dict[Arm, list[np.ndarray]] = {arm: [] for arm in arms}
+    p: dict[Arm, list[np.ndarray]] = {}
     for group in (usual, arms - usual):  # the first one's stage 1 is the second one's, too
-        jobs_wanted = [(arm, seed) for arm in sorted(group, key=lambda arm: arm.name) for seed in range(seeds)]
-        scores = Parallel(n_jobs=jobs)(delayed(train)(arm, seed, profile, out) for arm, seed in jobs_wanted)
-        for (arm, _), one in zip(jobs_wanted, scores, strict=True):
-            p[arm].append(one)
+        keys = [(one, seed) for one in sorted(group, key=lambda one: one.name) for seed in range(seeds)]
+        p |= train_all(keys, {one: one for one in group}, profile, out, jobs)
     test = load_sets(out / "photos")["test"]
-    how = {"clusters": test.cluster_ids, "rounds": profile.bootstrap_rounds, "seed": profile.seed}
+    how = sampling(profile, test)
     for over in wanted:
-        for n, arm, other in CURVES[over]:
-            a, b = np.stack(p[arm]), np.stack(p[other])
-            gain = paired_difference(test.labels, a, b, **how).set_index("finding").loc["macro"]
-            mean = [float(np.mean([macro_auroc(test.labels, one) for one in ones])) for ones in (a, b)]
-            found = {"two_stage": mean[0], "single_source": mean[1], **gain[["value", "low", "high"]]}
-            first = np.stack(p[CURVES[over][0][1]])
-            further = paired_difference(test.labels, a, first, **how).set_index("finding").loc["macro"]
-            found |= {f"than_first_{key}": further[key] for key in ("value", "low", "high")}
-            rows.append({"over": over, "n": n, "seeds": seeds, **found, **{k: about[k] for k in ("commit", "device")}})
+        for n, two, single in CURVES[over]:
+            mean = [float(np.mean([macro_auroc(test.labels, one) for one in p[key]])) for key in (two, single)]
+            found = {"two_stage": mean[0], "single_source": mean[1], **gain(test.labels, p[two], p[single], how)}
+            further = gain(test.labels, p[two], p[CURVES[over][0][1]], how)
+            found |= {f"than_first_{key}": value for key, value in further.items()}
+            rows.append({"over": over, "n": n, "seeds": seeds, **found, "commit": COMMIT, "device": device()})
     rows.sort(key=lambda row: list(CURVES).index(row["over"]))
     print(pd.DataFrame(rows).round(3).to_string(index=False))
-    write_json(path, jsonable(about | {"rows": rows}))
+    write({"views": views, "rows": rows}, path)
     return 0
 
 
-def does_it_pay(about: dict, profile: Profile, out: Path, jobs: int) -> int:
+def does_it_pay(views: list[int], profile: Profile, out: Path, jobs: int) -> int:
     """Train the arms of WHOLE; print and write what pre-processing gains."""
-    scores = Parallel(n_jobs=jobs)(delayed(train)(arm, 0, profile, out) for arm in WHOLE.values())
-    p, test = dict(zip(WHOLE, scores, strict=True)), load_sets(out / "photos")["test"]
-    how = {"clusters": test.cluster_ids, "rounds": profile.bootstrap_rounds, "seed": profile.seed}
-    tables = {name: bootstrap_auroc(test.labels, one, **how) for name, one in p.items()}
+    p, test = train_all([(name, 0) for name in WHOLE], WHOLE, profile, out, jobs), load_sets(out / "photos")["test"]
+    how = sampling(profile, test)
+    tables = {name: bootstrap_auroc(test.labels, one, **how) for name, (one,) in p.items()}
     names = list(WHOLE)
     for flat, whole_one in zip(names[::2], names[1::2], strict=True):
         name = flat.replace("pre-processed", "difference")
-        tables[name] = paired_difference(test.labels, p[flat], p[whole_one], **how)
+        tables[name] = paired_difference(test.labels, p[flat][0], p[whole_one][0], **how)
     rows = [{"arm": name} | row for name, table in tables.items() for row in table.to_dict("records")]
     print(pd.DataFrame(rows)[["arm", "finding", "value", "low", "high"]].round(3).to_string(index=False))
-    about |= {"test": len(test), "refused": int((~test.readable).sum()), "rows": rows}
-    write_json(Path(__file__).with_name("preprocessing_pays.json"), jsonable(about))
+    about = {"views": views, "test": len(test), "refused": int((~test.readable).sum()), "rows": rows}
+    write(about, Path(__file__).with_name("preprocessing_pays.json"))
     return 0
 
 

@@ -9,20 +9,20 @@ there. What ships took both, 95 minutes beside other trainings on two cores.
 
 from __future__ import annotations
 
-import argparse
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
-import joblib
 import matplotlib
 import numpy as np
 import torch
+from common import options
 from PIL import Image, ImageDraw, ImageFont
 from safetensors.numpy import load_file, save_file
 
 from ecgutils.hearts import simulate
+from ecgutils.parallel import for_each
 from ecgutils.preprocess import appearance
 from ecgutils.preprocess.traces import find_traces
 from ecgutils.preprocess.upright import PX_PER_MM, STRIDES, upright_input
@@ -47,7 +47,6 @@ WORDS = (
 
 def draw_input(i: int) -> np.ndarray:
     """Training page i, upright: uint8 (h, w) ink at PX_PER_MM, as the pipeline hands it to the network."""
-    cv2.setNumThreads(1)
     rng = np.random.default_rng([SEED, i])
     px_per_mm = 4
     style = draw_style(rng, SOURCES[i % len(SOURCES)], float(rng.uniform(1.3, 1.9)))
@@ -141,15 +140,14 @@ def train(model: torch.nn.Sequential, pages: list[np.ndarray], steps: int, lr: f
 
 def main() -> None:
     """Draw, train, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workers", type=int, default=2)
+    parser = options(__doc__, "workers")
     parser.add_argument("--pages", type=int, default=PAGES)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--more", action="store_true", help="go on from the weights that are there")
     args = parser.parse_args()
     start = time.perf_counter()
-    pages = joblib.Parallel(n_jobs=args.workers)(joblib.delayed(draw_input)(i) for i in range(args.pages))
+    pages = list(for_each(draw_input, [(i,) for i in range(args.pages)], args.workers))
     print(f"{args.pages} pages in {time.perf_counter() - start:.0f} s", flush=True)
     model = build(args.more)
     train(model, pages, args.steps, args.lr)

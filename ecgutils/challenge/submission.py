@@ -12,14 +12,13 @@ from typing import Any
 
 import pandas as pd
 
-from ecgutils.challenge.bhf import first_few, id_order, plain_id, read_text_csv
+from ecgutils.challenge.table import COLUMNS, first_few, id_order, plain_id, read_text_csv
 from ecgutils.challenge.validate import validate_submission
-from ecgutils.evaluate.predictions import check_prevalence, fill_unreadable, prediction_table
+from ecgutils.evaluate.predictions import check_prevalence, prediction_table
 from ecgutils.files import atomic_path, runs_root, write_bytes, write_json
-from ecgutils.findings import FINDINGS
 from ecgutils.provenance import git_describe, versions
 
-COLUMNS = ("ID", *FINDINGS)
+LABELS = COLUMNS[1:]
 KAGGLE_WORKING = Path("/kaggle/working")  # Kaggle scores the submission.csv it finds there
 
 
@@ -27,19 +26,18 @@ def write_submission(
     predictions: pd.DataFrame,
     out_path: str | Path,
     prevalence: Mapping[str, float],
-    sample: str | Path | pd.DataFrame | Sequence[str] | None = None,
-    ids: Sequence[str] | None = None,
+    sample: str | Path | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """Write a CSV that `validate_submission` accepts, and the same name with .json beside it.
 
     Parameters
     ----------
-    predictions : table with ID and five probabilities in [0, 1]; NaN = no answer (unreadable photo).
+    predictions : table with ID and probabilities in [0, 1], the challenge's five among them; NaN = no answer
+        (unreadable photo).
     prevalence : finding -> share of positives in the training set; fills each NaN.
-    sample : sample submission (path or frame): its column order, IDs and row order are followed exactly. A list is
-        taken as `ids`.
-    ids : the IDs to be written, in order, where there is no sample. Neither: those of `predictions`, sorted.
+    sample : sample submission: its column order, IDs and row order are followed exactly. Without it the IDs of
+        `predictions` are written, sorted.
     provenance : what made the predictions (profile, models, seed, ...; JSON-able), kept in the JSON beside what the
         file holds, what its probabilities were calibrated on, versions and commit.
 
@@ -55,29 +53,17 @@ def write_submission(
     ValueError : a wanted ID has no prediction, a value outside [0, 1], a bad prevalence or sample, repeated IDs.
     """
     out_path = Path(out_path)
-    fill = check_prevalence(prevalence)
-    table = prediction_table(predictions, "write_submission")
+    fill = check_prevalence(prevalence, LABELS)
+    table = prediction_table(predictions, "write_submission", LABELS)
     table["ID"] = table["ID"].map(plain_id)
-    if table["ID"].duplicated().any():
-        twice = table.loc[table["ID"].duplicated(), "ID"].iloc[0]
-        raise ValueError(f"write_submission: ID {twice} is predicted twice under different spellings; keep one.")
-    columns, wanted = _wanted(table, sample, ids)
-    keys = [plain_id(i) for i in wanted]
-    known = set(table["ID"])
-    lost = [i for i, key in zip(wanted, keys, strict=True) if key not in known]
-    if lost:
-        raise ValueError(
-            f"write_submission: {len(lost)} ID(s) to be submitted have no prediction: {first_few(lost)}; predict every "
-            "test image (an unreadable one is a row of NaN)."
-        )
-    left_out = sorted(known - set(keys))
+    columns, wanted = _wanted(table, sample)
+    values, left_out = _matched(table, wanted)
     if left_out:
         warnings.warn(
             f"write_submission: {len(left_out)} predicted ID(s) not asked for: {first_few(left_out)}.", stacklevel=2
         )
-    values = table.set_index("ID").loc[keys, list(FINDINGS)]
     empty = values.isna()
-    rows = fill_unreadable(values, fill).assign(ID=wanted)[columns]
+    rows = values.fillna(fill).assign(ID=wanted)[columns]
     filled = {i: empty.columns[row].tolist() for i, row in zip(wanted, empty.to_numpy(), strict=True) if row.any()}
     content = _csv(rows)
     note = {
@@ -93,15 +79,20 @@ def write_submission(
         "git": git_describe(),
         "provenance": dict(provenance or {}),
     }
-    with atomic_path(out_path) as temporary:
+    _write(out_path, content, note, wanted)
+    return list(filled)
+
+
+def _write(path: Path, content: bytes, note: dict[str, Any], wanted: list[str]) -> None:
+    """Both files, or neither where the CSV would not be valid."""
+    with atomic_path(path) as temporary:
         temporary.write_bytes(content)
         problems = validate_submission(temporary, wanted)
         if problems:
-            raise ValueError(f"write_submission: {out_path} would not be valid: {problems[0]}")
-        write_json(out_path.with_suffix(".json"), note)
+            raise ValueError(f"write_submission: {path} would not be valid: {problems[0]}")
+        write_json(path.with_suffix(".json"), note)
     if KAGGLE_WORKING.is_dir():
         write_bytes(KAGGLE_WORKING / "submission.csv", content)
-    return list(filled)
 
 
 def submissions_dir() -> Path:
@@ -112,28 +103,37 @@ def submissions_dir() -> Path:
 
 def submission_name(profile: str, models: Sequence[str], predictions: pd.DataFrame) -> str:
     """File name that tells what is inside: profile, models, 8 hex digits of the content (whatever its row order)."""
-    table = prediction_table(predictions, "submission_name")[list(COLUMNS)].sort_values("ID", key=id_order)
+    table = prediction_table(predictions, "submission_name", LABELS)[list(COLUMNS)].sort_values("ID", key=id_order)
     digest = hashlib.sha256(_csv(table)).hexdigest()[:8]
     named = "+".join(models) if len(models) <= 3 else f"{len(models)}-models"
     parts = [re.sub(r"[^A-Za-z0-9.+-]+", "-", part).strip("-.")[:60] for part in (profile, named)]
     return "_".join(["submission", *filter(None, parts), digest]) + ".csv"
 
 
-def _wanted(
-    table: pd.DataFrame, sample: str | Path | pd.DataFrame | Sequence[str] | None, ids: Sequence[str] | None
-) -> tuple[list[str], list[str]]:
+def _wanted(table: pd.DataFrame, sample: str | Path | None) -> tuple[list[str], list[str]]:
     """Column order and IDs of the file to be written."""
-    if sample is not None and ids is not None:
-        raise ValueError("write_submission: give either sample or ids, not both.")
-    if sample is None or not isinstance(sample, (str, Path, pd.DataFrame)):
-        ids = ids if sample is None else sample
-        wanted = table["ID"].sort_values(key=id_order).tolist() if ids is None else [str(i) for i in ids]
-        return list(COLUMNS), wanted
-    frame = sample if isinstance(sample, pd.DataFrame) else read_text_csv(Path(sample))
+    if sample is None:
+        return list(COLUMNS), table["ID"].sort_values(key=id_order).tolist()
+    frame = read_text_csv(Path(sample))
     if sorted(frame.columns) != sorted(COLUMNS):
-        raise ValueError(f"write_submission: the sample has columns {', '.join(map(str, frame.columns))}; "
-                         f"expected {', '.join(COLUMNS)} in any order.")  # fmt: skip
-    return list(frame.columns), [str(i) for i in frame["ID"]]
+        found, expected = ", ".join(frame.columns), ", ".join(COLUMNS)
+        raise ValueError(f"write_submission: {sample} has columns {found}; expected {expected} in any order.")
+    return list(frame.columns), frame["ID"].tolist()
+
+
+def _matched(table: pd.DataFrame, wanted: list[str]) -> tuple[pd.DataFrame, list[str]]:
+    """The wanted rows' probabilities, in order, and the IDs that aren't wanted; `table` has plain IDs."""
+    twice = table.loc[table["ID"].duplicated(), "ID"].tolist()
+    if twice:
+        raise ValueError(f"write_submission: ID {twice[0]} is predicted twice under different spellings; keep one.")
+    keys, known = [plain_id(i) for i in wanted], set(table["ID"])
+    lost = [i for i, key in zip(wanted, keys, strict=True) if key not in known]
+    if lost:
+        raise ValueError(
+            f"write_submission: {len(lost)} ID(s) to be submitted have no prediction: {first_few(lost)}; predict every "
+            "test image (an unreadable one is a row of NaN)."
+        )
+    return table.set_index("ID").loc[keys, list(LABELS)], sorted(known - set(keys))
 
 
 def _csv(table: pd.DataFrame) -> bytes:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ecgutils.challenge.bhf import plain_id
-from ecgutils.findings import FINDINGS
+from ecgutils.challenge.table import COLUMNS, plain_id, read_rows
 
 MAX_LISTED = 20  # of one kind; the rest are counted, so that a wrong file of 3,200 rows stays readable
-_COLUMNS = ("ID", *FINDINGS)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _EMPTY = {"", "nan", "na", "n/a", "null", "none", "<na>"}
 
@@ -22,7 +18,7 @@ _EMPTY = {"", "nan", "na", "n/a", "null", "none", "<na>"}
 def validate_submission(path: str | Path, expected_ids: Iterable[object] | None = None) -> list[str]:
     """Return what is wrong with a submission, one sentence each; an empty list means valid.
 
-    Valid: UTF-8 CSV with the columns ID and FINDINGS (any order, no other), one row per ID, and five finite
+    Valid: UTF-8 CSV with the challenge's COLUMNS (any order, no other), one row per ID, and five finite
     probabilities in [0, 1] in each. Rows are named by their 1-based line in the file and their ID.
 
     Parameters
@@ -35,12 +31,11 @@ def validate_submission(path: str | Path, expected_ids: Iterable[object] | None 
     if not path.is_file():
         return [f"No submission file at {path}."]
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        rows = [(reader.line_num, row) for reader in [csv.reader(io.StringIO(text), strict=True)] for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        return [f"{path.name} is not a CSV in UTF-8 text ({error})."]
-    if not text.strip():
-        return [f"{path.name} is empty; expected the header {','.join(_COLUMNS)} and one row per test image."]
+        rows = read_rows(path)
+    except ValueError as error:
+        return [str(error)]
+    if not any(cell.strip() for _, row in rows for cell in row):
+        return [f"{path.name} is empty; expected the header {','.join(COLUMNS)} and one row per test image."]
     (header_line, header), *body = rows
     if found := _header_problems(header, header_line):
         return found
@@ -55,7 +50,7 @@ def validate_submission(path: str | Path, expected_ids: Iterable[object] | None 
             continue
         cells = dict(zip(header, row, strict=True))
         ids.append((line, cells["ID"]))
-        for finding in FINDINGS:
+        for finding in COLUMNS[1:]:
             kind, sentence = _cell_problem(cells[finding])
             if kind:
                 problems[kind].append(f"Line {line}, ID {cells['ID']}: {finding} {sentence}.")
@@ -70,10 +65,10 @@ def validate_submission(path: str | Path, expected_ids: Iterable[object] | None 
 
 def _header_problems(columns: list[str], line: int) -> list[str]:
     if len(columns) == 1 and re.search(r"[;\t|]", columns[0]):
-        return [f"Line {line}: the separator is not a comma ({columns[0]!r}); write {','.join(_COLUMNS)}."]
-    missing = [name for name in _COLUMNS if name not in columns]
-    extra = [name for name in columns if name not in _COLUMNS]
-    twice = sorted({name for name in columns if columns.count(name) > 1 and name in _COLUMNS})
+        return [f"Line {line}: the separator is not a comma ({columns[0]!r}); write {','.join(COLUMNS)}."]
+    missing = [name for name in COLUMNS if name not in columns]
+    extra = [name for name in columns if name not in COLUMNS]
+    twice = sorted({name for name in columns if columns.count(name) > 1 and name in COLUMNS})
     found = [f"Line {line}: column {name} occurs more than once." for name in twice]
     for name in missing:
         renamed = [e for e in extra if e.strip().lower() == name.lower()] or (

@@ -7,20 +7,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 
 from ecgutils.challenge.bhf import IMAGE_SUFFIXES, LABELS_NAME
+from ecgutils.challenge.table import COLUMNS
 from ecgutils.files import write_bytes
-from ecgutils.findings import FINDINGS
 from ecgutils.manifest import check_manifest
 
 ID_MAP_NAME = "id_map.csv"
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def write_bhf(
-    train: pd.DataFrame, test: pd.DataFrame, out_dir: str | Path, damaged: bool = True, workers: int = 1
-) -> pd.DataFrame:
+def write_bhf(train: pd.DataFrame, test: pd.DataFrame, out_dir: str | Path, damaged: bool = True) -> pd.DataFrame:
     """Write PNG files, train_final.csv and id_map.csv under `out_dir` in the BHF layout.
 
     Rows are numbered from 1 in order of `image_id`, train and test separately (as in the challenge, where the same
@@ -32,7 +29,6 @@ def write_bhf(
     train, test : manifest frames with absolute paths; every training label must be known.
     damaged : also damage three files, as the challenge's own set is: the first training image is truncated, the last
         has a chunk with a wrong checksum, the first test image is truncated.
-    workers : threads.
 
     Returns
     -------
@@ -47,7 +43,7 @@ def write_bhf(
         name: check_manifest(table, f"write_bhf {name}").sort_values("image_id", ignore_index=True)
         for name, table in (("train", train), ("test", test))
     }
-    unknown = tables["train"][list(FINDINGS)].isna().any(axis=1)
+    unknown = tables["train"][list(COLUMNS[1:])].isna().any(axis=1)
     if unknown.any():
         first = tables["train"].loc[unknown, "image_id"].iloc[0]
         raise ValueError(
@@ -60,11 +56,9 @@ def write_bhf(
     stale = sorted(present - set(id_map["path"]))
     if stale:
         raise ValueError(f"{out_dir} already holds {len(stale)} other image(s), e.g. {stale[0]}; give an empty folder.")
-    jobs = zip(sources["path"], id_map["path"], id_map["damage"], strict=True)
-    Parallel(n_jobs=workers, prefer="threads")(
-        delayed(_write_image)(source, out_dir / target, damage) for source, target, damage in jobs
-    )
-    labels = tables["train"][list(FINDINGS)].astype(int)
+    for source, target, damage in zip(sources["path"], id_map["path"], id_map["damage"], strict=True):
+        write_bytes(out_dir / target, _damage(_png(source), damage))
+    labels = tables["train"][list(COLUMNS[1:])].astype(int)
     labels.insert(0, "ID", range(1, len(labels) + 1))
     for name, table in ((LABELS_NAME, labels), (ID_MAP_NAME, id_map)):
         write_bytes(out_dir / name, table.to_csv(index=False, lineterminator="\n").encode())
@@ -85,23 +79,21 @@ def _plan(n: int, split: str, damaged: bool) -> pd.DataFrame:
     return pd.DataFrame({"split": split, "ID": ids, "path": paths, "damage": damage}, dtype=object)
 
 
-def _write_image(source: str, target: Path, damage: str) -> None:
+def _png(source: str) -> bytes:
     content = Path(source).read_bytes()
-    if not content.startswith(_PNG_SIGNATURE):
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise ValueError(f"write_bhf: {source} cannot be decoded as an image; remove it from the manifest.")
-        content = cv2.imencode(".png", image)[1].tobytes()
-    write_bytes(target, _damage(content, damage))
+    if content.startswith(_PNG_SIGNATURE):
+        return content
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"write_bhf: {source} cannot be decoded as an image; remove it from the manifest.")
+    return cv2.imencode(".png", image)[1].tobytes()
 
 
 def _damage(png: bytes, kind: str) -> bytes:
     if kind == "truncated":
         return png[: len(png) * 2 // 5]
     if kind == "bad_checksum":
-        at = len(_PNG_SIGNATURE)
-        while png[at + 4 : at + 8] != b"IDAT":  # chunk: length (4), type (4), data, CRC-32 (4)
-            at += 12 + int.from_bytes(png[at : at + 4], "big")
-        crc = at + 8 + int.from_bytes(png[at : at + 4], "big")
+        data = png.index(b"IDAT") + 4  # chunk: length (4), type (4), data, CRC-32 (4)
+        crc = data + int.from_bytes(png[data - 8 : data - 4], "big")
         return png[:crc] + bytes([png[crc] ^ 0xFF]) + png[crc + 1 :]
     return png

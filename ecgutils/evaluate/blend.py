@@ -28,14 +28,10 @@ def _logit_mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _rank_mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return _mean(_ranks(members), weights)
-
-
-def _ranks(members: np.ndarray) -> np.ndarray:
-    """(rank - 0.5) / n within each member and finding: keeps order only, it is not a probability."""
-    answered = np.isfinite(members).sum(axis=1, keepdims=True)
+    """Of (rank - 0.5) / n within each member and finding: keeps order only, it is not a probability."""
     ranks = np.stack([pd.DataFrame(member).rank().to_numpy() for member in members])  # (M, N, 5), NaN without answer
-    return (ranks - 0.5) / np.maximum(answered, 1)
+    answered = np.isfinite(members).sum(axis=1, keepdims=True)
+    return _mean((ranks - 0.5) / np.maximum(answered, 1), weights)
 
 
 BLENDS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -75,13 +71,10 @@ def blend(frames: Sequence[pd.DataFrame], how: str = "mean", weights: Sequence[f
     tables = [prediction_table(frame, f"blend: table {i}") for i, frame in enumerate(frames)]
     ids = tables[0]["ID"]
     for i, table in enumerate(tables[1:], 1):
-        for lacking, having, numbers in ((table["ID"], ids, (i, 0)), (ids, table["ID"], (0, i))):
-            lost = having[~having.isin(lacking)].tolist()
-            if lost:
-                raise ValueError(
-                    f"blend: table {numbers[0]} lacks {len(lost)} ID(s) that table {numbers[1]} has: "
-                    f"{', '.join(lost[:5])}; predict the same images with every model."
-                )
+        lost = sorted(set(ids) ^ set(table["ID"]))
+        if lost:
+            few = ", ".join(lost[:5])
+            raise ValueError(f"blend: tables 0 and {i} differ in {len(lost)} ID(s): {few}; predict the same images.")
     members = np.stack([t.set_index("ID").loc[ids, list(FINDINGS)].to_numpy() for t in tables])  # (M, N, 5)
     blended = tables[0].drop(columns="calibrated_on", errors="ignore")
     blended[list(FINDINGS)] = BLENDS[how](members, w)
@@ -102,22 +95,17 @@ def fit_weights(frames: Sequence[pd.DataFrame], truth: pd.DataFrame) -> np.ndarr
     return _fit([join_truth(frame, truth) for frame in frames])
 
 
-def cross_blend(
-    frames: Sequence[pd.DataFrame], truth: pd.DataFrame, how: str = "mean", folds: int = 5, seed: int = 0
-) -> pd.DataFrame:
-    """Blend every patient with weights fitted on the other folds' patients: what fitted weights really bring.
+def cross_blend(frames: Sequence[pd.DataFrame], truth: pd.DataFrame, folds: int = 5, seed: int = 0) -> pd.DataFrame:
+    """Mean of every patient, weighted as fitted on the other folds' patients: what fitted weights really bring.
 
-    Arguments as `fit_weights` and `blend`; returns the table that `blend` would, sorted by ID. ValueError when there
-    are fewer than two patients.
+    frames, truth : as `fit_weights` takes them. Returns the table that `blend` would, sorted by ID. ValueError when
+    there are fewer than two patients.
     """
     scored = [join_truth(frame, truth) for frame in frames]
-    blended = blend(frames, how).sort_values("ID", ignore_index=True)
-    members, mix, out = np.stack([member.p for member in scored]), BLENDS[how], np.empty_like(scored[0].p)
-    if how == "rank_mean":  # ranks within one fold would not be on the scale of another's
-        members, mix = _ranks(members), _mean
+    blended = blend(frames).sort_values("ID", ignore_index=True)
+    members, out = np.stack([member.p for member in scored]), np.empty_like(scored[0].p)
     for left_out in scored[0].folds(folds, seed):
-        weights = _fit([member.subset(~left_out) for member in scored])
-        out[left_out] = mix(members[:, left_out], weights)
+        out[left_out] = _mean(members[:, left_out], _fit([member.subset(~left_out) for member in scored]))
     blended[list(FINDINGS)] = out
     return blended
 

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from ecgutils.evaluate.bootstrap import intervals_by
 from ecgutils.evaluate.logistic import fit_logistic, log_odds
-from ecgutils.evaluate.metrics import intervals_by
 from ecgutils.evaluate.predictions import Scored, join_truth, prediction_table
 from ecgutils.files import write_json
 from ecgutils.findings import FINDINGS
@@ -97,7 +97,7 @@ def fit_calibration(
     domain : what these images are, e.g. "photo-like renders of simulated signals".
     models : sha256 of the weights of each member that predicted; the calibration is theirs alone.
 
-    Two numbers per finding, with Platt's smoothed targets: they stand few, even no, positives and never change an order.
+    Two numbers per finding, with Platt's smoothed targets: so it stands few, even no, positives; no order changes.
     """
     return _fit(join_truth(predictions, truth), domain, tuple(models))
 

@@ -12,16 +12,15 @@ patient is unknown (`ecgutils.manifest.clusters`); then patients may be shared a
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from ecgutils.evaluate.bootstrap import bootstrap, intervals_by, percentiles
 from ecgutils.findings import FINDINGS
 
-STAGE_BOOTSTRAP = 51
-_CHUNK = 32  # resamples at a time: keeps the working set in cache
 Metric = Literal["auroc", "auprc"]
 
 
@@ -37,6 +36,10 @@ class _Ranked:
         self.tied = len(self.ties) < len(rows)
         self.n, self.positives = len(rows), int(self.positive.sum())
         self.defined = 0 < self.positives < self.n
+
+    def score(self, metric: Metric, counts: np.ndarray) -> np.ndarray:
+        """The metric (R,) where each of all rows counts so often, (R, N); NaN without both classes."""
+        return getattr(self, metric)(counts[:, self.order]) if self.defined else np.full(len(counts), np.nan)
 
     def auroc(self, weights: np.ndarray) -> np.ndarray:
         """AUROC (R,) for weights (R, n) of the rows in `order`; half a point for a tie; NaN without both classes."""
@@ -97,7 +100,7 @@ def auroc_by_finding(y: np.ndarray, p: np.ndarray, metric: Metric = "auroc") -> 
     """AUROC (or AUPRC) of each finding, indexed by its name; NaN where it has not both classes. y, p : (N, 5)."""
     y, p = _checked(y, p)
     (ranked,) = _ranked(y, [p])
-    return pd.Series([_value([r], [1.0], metric) if r.defined else np.nan for r in ranked], index=FINDINGS)
+    return pd.Series([r.score(metric, np.ones((1, len(y))))[0] for r in ranked], index=FINDINGS)
 
 
 def macro_auroc(y: np.ndarray, p: np.ndarray, metric: Metric = "auroc") -> float:
@@ -150,46 +153,24 @@ def bootstrap_auroc(
     Frame with columns finding ("macro" first), value, low, high, n, positives, intervals. Resamples in which a
     finding lost a class are left out of its interval; a warning says so when they are more than 5 %.
     """
-    members = _members(p)
-    y, *members = _checked(y, *members)
-    return _bootstrap(y, members, [1 / len(members)] * len(members), clusters, rounds, seed, metric)
+    return _bootstrap(y, [p], clusters, rounds, seed, metric)
 
 
 def paired_difference(
-    y: np.ndarray,
-    p_a: np.ndarray,
-    p_b: np.ndarray,
-    clusters: np.ndarray,
-    rounds: int = 2000,
-    seed: int = 0,
-    metric: Metric = "auroc",
+    y: np.ndarray, p_a: np.ndarray, p_b: np.ndarray, clusters: np.ndarray, rounds: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """AUROC (or AUPRC) of `p_a` minus that of `p_b` on the same rows and resamples; frame as `bootstrap_auroc`.
+    """AUROC of `p_a` minus that of `p_b` on the same rows and resamples; frame as `bootstrap_auroc`.
 
     A row counts for a finding when all predictions are there. p_a, p_b : (N, 5), or (S, N, 5) as `bootstrap_auroc` has
     them, S not necessarily the same.
     """
-    a, b = _members(p_a), _members(p_b)
-    y, *members = _checked(y, *a, *b)
-    shares = [1 / len(a)] * len(a) + [-1 / len(b)] * len(b)
-    return _bootstrap(y, members, shares, clusters, rounds, seed, metric)
-
-
-def _members(p: np.ndarray) -> list[np.ndarray]:
-    """Predictions (S, N, 5) as S arrays (N, 5); (N, 5) is one."""
-    return list(p) if np.ndim(p) == 3 else [p]
+    return _bootstrap(y, [p_a, p_b], clusters, rounds, seed, "auroc")
 
 
 def auroc_by_group(
-    y: np.ndarray,
-    p: np.ndarray,
-    clusters: np.ndarray,
-    groups: pd.DataFrame,
-    rounds: int = 2000,
-    seed: int = 0,
-    metric: Metric = "auroc",
+    y: np.ndarray, p: np.ndarray, clusters: np.ndarray, groups: pd.DataFrame, rounds: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """Macro-AUROC (or AUPRC) within each value of each column of `groups`, one row each; "all" comes first.
+    """Macro-AUROC within each value of each column of `groups`, one row each; "all" comes first.
 
     groups : (N rows) e.g. layout, image source, `quality_band`; a row counts nowhere for a column it has no value in.
 
@@ -204,7 +185,7 @@ def auroc_by_group(
     for by, name, inside in parts:
         with warnings.catch_warnings():  # too few patients show in the interval
             warnings.simplefilter("ignore", UserWarning)
-            table = bootstrap_auroc(y[inside], p[inside], clusters[inside], rounds, seed, metric)
+            table = bootstrap_auroc(y[inside], p[inside], clusters[inside], rounds, seed)
         findings = int(table["value"][1:].notna().sum())
         rows.append({"by": by, "group": name, "images": int(inside.sum()), "findings": findings, **table.iloc[0, 1:]})
     return pd.DataFrame(rows)
@@ -217,63 +198,33 @@ def quality_band(quality: np.ndarray) -> np.ndarray:
     return np.where(q > 0, np.array(["low", "middle", "high"])[np.searchsorted(cuts, q, side="right")], "unreadable")
 
 
-def resamples(clusters: np.ndarray, rounds: int, seed: int) -> Iterator[tuple[slice, np.ndarray]]:
-    """How often each row is drawn when whole clusters are, with replacement: (rounds of this part, counts (R, N))."""
-    if rounds < 1:
-        raise ValueError(f"rounds must be at least 1, got {rounds}.")
-    names, member = np.unique(np.asarray(clusters).astype(str), return_inverse=True)
-    rng = np.random.default_rng([seed, STAGE_BOOTSTRAP])
-    for start in range(0, rounds, _CHUNK):
-        size = min(_CHUNK, rounds - start)
-        picks = rng.integers(0, len(names), (size, len(names))) + len(names) * np.arange(size)[:, None]
-        counts = np.bincount(picks.ravel(), minlength=size * len(names)).reshape(size, -1).astype(np.float64)
-        yield slice(start, start + size), counts[:, member]
-
-
-def intervals_by(clusters: np.ndarray) -> str:
-    """Say "by patient", or "ungrouped" when one of the clusters is an image or a record of an unknown patient."""
-    unknown = any(name.startswith(("image:", "record:")) for name in np.asarray(clusters).astype(str).tolist())
-    return "ungrouped" if unknown else "by patient"
-
-
-def _value(
-    arms: Sequence[_Ranked], shares: Sequence[float], metric: Metric, rows: np.ndarray | None = None
-) -> np.ndarray | float:
-    """Sum of the arms' metrics, each times its share; of all rows, or of drawn counts (R, N)."""
-    weights = [np.ones((1, arm.n)) if rows is None else rows[:, arm.order] for arm in arms]
-    value = sum(s * getattr(arm, metric)(w) for arm, s, w in zip(arms, shares, weights, strict=True))
-    return float(value[0]) if rows is None else value
-
-
 def _bootstrap(
-    y: np.ndarray,
-    predictions: list[np.ndarray],
-    shares: list[float],
-    clusters: np.ndarray,
-    rounds: int,
-    seed: int,
-    metric: Metric,
+    y: np.ndarray, predictions: list[np.ndarray], clusters: np.ndarray, rounds: int, seed: int, metric: Metric
 ) -> pd.DataFrame:
-    """Intervals of the sum of the predictions' metrics, each times its share."""
-    if len(clusters) != len(y):
-        raise ValueError(f"clusters has {len(clusters)} entries for {len(y)} rows.")
+    """Intervals of the first prediction's metric, less that of the second where there is one."""
     if metric not in ("auroc", "auprc"):
         raise ValueError(f'metric must be "auroc" or "auprc", got {metric!r}.')
-    arms = list(zip(*_ranked(y, predictions), strict=True))  # per finding
-    defined = np.array([first.defined for first, *_ in arms])
-    value = np.array([_value(some, shares, metric) if some[0].defined else np.nan for some in arms])
-    draws = np.full((rounds, len(FINDINGS)), np.nan)
-    for part, counts in resamples(clusters, rounds, seed):
-        for k in np.flatnonzero(defined):
-            draws[part, k] = _value(arms[k], shares, metric, counts)
-    lost = np.isnan(draws[:, defined]).mean(axis=0)
-    if (lost > 0.05).any():
-        few = ", ".join(np.array(FINDINGS)[defined][lost > 0.05])
-        warnings.warn(f"More than 5 % of the resamples lack a class of {few}: too few patients.", stacklevel=3)
-    low, high = percentiles(np.column_stack([_macro(draws, defined), draws]))
+    several = [list(p) if np.ndim(p) == 3 else [p] for p in predictions]
+    shares = [sign / len(some) for sign, some in zip((1, -1), several, strict=False) for _ in some]
+    y, *members = _checked(y, *(one for some in several for one in some))
+    if len(clusters) != len(y):
+        raise ValueError(f"clusters has {len(clusters)} entries for {len(y)} rows.")
+    arms = list(zip(*_ranked(y, members), strict=True))  # per finding
     first = [some[0] for some in arms]
+    defined = np.array([ranked.defined for ranked in first])
+
+    def scores(counts: np.ndarray) -> np.ndarray:  # macro first
+        found = [sum(s * arm.score(metric, counts) for arm, s in zip(some, shares, strict=True)) for some in arms]
+        return np.column_stack([_macro(np.stack(found, axis=1), defined), *found])
+
+    value, draws = bootstrap(scores, clusters, rounds, seed)
+    lost = defined & (np.isnan(draws[:, 1:]).mean(axis=0) > 0.05)
+    if lost.any():
+        few = ", ".join(np.array(FINDINGS)[lost])
+        warnings.warn(f"More than 5 % of the resamples lack a class of {few}: too few patients.", stacklevel=3)
+    low, high = percentiles(draws)
     columns = {
-        "value": np.r_[_macro(value, defined), value],
+        "value": value,
         "low": low,
         "high": high,
         "n": [len(np.unique(np.concatenate([r.order for r in first]))), *(r.n for r in first)],
@@ -281,11 +232,3 @@ def _bootstrap(
         "intervals": intervals_by(clusters),
     }
     return pd.DataFrame({"finding": ["macro", *FINDINGS], **columns})
-
-
-def percentiles(draws: np.ndarray) -> np.ndarray:
-    """2.5th and 97.5th percentile (2, K) of draws (R, K) without their NaN; NaN where a column has nothing else."""
-    bounds = np.full((2, draws.shape[1]), np.nan)
-    some = ~np.isnan(draws).all(axis=0)
-    bounds[:, some] = np.nanquantile(draws[:, some], [0.025, 0.975], axis=0)
-    return bounds

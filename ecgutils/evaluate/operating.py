@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ecgutils.evaluate.metrics import bootstrap_auroc, intervals_by, percentiles, resamples
+from ecgutils.evaluate.bootstrap import bootstrap, intervals_by, percentiles
+from ecgutils.evaluate.metrics import bootstrap_auroc
 from ecgutils.findings import FINDINGS
 
 
@@ -38,8 +39,7 @@ def choose_thresholds(
             found[some, k] = p[rows[enough.argmax(axis=1)], k] if len(rows) else np.nan
         return found
 
-    (value,) = thresholds(np.ones((1, len(y))))
-    draws = np.concatenate([thresholds(counts) for _, counts in resamples(clusters, rounds, seed)])
+    value, draws = bootstrap(thresholds, clusters, rounds, seed)
     low, high = percentiles(draws)
     reached = [np.mean(p[rows, k] >= value[k]) if len(rows) else np.nan for k, rows in enumerate(ordered)]
     columns = {"threshold": value, "low": low, "high": high, "sensitivity": reached}
@@ -70,8 +70,8 @@ def rates_at(
         total = counts @ counted
         return np.divide(counts @ right, total, out=np.full(total.shape, np.nan), where=total > 0)
 
-    (value,) = rates(np.ones((1, len(y))))
-    low, high = percentiles(np.concatenate([rates(counts) for _, counts in resamples(clusters, rounds, seed)]))
+    value, draws = bootstrap(rates, clusters, rounds, seed)
+    low, high = percentiles(draws)
     names = {"finding": FINDINGS * 2, "rate": np.repeat(["sensitivity", "specificity"], 5)}
     columns = {"threshold": np.tile(limits, 2), "value": value, "low": low, "high": high}
     n = counted.sum(axis=0).astype(int)

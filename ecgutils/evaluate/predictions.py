@@ -13,22 +13,22 @@ from ecgutils.findings import FINDINGS
 from ecgutils.manifest import clusters, label_array
 
 
-def prediction_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
+def prediction_table(table: pd.DataFrame, name: str, findings: Sequence[str] = FINDINGS) -> pd.DataFrame:
     """Check a predictions table and return it with text IDs and float probabilities; NaN = no answer.
 
     Raises
     ------
     ValueError : missing column, repeated ID, value that is no number or lies outside [0, 1]; names the ID.
     """
-    missing = [column for column in ("ID", *FINDINGS) if column not in table.columns]
+    missing = [column for column in ("ID", *findings) if column not in table.columns]
     if missing:
-        raise ValueError(f"{name}: missing column(s) {', '.join(missing)}; predictions need ID and {FINDINGS}.")
+        raise ValueError(f"{name}: missing column(s) {', '.join(missing)}; predictions need ID and {tuple(findings)}.")
     table = table.reset_index(drop=True)
     table["ID"] = table["ID"].astype(str)
     repeated = table["ID"].duplicated()
     if repeated.any():
         raise ValueError(f"{name}: ID {table.loc[repeated, 'ID'].iloc[0]} occurs more than once; keep one row per ID.")
-    for finding in FINDINGS:
+    for finding in findings:
         values = pd.to_numeric(table[finding], errors="coerce").astype(float)
         bad = (values.isna() & table[finding].notna()) | (values < 0) | (values > 1)
         if bad.any():
@@ -88,12 +88,12 @@ def fill_unreadable(predictions: pd.DataFrame, prevalence: Mapping[str, float]) 
     return predictions.fillna(check_prevalence(prevalence))
 
 
-def check_prevalence(prevalence: Mapping[str, float]) -> dict[str, float]:
-    """`prevalence` as floats of FINDINGS; ValueError where one is missing or no share."""
-    missing = [f for f in FINDINGS if f not in prevalence]
+def check_prevalence(prevalence: Mapping[str, float], findings: Sequence[str] = FINDINGS) -> dict[str, float]:
+    """`prevalence` as floats of `findings`; ValueError where one is missing or no share."""
+    missing = [f for f in findings if f not in prevalence]
     if missing:
         raise ValueError(f"The prevalence lacks {', '.join(missing)}; give the training share of each.")
-    fill = {f: float(prevalence[f]) for f in FINDINGS}
+    fill = {f: float(prevalence[f]) for f in findings}
     bad = [f for f, share in fill.items() if not 0 <= share <= 1]
     if bad:
         raise ValueError(f"The prevalence of {bad[0]} is {fill[bad[0]]}, not a share in [0, 1].")

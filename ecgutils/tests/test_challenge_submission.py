@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -16,7 +18,15 @@ from ecgutils.findings import FINDINGS
 from ecgutils.manifest import read_manifest, write_manifest
 from ecgutils.tests.test_evaluate_blend import members_of_known_worth
 
+HEADER = "ID,STTC,HYP,MI,CD,AF"
 PREVALENCE = {"STTC": 0.242, "HYP": 0.123, "MI": 0.254, "CD": 0.209, "AF": 0.069}
+
+
+def sample_of(folder, ids):
+    """A sample submission on disk."""
+    path = folder / "sample_submission.csv"
+    pd.DataFrame({"ID": ids} | dict.fromkeys(FINDINGS, 0.5)).to_csv(path, index=False)
+    return path
 
 
 def predictions(n, seed=0, unreadable=()):
@@ -67,10 +77,10 @@ def test_the_note_says_what_the_probabilities_were_calibrated_on(tmp_path):
 def test_predicted_ids_are_recognised_in_every_spelling(tmp_path, spell):
     table = predictions(12)
     table["ID"] = [spell(int(i)) for i in table["ID"]]
-    sample = pd.DataFrame({"ID": [f"{i:05d}" for i in range(1, 13)]} | dict.fromkeys(FINDINGS, 0.5))
-    write_submission(table, tmp_path / "s.csv", PREVALENCE, sample=sample)
+    ids = [f"{i:05d}" for i in range(1, 13)]
+    write_submission(table, tmp_path / "s.csv", PREVALENCE, sample=sample_of(tmp_path, ids))
     back = pd.read_csv(tmp_path / "s.csv", dtype={"ID": str})
-    assert back["ID"].tolist() == sample["ID"].tolist()
+    assert back["ID"].tolist() == ids
     np.testing.assert_allclose(back[list(FINDINGS)], predictions(12)[list(FINDINGS)], rtol=1e-8)
 
 
@@ -130,14 +140,24 @@ def test_the_sample_gives_columns_ids_and_order(tmp_path):
     assert validate_submission(tmp_path / "s.csv", ["test_000003.png", "test_000001.png"]) == []
 
 
-def test_ids_of_a_frame_or_list_are_kept_as_written(tmp_path):
-    write_submission(predictions(3), tmp_path / "s.csv", PREVALENCE, ids=["003", "001", "2"])
-    assert (tmp_path / "s.csv").read_text().splitlines()[1].startswith("003,")
-    sample = pd.DataFrame({"ID": [2, 1, 3]} | dict.fromkeys(FINDINGS, 0.5))
-    write_submission(predictions(3), tmp_path / "t.csv", PREVALENCE, sample=sample)
-    assert pd.read_csv(tmp_path / "t.csv")["ID"].tolist() == [2, 1, 3]
-    write_submission(predictions(3), tmp_path / "u.csv", PREVALENCE, sample=["2", "1", "3"])
-    assert (tmp_path / "u.csv").read_bytes() == (tmp_path / "t.csv").read_bytes()
+def test_ids_are_kept_as_the_sample_writes_them(tmp_path):
+    sample = sample_of(tmp_path, ["003", "001", "2"])
+    write_submission(predictions(3), tmp_path / "s.csv", PREVALENCE, sample)
+    assert [line.split(",")[0] for line in (tmp_path / "s.csv").read_text().splitlines()] == ["ID", "003", "001", "2"]
+
+
+def test_a_further_finding_does_not_change_the_challenge_s_file(tmp_path):
+    code = """
+import sys, pandas as pd
+from ecgutils import findings
+findings.FINDINGS = (*findings.FINDINGS, "QT")
+from ecgutils.challenge import COLUMNS, validate_submission, write_submission
+table = pd.DataFrame({"ID": ["1"]} | dict.fromkeys(findings.FINDINGS, .25))
+write_submission(table, sys.argv[1], dict.fromkeys(COLUMNS[1:], .5))
+assert validate_submission(sys.argv[1], ["1"]) == []
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "s.csv")], check=True)
+    assert (tmp_path / "s.csv").read_text() == "ID,STTC,HYP,MI,CD,AF\n1,0.25,0.25,0.25,0.25,0.25\n"
 
 
 def test_shuffled_predictions_give_the_same_bytes(tmp_path):
@@ -156,23 +176,28 @@ def test_kaggle_gets_its_copy(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("change", "options", "message"),
+    ("change", "sample", "message"),
     [
-        (lambda t: t.assign(AF=1.5), {}, "AF of ID 1 is .*1.5"),
-        (lambda t: t.assign(AF=-0.1), {}, "not a probability"),
-        (lambda t: t, {"ids": ["1", "9"]}, r"1 ID\(s\) to be submitted have no prediction: 9"),
-        (lambda t: t[:1], {"ids": ["1", "1"]}, "would not be valid: Line 3: ID 1 is a duplicate"),
-        (lambda t: t.assign(ID=["1", "001", "2"]), {}, "ID 1 is predicted twice"),
-        (lambda t: t, {"sample": pd.DataFrame({"ID": [1], "AF": [0]})}, "sample has columns ID, AF"),
-        (lambda t: t, {"sample": pd.DataFrame(), "ids": []}, "not both"),
-        (lambda t: t, {"sample": "nowhere.csv"}, "No CSV at nowhere.csv"),
-        (lambda t: t.drop(columns="ID"), {}, r"missing column\(s\) ID"),
+        (lambda t: t.assign(AF=1.5), None, "AF of ID 1 is .*1.5"),
+        (lambda t: t.assign(AF=-0.1), None, "not a probability"),
+        (lambda t: t, f"{HEADER}\n1,0,0,0,0,0\n9,0,0,0,0,0", r"1 ID\(s\) to be submitted have no prediction: 9"),
+        (lambda t: t[:1], HEADER + "\n1,0,0,0,0,0" * 2, "would not be valid: Line 3: ID 1 is a duplicate"),
+        (lambda t: t.assign(ID=["1", "001", "2"]), None, "ID 1 is predicted twice"),
+        (lambda t: t, "ID,AF\n1,0", r"sample\.csv has columns ID, AF; expected ID, STTC"),
+        (lambda t: t.drop(columns="ID"), None, r"missing column\(s\) ID"),
     ],
 )
-def test_bad_input_is_refused_and_nothing_is_written(tmp_path, change, options, message):
-    with pytest.raises((ValueError, FileNotFoundError), match=message):
-        write_submission(change(predictions(3)), tmp_path / "s.csv", PREVALENCE, **options)
-    assert not list(tmp_path.iterdir())
+def test_bad_input_is_refused_and_nothing_is_written(tmp_path, change, sample, message):
+    if sample:
+        (tmp_path / "sample.csv").write_text(sample)
+    with pytest.raises(ValueError, match=message):
+        write_submission(change(predictions(3)), tmp_path / "s.csv", PREVALENCE, sample and tmp_path / "sample.csv")
+    assert not list(tmp_path.glob("s.*"))
+
+
+def test_a_sample_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No CSV at .*nowhere\.csv"):
+        write_submission(predictions(3), tmp_path / "s.csv", PREVALENCE, tmp_path / "nowhere.csv")
 
 
 @pytest.mark.parametrize("prevalence", [{}, PREVALENCE | {"AF": 6.9}, PREVALENCE | {"AF": float("nan")}])

@@ -64,8 +64,8 @@ def test_inputs_are_not_changed():
     [
         ([], "mean", "no prediction table"),
         ([table([0.1])], "median", "unknown how='median'; use one of mean, logit_mean, rank_mean"),
-        ([table([0.1, 0.2]), table([0.1])], "mean", r"table 1 lacks 1 ID\(s\) that table 0 has: 1;"),
-        ([table([0.1]), table([0.1, 0.2])], "mean", r"table 0 lacks 1 ID\(s\) that table 1 has: 1;"),
+        ([table([0.1, 0.2]), table([0.1])], "mean", r"tables 0 and 1 differ in 1 ID\(s\): 1;"),
+        ([table([0.1]), table([0.1, 0.2])], "mean", r"tables 0 and 1 differ in 1 ID\(s\): 1;"),
         ([table([0.1, 0.2], ids=["a", "a"])], "mean", "ID a occurs more than once"),
         ([table([0.1]).drop(columns="HYP")], "mean", r"missing column\(s\) HYP"),
         ([table([1.1])], "mean", "STTC of ID 0 is 1.1, not a probability"),
@@ -194,9 +194,8 @@ def test_weights_need_labels_and_enough_patients():
         fit_weights(members, truth.assign(**dict.fromkeys(COLUMNS, np.nan)))
 
 
-@pytest.mark.parametrize("how", list(BLENDS))
-def test_cross_fitted_weights_of_one_member_twice_change_no_order(how):
+def test_cross_fitted_weights_of_one_member_twice_change_no_order():
     members, truth = members_of_known_worth(100)
     same = [members[0], members[0]]
-    once, crossed = (join_truth(t, truth) for t in (blend(same, how), cross_blend(same, truth, how)))
+    once, crossed = (join_truth(t, truth) for t in (blend(same), cross_blend(same, truth)))
     assert macro_auroc(crossed.y, crossed.p) == pytest.approx(macro_auroc(once.y, once.p), abs=1e-12)

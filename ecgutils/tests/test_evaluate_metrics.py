@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -8,7 +10,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ecgutils.evaluate import auroc_by_finding, bootstrap_auroc, macro_auroc, paired_difference
-from ecgutils.evaluate.metrics import _Ranked, auroc_by_group, difference_error, intervals_by, quality_band
+from ecgutils.evaluate.bootstrap import intervals_by
+from ecgutils.evaluate.metrics import _Ranked, auroc_by_group, difference_error, quality_band
 from ecgutils.findings import FINDINGS
 
 
@@ -256,3 +259,8 @@ def test_several_models_give_the_mean_of_their_aurocs(rng):
     difference = paired_difference(y, members, p, **how)
     np.testing.assert_allclose(difference["value"], several["value"] - alone[0], atol=1e-12)
     assert (paired_difference(y, members[:1], p, **how)[["low", "high"]] == 0).all(axis=None)
+
+
+def test_evaluating_needs_no_torch():
+    code = "import sys, ecgutils.evaluate, ecgutils.challenge; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,89 @@
+"""The challenge's tables: their fixed columns, IDs in any spelling, CSVs read cell by cell."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+COLUMNS = ("ID", "STTC", "HYP", "MI", "CD", "AF")  # the challenge's own, whatever else this package may learn to find
+_ID = re.compile(r"(?:(?:train|test)_)?(\d+)(?:\.0+|\.png|\.jpe?g)?", re.ASCII | re.IGNORECASE)
+
+
+def plain_id(text: object) -> str:
+    """An ID without prefix, zeros and suffix: 5, "005", "5.0" and "test_000005.png" are all "5"; other text stays."""
+    stripped = str(text).strip()
+    match = _ID.fullmatch(stripped)
+    return str(int(match[1])) if match else stripped
+
+
+def id_order(ids: pd.Series) -> pd.Series:
+    """Sort key: integers by value, other text after them (a sample submission may hold any text)."""
+    return ids.map(lambda i: (0, int(i), "") if is_number(i) else (1, 0, i))
+
+
+def is_number(ident: str) -> bool:
+    """True for plain digits."""
+    return ident.isascii() and ident.isdigit()
+
+
+def first_few(names: Sequence[str], n: int = 5) -> str:
+    """The first names, for a message."""
+    return ", ".join(names[:n]) + (", ..." if len(names) > n else "")
+
+
+def refuse_repeated(ids: Iterable[str], where: str) -> None:
+    """ValueError that names IDs which occur more than once."""
+    counts = pd.Series(list(ids), dtype=object).value_counts()
+    repeated = sorted(counts.index[counts > 1])
+    if repeated:
+        few = first_few(repeated)
+        raise ValueError(f"{where}: {len(repeated)} ID(s) occur more than once: {few}; each must be one row.")
+
+
+def read_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Line (1-based) and cells of each row of a CSV, blank ones too; without a byte-order mark.
+
+    ValueError when it is no CSV in UTF-8 text.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            return [(reader.line_num, cells) for cells in reader]
+    except (csv.Error, UnicodeError) as error:
+        raise ValueError(f"{path} is not a CSV in UTF-8 text ({error}); restore the original file.") from error
+
+
+def read_text_csv(path: Path) -> pd.DataFrame:
+    """A CSV with all cells as text, indexed by line (1-based); the header loses blanks.
+
+    Blank lines are left out, and empty cells beyond the header (a spreadsheet's commas at the end of each line).
+    ValueError when it is no CSV, or a line has more or fewer cells than the header.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"No CSV at {path}: check the path.")
+    lines = [(line, cells) for line, cells in read_rows(path) if any(cell.strip() for cell in cells)]
+    if not lines:
+        raise ValueError(f"{path} is not a readable CSV (it has no line); restore the original file.")
+    header = [name.strip() for name in lines.pop(0)[1]]
+    while not header[-1]:
+        header.pop()
+    if len(set(header)) < len(header):
+        raise ValueError(f"{path}: a column is there more than once ({', '.join(header)}); restore the original file.")
+    for line, cells in lines:
+        if len(cells) < len(header) or any(cell.strip() for cell in cells[len(header) :]):
+            raise ValueError(f"{path}: line {line} has {len(cells)} cells, the header {len(header)}; restore the file.")
+    rows = [cells[: len(header)] for _, cells in lines]
+    return pd.DataFrame(rows, columns=header, index=[line for line, _ in lines], dtype=object)
+
+
+def read_ids(path: str | Path) -> list[str]:
+    """The ID column of a CSV, as written and in order. ValueError when it is missing or repeats an ID."""
+    table = read_text_csv(Path(path))
+    if "ID" not in table.columns:
+        raise ValueError(f"{path}: no ID column (has {', '.join(table.columns)}); is it the sample submission?")
+    refuse_repeated(map(plain_id, table["ID"]), str(path))
+    return table["ID"].tolist()
