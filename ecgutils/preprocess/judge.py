@@ -7,13 +7,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ecgutils.preprocess.grid import SURE_SCALE, Grid
+from ecgutils.preprocess.grid import Grid
 from ecgutils.preprocess.page import Page
+from ecgutils.preprocess.scale import SURE_SCALE
 from ecgutils.preprocess.traces import Traces
 
 BLURRED = 0.4  # of `sharpness`: real photos have 1.1 or more, blurred by 0.6 mm (sigma) about 0.45, by 1 mm 0.25
 CUT_OFF = 2  # strokes that run into the photo's edge
 GLARE = 0.02  # of the area of the traces
+BARE = 0.5  # of a row of blocks
 RULED = 0.4  # of the ink, straight lines along and across: a table
 TOO_DARK = 45  # median grey value of the photo
 
@@ -30,12 +32,12 @@ REASONS = {
     "too_small": "under 64 px in width or height",
     "bad_array": "an array that is no image",
     "bad_outline": "the four corners given don't run clockwise around a page, from its top left as one reads it",
-    "failed": "it could not be flattened",
+    "too_narrow": "over 30 times as long as wide; cut the ECG out",
     "not_an_ecg": "no traces of an ECG were found; come closer, hold the camera straight, avoid shadows and folds",
     "no_page": "no edge of the paper was found either; all that the photo shows is taken for the page",
     "grid_not_found": "no printed grid was found, so that millimetres are guessed and voltages may be wrong",
     "scale_unsure": "the grid's lines do not tell how far apart they are; voltages may be wrong",
-    "cut_off": "something printed runs into the photo's edge: a part of the ECG may be missing",
+    "cut_off": "a trace runs into the photo's edge: a part of the ECG may be missing",
     "glare": "a reflection hides a part of the traces; change the light or the angle",
     "blurred": "out of focus or shaken; photograph it again",
     "too_dark": "photograph it again with more light",
@@ -107,6 +109,10 @@ def glare_share(rgb: np.ndarray, paper: np.ndarray, box: tuple[float, float, flo
     bright = high > 1.02 * np.median(high[shown]) if shown.any() else shown
     flat = high - low < 0.35 * np.median((high - low)[shown]) if shown.any() else shown
     washed = cv2.medianBlur((bright & flat & shown).astype(np.uint8), 3)
+    for axis in (0, 1):  # what is bare all along one side is a margin or a header without a grid, not a reflection
+        bare = np.flatnonzero(washed.mean(1 - axis) > BARE)
+        third = washed.shape[axis] // 3
+        washed = np.delete(washed, bare[(bare < third) | (bare >= washed.shape[axis] - third)], axis)
     return float(washed.sum() / max(shown.sum(), 1))
 
 
