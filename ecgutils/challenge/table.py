@@ -50,7 +50,7 @@ def read_rows(path: Path) -> list[tuple[int, list[str]]]:
     ValueError when it is no CSV in UTF-8 text.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with path.open(newline="\n", encoding="utf-8-sig") as file:  # a lone "\r" is damage, not the end of a line
             reader = csv.reader(file, strict=True)
             return [(reader.line_num, cells) for cells in reader]
     except (csv.Error, UnicodeError) as error:

@@ -73,6 +73,7 @@ BROKEN = {
     "ID with a blank": (GOOD.replace("\n3,", "\n 3,"), ["ID ' 3' has to be written as '3'"]),
     "one ID in two spellings": (GOOD + "003,0,0,0,0,0\n", ["Line 7: ID 003 is a duplicate of line 4"]),
     "binary": (b"\x89PNG\r\n\x1a\n\xff\xfe", ["is not a CSV in UTF-8 text"]),
+    "a lone carriage return": (GOOD.replace("\n3,", "\r3,"), ["is not a CSV"]),
     "quote never closed": (GOOD.replace("3,0.1", '3,"0.1'), ["is not a CSV"]),
 }
 
