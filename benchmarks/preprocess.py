@@ -6,8 +6,8 @@ rare. The same photos go through arms that leave stages out and through a plain 
 four corners). Writes benchmarks/preprocess.json: the figures of every arm, a table by effect and severity, and the
 seconds of processor time after decoding. `lost` is the share of the traces that the flat page does not show;
 `cache_read_ms` what it takes to read one page, at random, from a flat cache of 2,000.
-`--stability N` measures instead what changes when N of the photos are saved again, cropped, turned or scaled, and writes
-benchmarks/stability.json.
+`--stability N` measures instead what changes when N of the photos are saved again, cropped, turned or scaled
+(benchmarks/stability.json).
 """
 
 from __future__ import annotations
