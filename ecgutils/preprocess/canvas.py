@@ -70,6 +70,7 @@ class FlatPage:
     grey : uint8 (h, w), the strength of all that is printed.
     rgb : uint8 (h, w, 3), white where there is no paper.
     box : x0, y0, x1, y1 of the traces, px of the plane.
+    middle_xy : (x, y) between most of their rows, px of the plane; comes to the canvas' middle as far as the box fits.
     quarters : clockwise quarter turns that make it upright.
     scaled : whether a mm of the plane is one of the page.
     to_image : points (N, 2) of the plane -> (N, 2) of the image.
@@ -79,6 +80,7 @@ class FlatPage:
     grey: np.ndarray
     rgb: np.ndarray
     box: tuple[float, float, float, float]
+    middle_xy: tuple[float, float]
     quarters: int
     scaled: bool
     to_image: Callable[[np.ndarray], np.ndarray]
@@ -95,7 +97,10 @@ class FlatPage:
         canvas = np.array(size)
         fitting = float(((canvas - 4) / np.maximum([x1 - x0, y1 - y0], 20)).min())  # canvas px per plane px
         reduction = min(px_per_mm / PLANE_PX_PER_MM, fitting) if self.scaled else fitting
-        corner = np.array([x0 + x1, y0 + y1]) / 2 - (canvas - 1) / 2 / reduction
+        spare = np.maximum((canvas - 4) / reduction - [x1 - x0, y1 - y0], 0) / 2  # by which the box may be off
+        boxed = np.array([x0 + x1, y0 + y1]) / 2
+        middle = np.clip(apply_homography(upright_from_plane, np.array(self.middle_xy)), boxed - spare, boxed + spare)
+        corner = middle - (canvas - 1) / 2 / reduction
         plane_from_flat = np.linalg.inv(upright_from_plane) @ affine(1 / reduction, corner)
         # a pen line 0.3 mm wide would fade when reduced: thicken it to about 0.5 mm, on every source alike
         bold = cv2.dilate(self.ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))

@@ -28,7 +28,7 @@ from ecgutils.preprocess.phase import Flattening, local_px_per_unit, unit_ratio
 from ecgutils.preprocess.traces import BOLD, find_traces
 from ecgutils.preprocess.upright import runs_down, upright_input, upside_down
 
-VERSION = 9  # raise when the same settings would give other pixels: caches are then redone
+VERSION = 10  # raise when the same settings would give other pixels: caches are then redone
 WORK_SIDE = 1200  # px of the longer side of the copy that is measured: 4 px/mm on a page that fills the frame
 FINER, COARSE_PX_PER_MM = 1.25, 3.0  # a page coarser than this on a copy reduced by more than that is cut out first
 RIM_MM = 4  # from a paper edge: what runs along within is its shadow, not a trace
@@ -274,6 +274,7 @@ def _flatten(
         grey=cv2.LUT(grey, np.rint(stretched * 255).astype(np.uint8)),
         rgb=255 - seen if inverted else seen,
         box=traces.box,
+        middle_xy=traces.middle_xy,
         quarters=quarters,
         scaled=grid is not None and grid.scale_confidence >= SURE_SCALE,
         to_image=lambda points_xy: _unreduced(photo_from_plane(points_xy), whole),

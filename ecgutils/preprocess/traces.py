@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 WORD_MM = 30.0  # longer strokes are traces or rulings, not printed words
 BROKEN_ROW_MM = 150.0  # of strokes side by side, each longer than LETTER_MM; lines of text reach about 100
+ROW_SHARE = 0.4  # of the longest row's strokes side by side; a printed header or a shadow's edge has less
 RULING_MM = 2.5  # a ruling or paper edge reaches less far to its sides, a trace further
 STRAIGHT = 0.97  # of a ruling's length lies on one row of pixels, whatever letters hang on it
 BAND, BANDED = 5, 0.9  # or this share of its ink within so many rows: it may lie a little aslant
@@ -18,6 +20,7 @@ RULED_MM = 40.0  # a beat interrupts the straightest baseline sooner, at 38 a mi
 BOLD = 0.3  # of the traces' darkness, from which ink is surely there
 TIP_MM, TIP = 4.0, 0.45  # a steep stroke so tall and so dark (mean, of the traces' darkness) is the tip of a beat
 GAP_MM = 8.0  # within this of its row; two tips of 26 real photos' most faded one are 6 mm away
+SOFT_MM, FULL_ROW = 9.0, 0.3  # a row has this share of the fullest one's ink, smoothed over as much
 THICK_MM = 4.0  # no line on an ECG is that thick: shadows, fingers, the table
 
 
@@ -27,6 +30,7 @@ class Traces:
 
     keep : bool (h, w), ink that is not noise (traces, letters, pulses).
     box : x0, y0, x1, y1 in px of the ink map; None when no trace was found.
+    middle_xy : (x, y) in px, in the middle of most rows; one faint stroke moves it little, unlike the box.
     length_mm : summed along the traces' direction.
     sideways : they run along y.
     down : how much stronger strokes along y are than along x, over what makes a page sideways; 1 = in doubt.
@@ -40,6 +44,7 @@ class Traces:
 
     keep: np.ndarray
     box: tuple[float, float, float, float] | None
+    middle_xy: tuple[float, float] | None
     length_mm: float
     sideways: bool
     down: float
@@ -68,7 +73,7 @@ def find_traces(
     joined = cv2.morphologyEx(low, cv2.MORPH_CLOSE, _disc(0.8 * px_per_mm))
     count, labels = cv2.connectedComponents(joined, connectivity=8)
     if count < 2:
-        return Traces(np.zeros(ink.shape, bool), None, 0.0, False, 0.0, 0.0, inked, 0.0, 0.0, 0.0, 0.0)
+        return Traces(np.zeros(ink.shape, bool), None, None, 0.0, False, 0.0, 0.0, inked, 0.0, 0.0, 0.0, 0.0)
     x, y = cv2.findNonZero(joined).reshape(-1, 2).T.astype(np.intp)  # a few percent of the pixels
     at = y * ink.shape[1] + x  # an eighth of the time of [y, x]
     stroke, darkness = labels.take(at), ink.take(at) / 255
@@ -116,18 +121,17 @@ def find_traces(
     mask &= bold
     surely = on_trace & (bold.take(at) > 0)
     bold_px = [values[surely] for values in ((y, x) if sideways else (x, y))]
-    fullest, banded = _fullest_rows(bold_px[1], stroke[surely], count)
-    waving = (across > RULING_MM) & (fullest / px_per_mm < STRAIGHT * along) & (banded < BANDED)
-    waves = along[is_trace & waving]
+    fullest, baseline, banded = _fullest_rows(bold_px[1], stroke[surely], count)
+    curved = (across > RULING_MM) & (fullest / px_per_mm < STRAIGHT * along)
+    waves = along[is_trace & curved & (banded < BANDED)]
     length_mm = float(along[is_trace].sum())
     thickness = _median_run(*bold_px) / px_per_mm
-    pieces = np.flatnonzero(is_trace & (across > RULING_MM))
-    middle = ((left + right if sideways else top + bottom) / 2 / px_per_mm)[pieces]
-    together = (np.abs(middle[:, None] - middle) < 4) @ along[
-        pieces
-    ]  # mm; a row may be broken, a line of text is short
+    pieces = np.flatnonzero(is_trace & curved)
+    away_mm = np.abs(baseline[pieces, None] - baseline[pieces]) / px_per_mm
+    together = (away_mm < 4) @ along[pieces]  # mm; a row may be broken, a line of text is short
+    full = together > ROW_SHARE * together.max(initial=0)
     rows = np.zeros(count, bool)
-    rows[pieces] = (along[pieces] > WORD_MM) | (together > BROKEN_ROW_MM)
+    rows[pieces] = full & ((along[pieces] > WORD_MM) | (together > BROKEN_ROW_MM))
     # a tall beat may hang on its row by ink too faint to join it
     tips = real & near & ~is_trace & (across < WORD_MM)
     spans = [(top, bottom, y[on_trace]), (left, right, x[on_trace])]
@@ -135,10 +139,13 @@ def find_traces(
     if box is not None and sideways:
         box = box[1], box[0], box[3], box[2]
     unbroken = _unbroken(cv2.dilate(mask, np.ones((3, 3), np.uint8)), box, sideways)
+    pixels[at] &= (is_trace & curved).take(stroke)
+    middle_xy = None if box is None else _middle(mask, box, sideways, px_per_mm)
     ruled = _ruled(cv2.dilate(bold, np.ones((3, 3), np.uint8)), round(RULED_MM * px_per_mm))
     return Traces(
         keep=keep,
         box=box,
+        middle_xy=middle_xy,
         length_mm=length_mm,
         sideways=sideways,
         down=down,
@@ -162,6 +169,27 @@ def _unbroken(bold: np.ndarray, box: tuple[float, float, float, float] | None, s
     rows = lines[0] + cv2.reduce(starts, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0]
     usual = max(1.0, float(np.median(rows)))
     return float(np.minimum(rows / usual, 1).mean())
+
+
+def _middle(
+    bold: np.ndarray, box: tuple[float, float, float, float], sideways: bool, px_per_mm: float
+) -> tuple[float, float]:
+    """The middle (x, y), to a fraction of a px, of where half of the rows run or more, and of the first and last row."""
+    x0, y0, x1, y1 = (round(v) for v in box)
+    part = bold[y0 : y1 + 1, x0 : x1 + 1]
+    lines = np.pad(part.T if sideways else part, round(SOFT_MM * px_per_mm))
+    if not lines.any():
+        return (x0 + x1) / 2, (y0 + y1) / 2
+    rows, filled = (lines[1:] > lines[:-1]).sum(0), lines.sum(1)
+    middle = []
+    for profile, level in ((rows, 0.5 * rows[rows > 0].mean()), (filled, None)):
+        smooth = gaussian_filter1d(profile.astype(float), SOFT_MM / 3 * px_per_mm)
+        over = smooth / (level or FULL_ROW * smooth.max()) - 1
+        first, last = np.flatnonzero(over >= 0)[[0, -1]]
+        ends = first - over[first] / (over[first] - over[first - 1]), last + over[last] / (over[last] - over[last + 1])
+        middle.append(sum(ends) / 2 - round(SOFT_MM * px_per_mm))
+    x, y = middle[::-1] if sideways else middle
+    return x0 + x, y0 + y
 
 
 def _ruled(bold: np.ndarray, length: int) -> float:
@@ -200,23 +228,24 @@ def _largest(values: np.ndarray, stroke: np.ndarray, count: int) -> np.ndarray:
     return largest
 
 
-def _fullest_rows(across: np.ndarray, stroke: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Most px that each of `count` strokes has in one row along the traces, and the share of all its px in BAND rows.
+def _fullest_rows(across: np.ndarray, stroke: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Most px that each of `count` strokes has in one row along the traces, which row that is, and the share of all its
+    px in BAND rows.
 
     across, stroke (N,) tell each px's row and whose it is.
     """
-    fullest, banded = np.zeros(count), np.zeros(count)
+    fullest, row, banded = np.zeros((3, count))
     if not len(across):
-        return fullest, banded
+        return fullest, row, banded
     area = np.bincount(stroke, minlength=count)
     there = area > 0
     place = (np.cumsum(there) - 1)[stroke]
     size = int(across.max()) + BAND
     rows = np.bincount(place * size + across, minlength=there.sum() * size).reshape(-1, size)
     summed = np.pad(np.cumsum(rows, axis=1), ((0, 0), (1, 0)))
-    fullest[there] = rows.max(1)
+    fullest[there], row[there] = rows.max(1), rows.argmax(1)
     banded[there] = (summed[:, BAND:] - summed[:, :-BAND]).max(1) / area[there]
-    return fullest, banded
+    return fullest, row, banded
 
 
 def _median_run(along: np.ndarray, across: np.ndarray) -> float:
