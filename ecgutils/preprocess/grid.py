@@ -24,6 +24,7 @@ from ecgutils.preprocess.phase import (
     refine_by_phase,
     square_blocks,
     unit_ratio,
+    wave_strength,
 )
 
 LONGEST_PERIOD = 40.0  # px; longer ones are lighting and layout
@@ -32,6 +33,7 @@ PROMINENT = 3.4  # peak over the tile's median magnitude; noise exceeds this abo
 WIDE_MM = 120.0  # around what is seen already, the grid is looked for
 SHARP_MM = 0.3  # a smaller change of the homography leaves the blocks' profiles as they are
 OVERTONE = 0.2  # how much less likely, in log odds, it is that an overtone was tracked than that lines themselves were
+FINE_SEEN = 0.06  # of `wave_strength`, on both axes, from which 1 mm lines or overtones are seen; noise has 0.02
 SURE_SCALE = 0.3  # of scale_confidence; 6 of 500 rendered photos are below, and above none has a wrong scale
 NO_LINES = -4.0  # of `_comb_score`: hardly a peak is where it should be; without any peak it is -5.8
 MIN_SUPPORT = 0.12  # share of the blocks around; lines of text reach 0.07
@@ -120,25 +122,30 @@ def measure_grid(rgb: np.ndarray, unbend: bool = True) -> Grid | None:
     mm_from_image = np.diag([*pitch_mm, 1.0]) @ cycles_from_image
     blocks = square_blocks(contrast, mm_from_image, seen_xy, WIDE_MM)
     lined = _lined(blocks)
-    for _ in range(2):  # the better it fits, the further out the grid is seen
+    wave_mm = pitch_mm
+    for attempt in range(3):  # the better it fits, the further out the grid is seen
         if lined.sum() < 6:
             return None
+        if attempt and scale_confidence >= SURE_SCALE and wave_strength(blocks, lined, np.ones(2)).min() > FINE_SEEN:
+            wave_mm = np.ones(2)  # which wave was strongest hangs on a trifle; what is seen of 1 mm lines places best
         seen_xy = blocks.xy[lined]
-        refined = refine_by_phase(blocks.around(lined), mm_from_image, seen_xy, 1 / pitch_mm)
+        refined = refine_by_phase(blocks.around(lined), mm_from_image, seen_xy, 1 / wave_mm)
         moved_mm = apply_homography(refined, blocks.xy.reshape(-1, 2)).reshape(blocks.mm.shape)
         change, mm_from_image = np.abs(moved_mm - blocks.mm)[lined].max(), refined
         if change < SHARP_MM:
             blocks = replace(blocks, mm=moved_mm)
+        else:
+            blocks = square_blocks(contrast, mm_from_image, seen_xy, WIDE_MM)
+            lined = _lined(blocks)
+        if (change < SHARP_MM and (wave_mm == 1).all()) or attempt == 2:
             break
-        blocks = square_blocks(contrast, mm_from_image, seen_xy, WIDE_MM)
-        lined = _lined(blocks)
     inside = ((blocks.xy >= 0) & (blocks.xy <= [width - 1, height - 1])).all(-1)
     support_xy, support = blocks.xy[inside], lined[inside]
     if support.sum() < 6 or support.mean() < MIN_SUPPORT:
         return None
     flattening = Flattening(mm_from_image)
     if unbend:
-        flattening = measure_bend(blocks.around(lined & inside), mm_from_image, 1 / pitch_mm)
+        flattening = measure_bend(blocks.around(lined & inside), mm_from_image, 1 / wave_mm)
     return Grid(
         flattening=flattening,
         confidence=float(support.mean()),

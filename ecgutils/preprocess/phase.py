@@ -210,6 +210,11 @@ def _block_waves(blocks: Blocks, frequency: np.ndarray) -> list[np.ndarray]:
     return waves
 
 
+def wave_strength(blocks: Blocks, chosen: np.ndarray, frequency: np.ndarray) -> np.ndarray:
+    """How strong waves of `frequency` (2,) per mm are, (2,), about 0..1; mean over blocks where `chosen` (rows, cols)."""
+    return np.array([np.abs(wave[chosen]).mean() for wave in _block_waves(blocks, frequency)])
+
+
 def _terms(centres: np.ndarray) -> np.ndarray:
     """Cubic polynomial terms (rows, cols, 9) at block centres, without the constant."""
     x, y = (np.moveaxis(centres, -1, 0) - centres.mean((0, 1))[:, None, None]) / np.ptp(centres[..., 0])
