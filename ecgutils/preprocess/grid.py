@@ -364,7 +364,7 @@ def _line_spectrum(square: np.ndarray, step: float) -> tuple[np.ndarray, np.ndar
     magnitude = np.sqrt((np.abs(np.fft.rfft(profiles, n=count)) ** 2).mean(0))
     frequency = np.fft.rfftfreq(count, step)
     floor = median_filter(magnitude, 2 * round(0.12 / frequency[1]) + 1) + 1e-6
-    return frequency, np.clip(np.log(magnitude / floor) - np.log(2.0), 0, 2.5)
+    return frequency, np.clip(np.log(np.maximum(magnitude / floor, 1e-9)) - np.log(2.0), 0, 2.5)
 
 
 def _comb_score(frequency: np.ndarray, strength: np.ndarray, mm: float, highest: float) -> float:

@@ -14,6 +14,7 @@ from ecgutils.preprocess.traces import Traces
 BLURRED = 0.4  # of `sharpness`: real photos have 1.1 or more, blurred by 0.6 mm (sigma) about 0.45, by 1 mm 0.25
 CUT_OFF = 2  # strokes that run into the photo's edge
 GLARE = 0.02  # of the area of the traces
+BARE = 0.5  # of a row of blocks
 RULED = 0.4  # of the ink, straight lines along and across: a table
 TOO_DARK = 45  # median grey value of the photo
 
@@ -30,12 +31,12 @@ REASONS = {
     "too_small": "under 64 px in width or height",
     "bad_array": "an array that is no image",
     "bad_outline": "the four corners given don't run clockwise around a page, from its top left as one reads it",
-    "failed": "it could not be flattened",
+    "too_narrow": "over 30 times as long as wide; cut the ECG out",
     "not_an_ecg": "no traces of an ECG were found; come closer, hold the camera straight, avoid shadows and folds",
     "no_page": "no edge of the paper was found either; all that the photo shows is taken for the page",
     "grid_not_found": "no printed grid was found, so that millimetres are guessed and voltages may be wrong",
     "scale_unsure": "the grid's lines do not tell how far apart they are; voltages may be wrong",
-    "cut_off": "something printed runs into the photo's edge: a part of the ECG may be missing",
+    "cut_off": "a trace runs into the photo's edge: a part of the ECG may be missing",
     "glare": "a reflection hides a part of the traces; change the light or the angle",
     "blurred": "out of focus or shaken; photograph it again",
     "too_dark": "photograph it again with more light",
@@ -107,6 +108,10 @@ def glare_share(rgb: np.ndarray, paper: np.ndarray, box: tuple[float, float, flo
     bright = high > 1.02 * np.median(high[shown]) if shown.any() else shown
     flat = high - low < 0.35 * np.median((high - low)[shown]) if shown.any() else shown
     washed = cv2.medianBlur((bright & flat & shown).astype(np.uint8), 3)
+    for _ in range(4):  # sides that are bare all along are margins or a header without a grid, not a reflection
+        while len(washed) and washed[0].mean() > BARE:
+            washed = washed[1:]
+        washed = np.rot90(washed)
     return float(washed.sum() / max(shown.sum(), 1))
 
 

@@ -5,19 +5,17 @@ Every stage works on one reduced copy and hands on a homography; they are compos
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from ecgutils.files import settings_key
 from ecgutils.geometry import apply_homography, check_outline, frame_corners, smooth_map
+from ecgutils.parallel import one_thread
 from ecgutils.preprocess.appearance import as_paper, darkness, even_light, ink, is_inverted, printed_lines
 from ecgutils.preprocess.canvas import PLANE_PX_PER_MM, Canvas, FlatECG, FlatPage, RefusedPage
 from ecgutils.preprocess.decode import MAX_PIXELS, UnreadableImage, read_image
@@ -34,6 +32,7 @@ FINER, COARSE_PX_PER_MM = 1.25, 3.0  # a page coarser than this on a copy reduce
 RIM_MM = 4  # from a paper edge: what runs along within is its shadow, not a trace
 MARGIN_MM = 8  # beyond the grid in which traces may still run
 DOUBT = 2.2  # strokes of one direction this much stronger than of the other leave open which way the rows run
+LONGEST = 30  # times as long as wide; a strip of 1 m of 40 mm paper has 25
 ASSUMED_WIDTH_MM = 280.0  # of the visible page when no grid tells
 
 
@@ -107,14 +106,9 @@ class Preprocessor:
         quad_xy: np.ndarray | None = None,
     ) -> list[FlatECG]:
         """The same for canvases of several sizes (W, H) and px/mm instead of the settings' own, flattened once."""
-        try:
-            with _blas().limit(limits=1, user_api="blas"):
-                page = self._find(source, steps, quad_xy)
-                return [page.on_canvas(*canvas) for canvas in canvases]
-        except (cv2.error, np.linalg.LinAlgError, ValueError, IndexError) as error:  # one image must not stop 18,000
-            name = "an array" if isinstance(source, np.ndarray) else source
-            warnings.warn(f"Flattening {name} failed ({error!r}); it is marked not readable.", stacklevel=2)
-            return [RefusedPage(("failed",)).on_canvas(*canvas) for canvas in canvases]
+        with one_thread():
+            page = self._find(source, steps, quad_xy)
+            return [page.on_canvas(*canvas) for canvas in canvases]
 
     def _find(self, source: str | Path | np.ndarray, steps: bool, quad_xy: np.ndarray | None) -> FlatPage | RefusedPage:
         try:
@@ -123,6 +117,8 @@ class Preprocessor:
             return RefusedPage((error.reason,))
         if min(rgb.shape[:2]) < 64:
             return RefusedPage(("too_small",))
+        if max(rgb.shape[:2]) > LONGEST * min(rgb.shape[:2]):
+            return RefusedPage(("too_narrow",))
         if quad_xy is None:
             return _flatten(rgb, self.settings, steps)
         try:
@@ -132,12 +128,6 @@ class Preprocessor:
         if np.prod(np.ptp(quad_xy, axis=0)) > self.settings.max_pixels:  # a slip of the pen: it would be cut out whole
             return RefusedPage(("bad_outline",))
         return _flatten_outline(rgb, self.settings, steps, quad_xy)
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    """The linear algebra's threads: their number changes its rounding, so that the pixels would depend on it."""
-    return ThreadpoolController()
 
 
 def _cut(rgb: np.ndarray, quad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -246,7 +236,7 @@ def _flatten(
     inked = traces.keep & (ink_map > BOLD * 255)
     sharp = sharpness(dark, inked, contrast)
     reasons = weigh(work, grid, page, traces, sharp)
-    if traces.box is not None and strokes(inked & ends, PLANE_PX_PER_MM) >= CUT_OFF:
+    if traces.box is not None and strokes(traces.rows & ends, PLANE_PX_PER_MM) >= CUT_OFF:
         reasons += ("cut_off",)
     if traces.box is not None and glare_share(flat_rgb, paper, traces.box, PLANE_PX_PER_MM) > GLARE:
         reasons += ("glare",)
@@ -347,7 +337,7 @@ def _paper_on_plane(
         for _, light, start, stop in sides:
             if light:
                 cv2.line(paper, start, stop, 255, 2 * MARGIN_MM * PLANE_PX_PER_MM)
-    ends = cv2.dilate(np.pad((~seen).astype(np.uint8), 1, constant_values=1), np.ones((13, 13), np.uint8))  # 1.5 mm
+    ends = cv2.dilate(np.pad((~seen).astype(np.uint8), 1, constant_values=1), np.ones((9, 9), np.uint8))  # 1 mm
     return seen & (paper > 0), rim > 0, ends[1:-1, 1:-1] > 0
 
 

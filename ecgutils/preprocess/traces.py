@@ -29,6 +29,7 @@ class Traces:
     """What is a trace on an ink map.
 
     keep : bool (h, w), ink that is not noise (traces, letters, pulses).
+    rows : bool (h, w), ink of strokes too long, or too many side by side, to be a word.
     box : x0, y0, x1, y1 in px of the ink map; None when no trace was found.
     middle_xy : (x, y) in px, in the middle of most rows; one faint stroke moves it little, unlike the box.
     length_mm : summed along the traces' direction.
@@ -43,6 +44,7 @@ class Traces:
     """
 
     keep: np.ndarray
+    rows: np.ndarray
     box: tuple[float, float, float, float] | None
     middle_xy: tuple[float, float] | None
     length_mm: float
@@ -73,7 +75,7 @@ def find_traces(
     joined = cv2.morphologyEx(low, cv2.MORPH_CLOSE, _disc(0.8 * px_per_mm))
     count, labels = cv2.connectedComponents(joined, connectivity=8)
     if count < 2:
-        return Traces(np.zeros(ink.shape, bool), None, None, 0.0, False, 0.0, 0.0, inked, 0.0, 0.0, 0.0, 0.0)
+        return Traces(np.zeros(ink.shape, bool), np.zeros(ink.shape, bool), None, None, 0.0, False, 0.0, 0.0, inked, 0.0, 0.0, 0.0, 0.0)
     x, y = cv2.findNonZero(joined).reshape(-1, 2).T.astype(np.intp)  # a few percent of the pixels
     at = y * ink.shape[1] + x  # an eighth of the time of [y, x]
     stroke, darkness = labels.take(at), ink.take(at) / 255
@@ -138,12 +140,16 @@ def find_traces(
     box = _box(*(spans if sideways else spans[::-1]), is_trace, rows, tips)
     if box is not None and sideways:
         box = box[1], box[0], box[3], box[2]
+    in_rows = np.zeros_like(mask)
+    in_rows.reshape(-1)[at] = rows.take(stroke)
+    in_rows &= bold
     unbroken = _unbroken(cv2.dilate(mask, np.ones((3, 3), np.uint8)), box, sideways)
     pixels[at] &= (is_trace & curved).take(stroke)
     middle_xy = None if box is None else _middle(mask, box, sideways, px_per_mm)
     ruled = _ruled(cv2.dilate(bold, np.ones((3, 3), np.uint8)), round(RULED_MM * px_per_mm))
     return Traces(
         keep=keep,
+        rows=in_rows.view(bool),
         box=box,
         middle_xy=middle_xy,
         length_mm=length_mm,
