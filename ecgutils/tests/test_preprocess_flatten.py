@@ -7,7 +7,7 @@ import pytest
 
 from ecgutils.geometry import apply_homography
 from ecgutils.hearts import simulate
-from ecgutils.preprocess import Preprocessor, PreprocessSettings
+from ecgutils.preprocess import Preprocessor, PreprocessSettings, pipeline, read_image
 from ecgutils.preprocess.grid import SURE_SCALE, _pitch_in_mm, measure_grid
 from ecgutils.preprocess.phase import unit_ratio
 from ecgutils.preprocess.upright import runs_down
@@ -379,6 +379,63 @@ def test_one_photo_on_several_canvases_is_as_if_flattened_for_each():
     assert {flat.reasons for flat in refused} == {("missing",)}
 
 
+@pytest.mark.parametrize("quality", [75, 90])
+def test_photo_saved_again_lies_where_it_lay(quality):
+    photo = read_image(Path(__file__).parents[2] / "docs" / "photo.jpg")
+    encoded = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    again = np.ascontiguousarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1])
+    maps = [Preprocessor()(image).image_from_flat for image in (photo, again)]
+    assert np.linalg.norm(maps[1] - maps[0], axis=-1).mean() < 0.7  # px of the photo, of which a mm has 4.2
+
+
+def test_shadow_of_an_edge_below_the_traces_does_not_push_them_aside():
+    page = draw_page()
+    plain = Preprocessor()(page)
+    cv2.line(page, (300, 765), (700, 785), (20, 20, 20), 3)  # 80 mm
+    moved = Preprocessor()(page).image_from_flat - plain.image_from_flat
+    assert np.abs(np.median(moved, axis=(0, 1))).max() < 1
+
+
+def test_only_a_trace_at_the_photos_edge_is_cut_off():
+    page = draw_page()
+    for y in range(100, 800, 60):
+        cv2.putText(page, "rate", (1370, y), 0, 1, (20, 20, 20), 2)  # letters that are cut
+    assert "cut_off" not in Preprocessor()(page).reasons
+    assert "cut_off" in Preprocessor()(page[:, :1200]).reasons
+
+
+def test_white_header_of_a_digital_page_is_no_glare():
+    header = np.full((120, 840, 3), 255, np.uint8)
+    cv2.line(header, (45, 30), (645, 42), (20, 20, 20), 2)
+    flat = Preprocessor()(np.concatenate([header, draw_page(3.0)]))
+    assert flat.readable
+    assert "glare" not in flat.reasons
+
+
+def test_traces_washed_out_by_a_reflection_are_glare():
+    page = (draw_page() * 0.8).astype(np.uint8)
+    cv2.circle(page, (700, 400), 150, (255, 255, 255), -1)
+    assert "glare" in Preprocessor()(page).reasons
+
+
+def test_bug_is_not_blamed_on_the_image(monkeypatch):
+    def buggy(*_):
+        raise IndexError("ours")
+
+    monkeypatch.setattr(pipeline, "measure_grid", buggy)
+    with pytest.raises(IndexError, match="ours"):
+        Preprocessor()(draw_page(2.0))
+
+
+def test_opencv_has_one_thread_inside_and_as_many_as_before_after(monkeypatch):
+    inside, before = [], cv2.getNumThreads()
+    monkeypatch.setattr(pipeline, "measure_grid", lambda *_: inside.append(cv2.getNumThreads()))
+    cv2.setNumThreads(2)
+    Preprocessor()(draw_page(2.0))
+    assert (set(inside), cv2.getNumThreads()) == ({1}, 2)
+    cv2.setNumThreads(before)
+
+
 def test_settings_round_trip_and_reject_unknown_names():
     settings = PreprocessSettings(size=(512, 256), px_per_mm=1.8)
     assert PreprocessSettings.from_dict(settings.to_dict()) == settings
@@ -392,7 +449,9 @@ def test_settings_round_trip_and_reject_unknown_names():
 @pytest.mark.slow
 @pytest.mark.skipif("ECG_PHOTOS" not in os.environ, reason="set ECG_PHOTOS to a folder of real ECG photos")
 def test_real_photos_are_all_readable_with_a_scale():
-    for path in sorted(Path(os.environ["ECG_PHOTOS"]).iterdir()):
+    paths = sorted(Path(os.environ["ECG_PHOTOS"]).iterdir())
+    assert paths, "ECG_PHOTOS is an empty folder"
+    for path in paths:
         flat = Preprocessor()(path)
         assert flat.readable, (path.name, flat.reasons)
         assert flat.px_per_mm is not None, path.name

@@ -103,3 +103,9 @@ def test_an_outline_far_larger_than_any_image_is_refused():
     flat = Preprocessor()(draw_page(2.5), quad_xy=slip)
     assert not flat.readable
     assert flat.reasons == ("bad_outline",)
+
+
+@pytest.mark.parametrize("size", [(70, 1_000_000), (20_000, 64)])
+def test_an_image_far_longer_than_wide_says_so(size):
+    flat = Preprocessor()(np.full((*size, 3), 255, np.uint8))
+    assert flat.reasons == ("too_narrow",)
