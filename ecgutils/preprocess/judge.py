@@ -108,10 +108,10 @@ def glare_share(rgb: np.ndarray, paper: np.ndarray, box: tuple[float, float, flo
     bright = high > 1.02 * np.median(high[shown]) if shown.any() else shown
     flat = high - low < 0.35 * np.median((high - low)[shown]) if shown.any() else shown
     washed = cv2.medianBlur((bright & flat & shown).astype(np.uint8), 3)
-    for _ in range(4):  # sides that are bare all along are margins or a header without a grid, not a reflection
-        while len(washed) and washed[0].mean() > BARE:
-            washed = washed[1:]
-        washed = np.rot90(washed)
+    for axis in (0, 1):  # what is bare all along one side is a margin or a header without a grid, not a reflection
+        bare = np.flatnonzero(washed.mean(1 - axis) > BARE)
+        third = washed.shape[axis] // 3
+        washed = np.delete(washed, bare[(bare < third) | (bare >= washed.shape[axis] - third)], axis)
     return float(washed.sum() / max(shown.sum(), 1))
 
 
