@@ -117,8 +117,6 @@ class Preprocessor:
             return RefusedPage((error.reason,))
         if min(rgb.shape[:2]) < 64:
             return RefusedPage(("too_small",))
-        if max(rgb.shape[:2]) > LONGEST * min(rgb.shape[:2]):
-            return RefusedPage(("too_narrow",))
         if quad_xy is None:
             return _flatten(rgb, self.settings, steps)
         try:
@@ -183,6 +181,8 @@ def _look_closer(
 def _flatten(
     rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool, closer: bool = True
 ) -> FlatPage | RefusedPage:
+    if max(rgb.shape[:2]) > LONGEST * min(rgb.shape[:2]):
+        return RefusedPage(("too_narrow",))
     # 1. measure: grid and paper, on a reduced copy; the photo itself is reduced by whole numbers only
     whole = max(1, max(rgb.shape[:2]) // WORK_SIDE)
     height, width = (n // whole for n in rgb.shape[:2])
