@@ -1,11 +1,11 @@
 """From a photo of a printed ECG to a flat, upright, evenly lit image of fixed scale, with a judgement.
 
 decode.py      safe reading             grid.py    the printed grid: homography and px/mm
-phase.py       bent paper, by the grid's phase
+phase.py       bent paper, by the grid's phase          scale.py   how many mm a line's period is
 page.py        the sheet in the scene   appearance.py   light, grid suppression, ink
 traces.py      what is a trace          judge.py        reasons and quality
                                         upright.py      which way up
-sampling.py    one resampling           canvas.py       the flat page on its canvas: FlatECG
+plane.py       one resampling           canvas.py       the flat page on its canvas: FlatECG
 pipeline.py    the stages: Preprocessor
 cache.py       whole manifests on disk  report.py       their review as one HTML page
 named.py       the image files that a user names

@@ -9,11 +9,10 @@ colour, and curved paper shows as a residual. (Open-ECG-Digitizer uses Hough lin
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import product
 
 import cv2
 import numpy as np
-from scipy.ndimage import median, median_filter
+from scipy.ndimage import median
 
 from ecgutils.geometry import apply_homography
 from ecgutils.preprocess.phase import (
@@ -23,21 +22,17 @@ from ecgutils.preprocess.phase import (
     measure_bend,
     refine_by_phase,
     square_blocks,
-    unit_ratio,
     wave_strength,
 )
+from ecgutils.preprocess.scale import SURE_SCALE, pitch_in_mm
 
 LONGEST_PERIOD = 40.0  # px; longer ones are lighting and layout
 SHORTEST_PERIOD = 2.4  # px; close to the sampling limit of 2
 PROMINENT = 3.4  # peak over the tile's median magnitude; noise exceeds this about once in 3,000 bins
 WIDE_MM = 120.0  # around what is seen already, the grid is looked for
 SHARP_MM = 0.3  # a smaller change of the homography leaves the blocks' profiles as they are
-OVERTONE = 0.2  # how much less likely, in log odds, it is that an overtone was tracked than that lines themselves were
 FINE_SEEN = 0.06  # of `wave_strength`, on both axes, from which 1 mm lines or overtones are seen; noise has 0.02
-SURE_SCALE = 0.3  # of scale_confidence; 6 of 500 rendered photos are below, and above none has a wrong scale
-NO_LINES = -4.0  # of `_comb_score`: hardly a peak is where it should be; without any peak it is -5.8
 MIN_SUPPORT = 0.12  # share of the blocks around; lines of text reach 0.07
-USUAL_WIDTH_MM = 240.0  # ten seconds at 25 mm/s, or A4/Letter landscape; breaks the tie between 1, 5 and 25 mm lines
 
 
 @dataclass(frozen=True)
@@ -80,12 +75,61 @@ def line_contrast(rgb: np.ndarray) -> np.ndarray:
     return np.clip(detail, -1.6, 1.6, out=detail)
 
 
+@dataclass(frozen=True)
+class Tracked:
+    """The wave that was followed over the image.
+
+    cycles_from_image : (3, 3), image px -> cycles of the two line families.
+    seen_xy : (N, 2), image px where both are seen.
+    pitch_mm : (2,), how many mm a cycle is, and `confidence` 0..1 in it.
+    """
+
+    cycles_from_image: np.ndarray
+    seen_xy: np.ndarray
+    pitch_mm: np.ndarray | None = None
+    confidence: float = 0.0
+
+
 def measure_grid(rgb: np.ndarray, unbend: bool = True) -> Grid | None:
     """Find the grid of a uint8 (H, W, 3) image with its longer side at most about 1600 px; None when there is none.
 
     `unbend` also follows bent paper, see `measure_bend`.
     """
+    # 1. which wave the tiles of the image follow, in two directions
     contrast = line_contrast(rgb)
+    tracked = _track(contrast)
+    if tracked is None:
+        return None
+    # 2. how many mm a wave is: lines must be sharp over the whole page before their overtones can be told
+    tracked = _sharpened(contrast, tracked)
+    pitch_mm, confidence = pitch_in_mm(contrast, tracked.cycles_from_image, tracked.seen_xy)
+    tracked = replace(tracked, pitch_mm=pitch_mm, confidence=confidence)
+    # 3. where the grid is, and the homography from its phase there
+    fitted = _fit_blocks(contrast, tracked)
+    if fitted is None:
+        return None
+    blocks, lined, mm_from_image, wave_mm = fitted
+    height, width = contrast.shape
+    inside = ((blocks.xy >= 0) & (blocks.xy <= [width - 1, height - 1])).all(-1)
+    support_xy, support = blocks.xy[inside], lined[inside]
+    if support.sum() < 6 or support.mean() < MIN_SUPPORT:
+        return None
+    # 4. bent paper
+    flattening = Flattening(mm_from_image)
+    if unbend:
+        flattening = measure_bend(blocks.around(lined & inside), mm_from_image, 1 / wave_mm)
+    return Grid(
+        flattening=flattening,
+        confidence=float(support.mean()),
+        px_per_mm=local_px_per_unit(mm_from_image, np.median(support_xy[support], axis=0)),
+        scale_confidence=confidence,
+        support_xy=support_xy,
+        support=support,
+    )
+
+
+def _track(contrast: np.ndarray) -> Tracked | None:
+    """The strongest wave that many tiles follow; None when there is none."""
     height, width = contrast.shape
     tile = 128 if min(height, width) >= 360 else 64
     if min(height, width) < tile:
@@ -109,25 +153,36 @@ def measure_grid(rgb: np.ndarray, unbend: bool = True) -> Grid | None:
     to_centred = np.array([[1 / scale, 0, -middle_xy[0] / scale], [0, 1 / scale, -middle_xy[1] / scale], [0, 0, 1]])
     per_px = scale / tile
     cycles_from_image = np.array([[a1 * per_px, a2 * per_px, 0], [b1 * per_px, b2 * per_px, 0], [c1, c2, 1]])
-    cycles_from_image = cycles_from_image @ to_centred
-    # lines must be sharp over the whole page before their overtones can be told
-    seen_xy = centres_xy[both]
-    px_per_cycle = local_px_per_unit(cycles_from_image, np.median(seen_xy, axis=0))
+    return Tracked(cycles_from_image @ to_centred, centres_xy[both])
+
+
+def _sharpened(contrast: np.ndarray, tracked: Tracked) -> Tracked:
+    """The homography corrected by the wave's phase."""
+    px_per_cycle = local_px_per_unit(tracked.cycles_from_image, np.median(tracked.seen_xy, axis=0))
     per_block = np.clip(45 / px_per_cycle, 4, 10)  # cycles; finer blocks than these would only take longer
     scaled = np.diag([10 / per_block, 10 / per_block, 1.0])
-    blocks = square_blocks(contrast, scaled @ cycles_from_image, seen_xy)
-    refined = refine_by_phase(blocks, scaled @ cycles_from_image, seen_xy, np.full(2, per_block / 10))
-    cycles_from_image = np.linalg.inv(scaled) @ refined
-    pitch_mm, scale_confidence = _pitch_in_mm(contrast, cycles_from_image, seen_xy)
-    mm_from_image = np.diag([*pitch_mm, 1.0]) @ cycles_from_image
-    blocks = square_blocks(contrast, mm_from_image, seen_xy, WIDE_MM)
+    blocks = square_blocks(contrast, scaled @ tracked.cycles_from_image, tracked.seen_xy)
+    frequency = np.full(2, per_block / 10)
+    refined = refine_by_phase(blocks, scaled @ tracked.cycles_from_image, tracked.seen_xy, frequency)
+    return replace(tracked, cycles_from_image=np.linalg.inv(scaled) @ refined)
+
+
+def _fit_blocks(contrast: np.ndarray, tracked: Tracked) -> tuple[Blocks, np.ndarray, np.ndarray, np.ndarray] | None:
+    """Blocks, which of them are lined, mm_from_image (3, 3) and the mm of the wave (2,) that told; None without a grid.
+
+    The better it fits, the further out the grid is seen. Which wave was tracked hangs on a trifle: where 1 mm lines, or
+    overtones as fine, are seen, they place the page best.
+    """
+    wave_mm = tracked.pitch_mm
+    mm_from_image = np.diag([*wave_mm, 1.0]) @ tracked.cycles_from_image
+    blocks = square_blocks(contrast, mm_from_image, tracked.seen_xy, WIDE_MM)
     lined = _lined(blocks)
-    wave_mm = pitch_mm
-    for attempt in range(3):  # the better it fits, the further out the grid is seen
+    for attempt in range(3):
         if lined.sum() < 6:
             return None
-        if attempt and scale_confidence >= SURE_SCALE and wave_strength(blocks, lined, np.ones(2)).min() > FINE_SEEN:
-            wave_mm = np.ones(2)  # which wave was strongest hangs on a trifle; what is seen of 1 mm lines places best
+        sure = attempt and tracked.confidence >= SURE_SCALE
+        if sure and wave_strength(blocks, lined, np.ones(2)).min() > FINE_SEEN:
+            wave_mm = np.ones(2)
         seen_xy = blocks.xy[lined]
         refined = refine_by_phase(blocks.around(lined), mm_from_image, seen_xy, 1 / wave_mm)
         moved_mm = apply_homography(refined, blocks.xy.reshape(-1, 2)).reshape(blocks.mm.shape)
@@ -137,23 +192,9 @@ def measure_grid(rgb: np.ndarray, unbend: bool = True) -> Grid | None:
         else:
             blocks = square_blocks(contrast, mm_from_image, seen_xy, WIDE_MM)
             lined = _lined(blocks)
-        if (change < SHARP_MM and (wave_mm == 1).all()) or attempt == 2:
+        if change < SHARP_MM and (wave_mm == 1).all():
             break
-    inside = ((blocks.xy >= 0) & (blocks.xy <= [width - 1, height - 1])).all(-1)
-    support_xy, support = blocks.xy[inside], lined[inside]
-    if support.sum() < 6 or support.mean() < MIN_SUPPORT:
-        return None
-    flattening = Flattening(mm_from_image)
-    if unbend:
-        flattening = measure_bend(blocks.around(lined & inside), mm_from_image, 1 / wave_mm)
-    return Grid(
-        flattening=flattening,
-        confidence=float(support.mean()),
-        px_per_mm=local_px_per_unit(mm_from_image, np.median(support_xy[support], axis=0)),
-        scale_confidence=scale_confidence,
-        support_xy=support_xy,
-        support=support,
-    )
+    return blocks, lined, mm_from_image, wave_mm
 
 
 def _tile_spectra(contrast: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -309,77 +350,3 @@ def _lined(blocks: Blocks) -> np.ndarray:
         between = np.sqrt(power[..., 1:10:2] * power[..., 3:12:2])
         score += np.log((power[..., 2:11:2].sum(-1) + 0.02) / (between.sum(-1) + 0.02))
     return cv2.medianBlur((score > 2.0).astype(np.uint8), 3) > 0
-
-
-def _pitch_in_mm(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: np.ndarray) -> tuple[np.ndarray, float]:
-    """How many mm one tracked cycle is on either axis, and how surely.
-
-    What was tracked may be the 1 mm lines, the 5 mm lines or an overtone of either. The image is made square and each
-    axis' line spectrum is read: the right answer explains its peaks as multiples of 1/5 per mm, leaves few of the first
-    five empty, is equal on both axes and gives the seen part a plausible width.
-    """
-    middle_xy = np.median(seen_xy, axis=0)
-    px_per_cycle = local_px_per_unit(cycles_from_image, middle_xy)
-    # cycles per sample: no finer than the image, and so that overtones up to the fourth are visible where it shows them
-    step = 1 / np.clip(px_per_cycle, 4, 8)
-    low, high = (f(apply_homography(cycles_from_image, seen_xy), axis=0) for f in (np.min, np.max))
-    size = np.clip((high - low) / step, 64, 1600).astype(int)
-    px_per_sample = step * px_per_cycle
-    image_from_sample = np.linalg.inv(cycles_from_image) @ np.array([[step, 0, low[0]], [0, step, low[1]], [0, 0, 1]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    source = cv2.GaussianBlur(contrast, (0, 0), 0.4 * px_per_sample) if px_per_sample > 1.5 else contrast
-    square = cv2.warpPerspective(source, image_from_sample, (int(size[0]), int(size[1])), flags=flags)
-    spectra = [_line_spectrum(square, step), _line_spectrum(square.T, step)]
-    highest = min(3.5, 0.45 * px_per_sample / step)  # the image itself holds no finer lines
-    ratio = unit_ratio(np.linalg.inv(cycles_from_image), contrast.shape)  # mm_u / mm_v, by the camera
-    # 1 mm lines seen as: themselves, their 2nd overtone, the 5 mm lines, or an overtone of the 5 mm lines
-    choices = (1.0, 0.5, 5.0, 2.5, 5 / 3, 1.25)
-    scores, width = {}, {}
-    fits = [{mm: _comb_score(*spectrum, mm, highest) for mm in choices} for spectrum in spectra]
-    for mm_u, mm_v in product(choices, choices):
-        extent = max((high - low) * (mm_u, mm_v))
-        width[mm_u, mm_v] = -0.5 * (np.log(extent / USUAL_WIDTH_MM) / 0.6) ** 2
-        square_pixels = -0.5 * (np.log(mm_u / mm_v / ratio) / 0.2) ** 2
-        scores[mm_u, mm_v] = fits[0][mm_u] + fits[1][mm_v] + width[mm_u, mm_v] + max(square_pixels, -8.0)
-        scores[mm_u, mm_v] -= OVERTONE * sum(mm not in (1, 5) for mm in (mm_u, mm_v))
-    ranked = sorted(scores, key=scores.__getitem__, reverse=True)
-    best = ranked[0]
-    other = next(s for s in ranked[1:] if abs(np.log(s[0] / best[0])) > 0.1)
-    # sure when far likelier than any other, or when every line that should be there is, and no other
-    complete = np.exp(2 * min(fits[0][best[0]] + fits[1][best[1]], 0.0))
-    confidence = max(1 - np.exp(-(scores[best] - scores[other])), complete)
-    dead = min(fits[0][best[0]], fits[1][best[1]]) < NO_LINES
-    if dead and abs(np.log(ratio)) > 0.15:  # an axis without lines has the scale of the other if cycles are as long
-        confidence = 0.0
-    if confidence < SURE_SCALE:  # the lines do not tell: what is left is the usual width
-        best = max((s for s in ranked if scores[s] > scores[other] - 0.1), key=width.__getitem__)
-    return np.array(best), float(confidence)
-
-
-def _line_spectrum(square: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
-    """Frequencies (cycles of the tracked wave = 1) and peak strength (0 = no line) of lines across the x axis."""
-    bands = np.array_split(square, 6, axis=0)
-    profiles = np.stack([band.mean(0) for band in bands]) * np.hanning(square.shape[1])
-    count = 8 * 256
-    magnitude = np.sqrt((np.abs(np.fft.rfft(profiles, n=count)) ** 2).mean(0))
-    frequency = np.fft.rfftfreq(count, step)
-    floor = median_filter(magnitude, 2 * round(0.12 / frequency[1]) + 1) + 1e-6
-    return frequency, np.clip(np.log(np.maximum(magnitude / floor, 1e-9)) - np.log(2.0), 0, 2.5)
-
-
-def _comb_score(frequency: np.ndarray, strength: np.ndarray, mm: float, highest: float) -> float:
-    """Log of (share of the peaks that lie on multiples of 1/5 per mm) x (share of the first five that are there)."""
-    unit = mm / 5  # frequency of 5 mm lines, in tracked cycles
-    usable = (frequency > 0.12) & (frequency < highest)
-    width = max(0.03, 1.5 * frequency[1])
-    offset = np.abs(frequency / unit - np.rint(frequency / unit)) * unit
-    on_comb = (offset < width) & (np.rint(frequency / unit) >= 1)
-    # a dense comb covers much of the axis by chance: count only what exceeds that
-    chance = min(0.9, 2 * width / unit)
-    explained = strength[usable & on_comb].sum() / max(strength[usable].sum(), 1e-6)
-    explained = (explained - chance) / (1 - chance)
-    # an axis without peaks (a strength of 10 and more is usual) has no say, wherever the smallest of them may lie
-    explained *= strength[usable].sum() / (strength[usable].sum() + 1)
-    teeth = [j * unit for j in range(1, 6) if 0.12 < j * unit < highest]
-    present = [False] if not teeth else [strength[np.abs(frequency - tooth) < width].max() > 0.2 for tooth in teeth]
-    return float(np.log(max(explained, 0.03)) + np.log(0.1 + np.mean(present)))

@@ -211,7 +211,7 @@ def _block_waves(blocks: Blocks, frequency: np.ndarray) -> list[np.ndarray]:
 
 
 def wave_strength(blocks: Blocks, chosen: np.ndarray, frequency: np.ndarray) -> np.ndarray:
-    """How strong waves of `frequency` (2,) per mm are, (2,), about 0..1; mean over blocks where `chosen` (rows, cols)."""
+    """How strong waves of `frequency` (2,) per mm are, (2,), 0..1; mean of the blocks `chosen` (rows, cols)."""
     return np.array([np.abs(wave[chosen]).mean() for wave in _block_waves(blocks, frequency)])
 
 

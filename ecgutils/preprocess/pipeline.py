@@ -14,26 +14,24 @@ import cv2
 import numpy as np
 
 from ecgutils.files import settings_key
-from ecgutils.geometry import apply_homography, check_outline, frame_corners, smooth_map
+from ecgutils.geometry import apply_homography, check_outline, frame_corners
 from ecgutils.parallel import one_thread
-from ecgutils.preprocess.appearance import as_paper, darkness, even_light, ink, is_inverted, printed_lines
+from ecgutils.preprocess.appearance import darkness, even_light, ink, printed_lines
 from ecgutils.preprocess.canvas import PLANE_PX_PER_MM, Canvas, FlatECG, FlatPage, RefusedPage
 from ecgutils.preprocess.decode import MAX_PIXELS, UnreadableImage, read_image
-from ecgutils.preprocess.grid import SURE_SCALE, Grid, measure_grid
+from ecgutils.preprocess.grid import Grid, measure_grid
 from ecgutils.preprocess.judge import CUT_OFF, GLARE, glare_share, quality, sharpness, strokes, weigh
-from ecgutils.preprocess.page import Page, find_page, part_to_look_at, visible_box
-from ecgutils.preprocess.phase import Flattening, local_px_per_unit, unit_ratio
-from ecgutils.preprocess.traces import BOLD, find_traces
+from ecgutils.preprocess.page import find_page, part_to_look_at
+from ecgutils.preprocess.phase import unit_ratio
+from ecgutils.preprocess.plane import Plane, onto_plane, reduced, unreduced
+from ecgutils.preprocess.scale import SURE_SCALE
+from ecgutils.preprocess.traces import BOLD, Traces, find_traces
 from ecgutils.preprocess.upright import runs_down, upright_input, upside_down
 
 VERSION = 10  # raise when the same settings would give other pixels: caches are then redone
-WORK_SIDE = 1200  # px of the longer side of the copy that is measured: 4 px/mm on a page that fills the frame
 FINER, COARSE_PX_PER_MM = 1.25, 3.0  # a page coarser than this on a copy reduced by more than that is cut out first
-RIM_MM = 4  # from a paper edge: what runs along within is its shadow, not a trace
-MARGIN_MM = 8  # beyond the grid in which traces may still run
 DOUBT = 2.2  # strokes of one direction this much stronger than of the other leave open which way the rows run
 LONGEST = 30  # times as long as wide; a strip of 1 m of 40 mm paper has 25
-ASSUMED_WIDTH_MM = 280.0  # of the visible page when no grid tells
 
 
 @dataclass(frozen=True)
@@ -173,9 +171,26 @@ def _look_closer(
     quad = part_to_look_at(work, grid)
     if quad is None:
         return None
-    cut, input_from_cut = _cut(rgb, _unreduced(quad, max(rgb.shape) / max(work.shape)))
+    cut, input_from_cut = _cut(rgb, unreduced(quad, max(rgb.shape) / max(work.shape)))
     page = _flatten(cut, settings, want_steps, closer=False)
     return _uncut(page, input_from_cut) if isinstance(page, FlatPage) and page.scaled else None
+
+
+@dataclass(frozen=True)
+class Ink:
+    """What is printed on a plane: uint8 (h, w) light evened `even` (h, w, 3), its darkness, the ink without the grid;
+    `contrast` 0..1 is the traces' darkness, `kept` the ink that is not noise."""
+
+    even: np.ndarray
+    dark: np.ndarray
+    ink: np.ndarray
+    contrast: float
+    traces: Traces
+
+    @property
+    def kept(self) -> np.ndarray:
+        """The ink of traces and letters, uint8 (h, w)."""
+        return cv2.copyTo(self.ink, self.traces.keep.view(np.uint8))
 
 
 def _flatten(
@@ -183,164 +198,75 @@ def _flatten(
 ) -> FlatPage | RefusedPage:
     if max(rgb.shape[:2]) > LONGEST * min(rgb.shape[:2]):
         return RefusedPage(("too_narrow",))
-    # 1. measure: grid and paper, on a reduced copy; the photo itself is reduced by whole numbers only
-    whole = max(1, max(rgb.shape[:2]) // WORK_SIDE)
-    height, width = (n // whole for n in rgb.shape[:2])
-    photo = rgb[: height * whole, : width * whole]
-    if whole > 1:
-        photo = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
-    shrink = max(1.0, max(photo.shape[:2]) / WORK_SIDE)
-    work = photo
-    if shrink > 1:
-        soft = cv2.GaussianBlur(photo, (0, 0), 0.4 * shrink) if shrink > 1.3 else photo
-        work = cv2.resize(soft, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_LINEAR)
-    inverted = is_inverted(work)
-    if inverted:
-        work, photo = as_paper(work), as_paper(photo)
-    grid = measure_grid(work, settings.rectify and settings.unbend)
-    coarse = shrink * whole > FINER and grid is not None and grid.px_per_mm < COARSE_PX_PER_MM
+    # 1. reduce, and measure grid and paper on the smaller copy
+    copy = reduced(rgb)
+    grid = measure_grid(copy.work, settings.rectify and settings.unbend)
+    coarse = copy.shrink * copy.whole > FINER and grid is not None and grid.px_per_mm < COARSE_PX_PER_MM
     if closer and settings.find_page and settings.rectify and (grid is None or coarse):
-        close_up = _look_closer(rgb, work, grid, settings, want_steps)
+        close_up = _look_closer(rgb, copy.work, grid, settings, want_steps)
         if close_up is not None:
             return close_up
-    page = find_page(work, grid) if settings.find_page else None
-
+    page = find_page(copy.work, grid) if settings.find_page else None
     # 2. flatten: the one resampling of photo pixels, onto a plane of fixed px/mm
-    flattening, box = plane(work.shape[:2], grid, page, settings.rectify)
-    middle_xy = np.median(grid.support_xy[grid.support], axis=0) if grid else np.array(work.shape[1::-1]) / 2
-    minified = shrink * local_px_per_unit(flattening.mm_from_image, middle_xy) / PLANE_PX_PER_MM
-    width, height = (int(n) for n in np.maximum(16, np.rint((box[2:] - box[:2]) * PLANE_PX_PER_MM)))
-
-    def photo_from_plane(points_xy: np.ndarray) -> np.ndarray:
-        return _unreduced(flattening.to_image(points_xy / PLANE_PX_PER_MM + box[:2]), shrink)
-
-    photo_xy = smooth_map(photo_from_plane, (width, height), 8)  # 2 mm: perspective and bending are smoother than that
-    soft = cv2.GaussianBlur(photo, (0, 0), 0.4 * minified) if minified > 1.2 else photo
-    method = cv2.INTER_CUBIC if minified < 1 else cv2.INTER_LINEAR
-    flat_rgb = cv2.remap(soft, photo_xy, None, method, borderMode=cv2.BORDER_REPLICATE)
-    paper, rim, ends = _paper_on_plane(page, photo.shape[:2], flattening, box[:2], photo_xy)
-
-    # 3. light, grid, ink
-    even = even_light(flat_rgb, paper, settings.illumination)
-    dark = darkness(even, colour_blind=not settings.suppress_grid)
-    lines = printed_lines(dark, PLANE_PX_PER_MM) if grid is not None and settings.suppress_grid else None
-    ink_map, contrast = ink(dark, PLANE_PX_PER_MM, lines, paper)
-    traces = find_traces(ink_map, PLANE_PX_PER_MM, rim)
-    if settings.upright and traces.box is not None and 1 / DOUBT < traces.down < DOUBT:
-        kept = cv2.copyTo(ink_map, traces.keep.view(np.uint8))
-        down = runs_down(upright_input(kept, PLANE_PX_PER_MM), traces.sideways)
-        traces = traces if down == traces.sideways else find_traces(ink_map, PLANE_PX_PER_MM, rim, down)
+    flat = onto_plane(copy, grid, page, settings.rectify)
+    # 3. light, grid, ink, traces
+    ink_map = _ink_on(flat, grid is not None, settings)
+    # 4. judge
+    sharp = sharpness(ink_map.dark, ink_map.traces.keep & (ink_map.ink > BOLD * 255), ink_map.contrast)
+    reasons = weigh(copy.work, grid, page, ink_map.traces, sharp) + _what_is_hidden(flat, ink_map.traces)
     steps = {}
     if want_steps:
-        steps = {"photo": work, "flattened": flat_rgb, "even_light": even, "ink": ink_map}
-    inked = traces.keep & (ink_map > BOLD * 255)
-    sharp = sharpness(dark, inked, contrast)
-    reasons = weigh(work, grid, page, traces, sharp)
-    if traces.box is not None and strokes(traces.rows & ends, PLANE_PX_PER_MM) >= CUT_OFF:
-        reasons += ("cut_off",)
-    if traces.box is not None and glare_share(flat_rgb, paper, traces.box, PLANE_PX_PER_MM) > GLARE:
-        reasons += ("glare",)
+        steps = {"photo": copy.work, "flattened": flat.rgb, "even_light": ink_map.even, "ink": ink_map.ink}
     if "not_an_ecg" in reasons:
         return RefusedPage(reasons, steps)
-
-    # 4. upright: traces that run down the page need a quarter turn, clockwise; then a half turn, or none
-    kept = cv2.copyTo(ink_map, traces.keep.view(np.uint8))
-    quarters = 0
-    if settings.upright:
-        quarters = 1 if traces.sideways else 0
-        quarters += 2 if upside_down(upright_input(np.rot90(kept, -quarters), PLANE_PX_PER_MM)) else 0
-
-    # 5. what is put on the canvas, and the way back to the photo
-    grey = cv2.copyTo(darkness(even, colour_blind=True), paper.view(np.uint8))
-    stretched = np.clip((np.arange(256) - 5) / (255 * contrast), 0, 1)
-    seen = flat_rgb | cv2.cvtColor((~paper).view(np.uint8) * 255, cv2.COLOR_GRAY2RGB)
-    if page is not None:
-        quad = page.quad_xy
-    else:
-        corners = frame_corners((width, height))
-        quad = flattening.to_image(corners / PLANE_PX_PER_MM + box[:2])
+    # 5. upright, and the way back to the image
+    quarters = _quarters(ink_map) if settings.upright else 0
+    grey = cv2.copyTo(darkness(ink_map.even, colour_blind=True), flat.paper.view(np.uint8))
+    stretched = np.clip((np.arange(256) - 5) / (255 * ink_map.contrast), 0, 1)
+    seen = flat.rgb | cv2.cvtColor((~flat.paper).view(np.uint8) * 255, cv2.COLOR_GRAY2RGB)
     return FlatPage(
-        ink=kept,
+        ink=ink_map.kept,
         grey=cv2.LUT(grey, np.rint(stretched * 255).astype(np.uint8)),
-        rgb=255 - seen if inverted else seen,
-        box=traces.box,
-        middle_xy=traces.middle_xy,
+        rgb=255 - seen if copy.inverted else seen,
+        box=ink_map.traces.box,
+        middle_xy=ink_map.traces.middle_xy,
         quarters=quarters,
         scaled=grid is not None and grid.scale_confidence >= SURE_SCALE,
-        to_image=lambda points_xy: _unreduced(photo_from_plane(points_xy), whole),
-        quad_xy=_unreduced(np.roll(quad, quarters, axis=0), shrink * whole).astype(np.float32),
+        to_image=lambda points_xy: unreduced(flat.to_photo(points_xy), copy.whole),
+        quad_xy=unreduced(np.roll(flat.quad_xy, quarters, axis=0), copy.shrink * copy.whole).astype(np.float32),
         rotation=90 * quarters,
-        quality=quality(grid, traces, contrast, sharp) * (0.8 if "glare" in reasons else 1.0),
+        quality=quality(grid, ink_map.traces, ink_map.contrast, sharp) * (0.8 if "glare" in reasons else 1.0),
         reasons=reasons,
         steps=steps,
     )
 
 
-def plane(
-    shape: tuple[int, int], grid: Grid | None, page: Page | None, rectify: bool = True
-) -> tuple[Flattening, np.ndarray]:
-    """How the page is flattened, and the box x0, y0, x1, y1 in mm of the page or visible area.
-
-    The grid decides where it is seen; else the page's corners, else the frame, at ASSUMED_WIDTH_MM.
-    """
-    height, width = shape
-    frame = frame_corners((width, height))
-    quad = None if page is None else page.quad_xy
-    flattening = None
-    if grid is not None and rectify:
-        flattening, plane_from_image = grid.flattening, grid.mm_from_image
-    elif grid is not None:
-        plane_from_image = np.diag([1 / grid.px_per_mm, 1 / grid.px_per_mm, 1])
-    elif quad is not None and rectify:
-        top, right, bottom, left = (np.linalg.norm(quad[i] - quad[(i + 1) % 4]) for i in range(4))
-        w, h = ASSUMED_WIDTH_MM, ASSUMED_WIDTH_MM * (left + right) / (top + bottom)
-        if h > w:
-            w, h = w * w / h, w
-        square = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32)
-        plane_from_image = cv2.getPerspectiveTransform(quad.astype(np.float32), square).astype(float)
-    else:
-        plane_from_image = np.diag([ASSUMED_WIDTH_MM / max(shape)] * 2 + [1.0])
-    flattening = flattening or Flattening(plane_from_image)
-    mapped = flattening.to_mm(frame if quad is None else quad)
-    box = np.concatenate([mapped.min(0), mapped.max(0)])
-    if page is not None:
-        top, right, bottom, left = MARGIN_MM * page.light
-        box += [-left, -top, right, bottom]
-    if grid is not None:  # far corners of a steep view would blow the box up
-        near = visible_box(shape, plane_from_image, grid)
-        box = np.concatenate([np.maximum(box[:2], near[:2]), np.minimum(box[2:], near[2:])])
-    limit = 450.0  # mm; more than any ECG paper
-    middle, half = (box[:2] + box[2:]) / 2, np.minimum((box[2:] - box[:2]) / 2, limit / 2)
-    return flattening, np.concatenate([middle - half, middle + half])
+def _ink_on(flat: Plane, gridded: bool, settings: PreprocessSettings) -> Ink:
+    """Even the light, take the grid away, and tell traces from the rest; which way they run is asked where in doubt."""
+    even = even_light(flat.rgb, flat.paper, settings.illumination)
+    dark = darkness(even, colour_blind=not settings.suppress_grid)
+    lines = printed_lines(dark, PLANE_PX_PER_MM) if gridded and settings.suppress_grid else None
+    ink_map, contrast = ink(dark, PLANE_PX_PER_MM, lines, flat.paper)
+    traces = find_traces(ink_map, PLANE_PX_PER_MM, flat.rim)
+    found = Ink(even, dark, ink_map, contrast, traces)
+    if settings.upright and traces.box is not None and 1 / DOUBT < traces.down < DOUBT:
+        down = runs_down(upright_input(found.kept, PLANE_PX_PER_MM), traces.sideways)
+        if down != traces.sideways:
+            found = replace(found, traces=find_traces(ink_map, PLANE_PX_PER_MM, flat.rim, down))
+    return found
 
 
-def _paper_on_plane(
-    page: Page | None, shape: tuple[int, int], flattening: Flattening, corner_mm: np.ndarray, photo_xy: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where the plane shows paper and not the scene around it or nothing; the paper's edge; the photo's; bool (h, w).
-
-    A side that is lighter beyond may be the end of the grid only: there the paper goes on for MARGIN_MM.
-    """
-    height, width = photo_xy.shape[:2]
-    seen = cv2.inRange(photo_xy, (1, 1), (shape[1] - 2, shape[0] - 2)) > 0
-    paper, rim = np.full((height, width), 255, np.uint8), np.zeros((height, width), np.uint8)
-    if page is not None:
-        quad = np.rint((flattening.to_mm(page.quad_xy) - corner_mm) * PLANE_PX_PER_MM).astype(np.int32)
-        paper[:] = 0
-        cv2.fillConvexPoly(paper, quad, 255)
-        sides = list(zip(page.edges, page.light, quad.tolist(), np.roll(quad, -1, axis=0).tolist(), strict=True))
-        thickness = 2 * RIM_MM * PLANE_PX_PER_MM
-        for edge, light, start, stop in sides:
-            if edge and not light:
-                cv2.line(rim, start, stop, 255, thickness)
-        paper[cv2.erode(rim, np.ones((thickness - 3,) * 2, np.uint8)) > 0] = 0  # about 2 mm either side of the edge
-        for _, light, start, stop in sides:
-            if light:
-                cv2.line(paper, start, stop, 255, 2 * MARGIN_MM * PLANE_PX_PER_MM)
-    ends = cv2.dilate(np.pad((~seen).astype(np.uint8), 1, constant_values=1), np.ones((9, 9), np.uint8))  # 1 mm
-    return seen & (paper > 0), rim > 0, ends[1:-1, 1:-1] > 0
+def _what_is_hidden(flat: Plane, traces: Traces) -> tuple[str, ...]:
+    """Reasons why a part of the traces may not be seen."""
+    reasons: tuple[str, ...] = ()
+    if traces.box is not None and strokes(traces.rows & flat.ends, PLANE_PX_PER_MM) >= CUT_OFF:
+        reasons += ("cut_off",)
+    if traces.box is not None and glare_share(flat.rgb, flat.paper, traces.box, PLANE_PX_PER_MM) > GLARE:
+        reasons += ("glare",)
+    return reasons
 
 
-def _unreduced(points_xy: np.ndarray, shrink: float) -> np.ndarray:
-    """Pixel coordinates in the image that was reduced by `shrink`."""
-    return (points_xy + 0.5) * shrink - 0.5
+def _quarters(found: Ink) -> int:
+    """Clockwise quarter turns that set the page upright: one when traces run down it; then a half turn, or none."""
+    quarters = 1 if found.traces.sideways else 0
+    return quarters + 2 * upside_down(upright_input(np.rot90(found.kept, -quarters), PLANE_PX_PER_MM))

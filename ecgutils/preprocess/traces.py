@@ -45,17 +45,17 @@ class Traces:
 
     keep: np.ndarray
     rows: np.ndarray
-    box: tuple[float, float, float, float] | None
-    middle_xy: tuple[float, float] | None
-    length_mm: float
-    sideways: bool
-    down: float
-    thickness_mm: float
-    inked: float
-    unbroken: float
-    ruled: float
-    wave_mm: float
-    waving: float
+    box: tuple[float, float, float, float] | None = None
+    middle_xy: tuple[float, float] | None = None
+    length_mm: float = 0.0
+    sideways: bool = False
+    down: float = 0.0
+    thickness_mm: float = 0.0
+    inked: float = 0.0
+    unbroken: float = 0.0
+    ruled: float = 0.0
+    wave_mm: float = 0.0
+    waving: float = 0.0
 
 
 def find_traces(
@@ -75,7 +75,21 @@ def find_traces(
     joined = cv2.morphologyEx(low, cv2.MORPH_CLOSE, _disc(0.8 * px_per_mm))
     count, labels = cv2.connectedComponents(joined, connectivity=8)
     if count < 2:
-        return Traces(np.zeros(ink.shape, bool), np.zeros(ink.shape, bool), None, None, 0.0, False, 0.0, 0.0, inked, 0.0, 0.0, 0.0, 0.0)
+        return Traces(
+            np.zeros(ink.shape, bool),
+            np.zeros(ink.shape, bool),
+            None,
+            None,
+            0.0,
+            False,
+            0.0,
+            0.0,
+            inked,
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+        )
     x, y = cv2.findNonZero(joined).reshape(-1, 2).T.astype(np.intp)  # a few percent of the pixels
     at = y * ink.shape[1] + x  # an eighth of the time of [y, x]
     stroke, darkness = labels.take(at), ink.take(at) / 255
@@ -180,7 +194,7 @@ def _unbroken(bold: np.ndarray, box: tuple[float, float, float, float] | None, s
 def _middle(
     bold: np.ndarray, box: tuple[float, float, float, float], sideways: bool, px_per_mm: float
 ) -> tuple[float, float]:
-    """The middle (x, y), to a fraction of a px, of where half of the rows run or more, and of the first and last row."""
+    """The middle (x, y), to a fraction of a px, of where half of the rows run, and of the first and last row."""
     x0, y0, x1, y1 = (round(v) for v in box)
     part = bold[y0 : y1 + 1, x0 : x1 + 1]
     lines = np.pad(part.T if sideways else part, round(SOFT_MM * px_per_mm))

@@ -8,8 +8,9 @@ import pytest
 from ecgutils.geometry import apply_homography
 from ecgutils.hearts import simulate
 from ecgutils.preprocess import Preprocessor, PreprocessSettings, pipeline, read_image
-from ecgutils.preprocess.grid import SURE_SCALE, _pitch_in_mm, measure_grid
+from ecgutils.preprocess.grid import measure_grid
 from ecgutils.preprocess.phase import unit_ratio
+from ecgutils.preprocess.scale import SURE_SCALE, pitch_in_mm
 from ecgutils.preprocess.upright import runs_down
 from ecgutils.synth import render_scan
 
@@ -282,7 +283,7 @@ def lines(px_per_mm, across=True):
 def pitch_of(contrast, px_per_mm, tracked_mm):
     height, width = contrast.shape
     seen = np.stack(np.meshgrid(np.linspace(0, width - 1, 9), np.linspace(0, height - 1, 7)), axis=-1).reshape(-1, 2)
-    return _pitch_in_mm(contrast, np.diag([*(1 / np.multiply(px_per_mm, tracked_mm)), 1.0]), seen)
+    return pitch_in_mm(contrast, np.diag([*(1 / np.multiply(px_per_mm, tracked_mm)), 1.0]), seen)
 
 
 @pytest.mark.parametrize("tracked_mm", [(1.0, 1.0), (2.5, 5 / 3), (5 / 3, 2.5), (1.0, 1.25), (5.0, 2.5)])

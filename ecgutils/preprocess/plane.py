@@ -1,0 +1,156 @@
+"""The photo reduced, and the page resampled once onto a plane of fixed px/mm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ecgutils.geometry import frame_corners, smooth_map
+from ecgutils.preprocess.appearance import as_paper, is_inverted
+from ecgutils.preprocess.canvas import PLANE_PX_PER_MM
+from ecgutils.preprocess.grid import Grid
+from ecgutils.preprocess.page import Page, visible_box
+from ecgutils.preprocess.phase import Flattening, local_px_per_unit
+
+WORK_SIDE = 1200  # px of the longer side of the copy that is measured: 4 px/mm on a page that fills the frame
+RIM_MM = 4  # from a paper edge: what runs along within is its shadow, not a trace
+MARGIN_MM = 8  # beyond the grid in which traces may still run
+ASSUMED_WIDTH_MM = 280.0  # of the visible page when no grid tells
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Reduced copies of an image: `photo`, whose pixels are used, and `work`, in which things are looked for.
+
+    `photo` is the image reduced by the whole number `whole`, `work` is `photo` reduced by `shrink`; uint8 (h, w, 3).
+    """
+
+    photo: np.ndarray
+    work: np.ndarray
+    whole: int
+    shrink: float
+    inverted: bool
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The page on a plane of PLANE_PX_PER_MM: uint8 (h, w, 3), and bool (h, w) where there is paper, its edge (`rim`)
+    and the photo's (`ends`). `to_photo` takes points (N, 2) of the plane to the photo, `quad_xy` are the page's corners
+    in the working copy."""
+
+    rgb: np.ndarray
+    paper: np.ndarray
+    rim: np.ndarray
+    ends: np.ndarray
+    to_photo: Callable[[np.ndarray], np.ndarray]
+    quad_xy: np.ndarray
+
+
+def reduced(rgb: np.ndarray) -> Copy:
+    """The photo is reduced by whole numbers only, the copy that is measured to WORK_SIDE."""
+    whole = max(1, max(rgb.shape[:2]) // WORK_SIDE)
+    height, width = (n // whole for n in rgb.shape[:2])
+    photo = rgb[: height * whole, : width * whole]
+    if whole > 1:
+        photo = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
+    shrink = max(1.0, max(photo.shape[:2]) / WORK_SIDE)
+    work = photo
+    if shrink > 1:
+        soft = cv2.GaussianBlur(photo, (0, 0), 0.4 * shrink) if shrink > 1.3 else photo
+        work = cv2.resize(soft, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_LINEAR)
+    inverted = is_inverted(work)
+    if inverted:
+        work, photo = as_paper(work), as_paper(photo)
+    return Copy(photo, work, whole, shrink, inverted)
+
+
+def onto_plane(copy: Copy, grid: Grid | None, page: Page | None, rectify: bool) -> Plane:
+    """Resample the photo as grid and page say."""
+    flattening, box = _placed(copy.work.shape[:2], grid, page, rectify)
+    middle_xy = np.median(grid.support_xy[grid.support], axis=0) if grid else np.array(copy.work.shape[1::-1]) / 2
+    minified = copy.shrink * local_px_per_unit(flattening.mm_from_image, middle_xy) / PLANE_PX_PER_MM
+    width, height = (int(n) for n in np.maximum(16, np.rint((box[2:] - box[:2]) * PLANE_PX_PER_MM)))
+
+    def photo_from_plane(points_xy: np.ndarray) -> np.ndarray:
+        return unreduced(flattening.to_image(points_xy / PLANE_PX_PER_MM + box[:2]), copy.shrink)
+
+    photo_xy = smooth_map(photo_from_plane, (width, height), 8)  # 2 mm: perspective and bending are smoother than that
+    soft = cv2.GaussianBlur(copy.photo, (0, 0), 0.4 * minified) if minified > 1.2 else copy.photo
+    method = cv2.INTER_CUBIC if minified < 1 else cv2.INTER_LINEAR
+    flat_rgb = cv2.remap(soft, photo_xy, None, method, borderMode=cv2.BORDER_REPLICATE)
+    paper, rim, ends = _paper_on_plane(page, copy.photo.shape[:2], flattening, box[:2], photo_xy)
+    corners = flattening.to_image(frame_corners((width, height)) / PLANE_PX_PER_MM + box[:2])
+    return Plane(flat_rgb, paper, rim, ends, photo_from_plane, corners if page is None else page.quad_xy)
+
+
+def _placed(
+    shape: tuple[int, int], grid: Grid | None, page: Page | None, rectify: bool = True
+) -> tuple[Flattening, np.ndarray]:
+    """How the page is flattened, and the box x0, y0, x1, y1 in mm of the page or visible area.
+
+    The grid decides where it is seen; else the page's corners, else the frame, at ASSUMED_WIDTH_MM.
+    """
+    height, width = shape
+    frame = frame_corners((width, height))
+    quad = None if page is None else page.quad_xy
+    flattening = None
+    if grid is not None and rectify:
+        flattening, plane_from_image = grid.flattening, grid.mm_from_image
+    elif grid is not None:
+        plane_from_image = np.diag([1 / grid.px_per_mm, 1 / grid.px_per_mm, 1])
+    elif quad is not None and rectify:
+        top, right, bottom, left = (np.linalg.norm(quad[i] - quad[(i + 1) % 4]) for i in range(4))
+        w, h = ASSUMED_WIDTH_MM, ASSUMED_WIDTH_MM * (left + right) / (top + bottom)
+        if h > w:
+            w, h = w * w / h, w
+        square = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32)
+        plane_from_image = cv2.getPerspectiveTransform(quad.astype(np.float32), square).astype(float)
+    else:
+        plane_from_image = np.diag([ASSUMED_WIDTH_MM / max(shape)] * 2 + [1.0])
+    flattening = flattening or Flattening(plane_from_image)
+    mapped = flattening.to_mm(frame if quad is None else quad)
+    box = np.concatenate([mapped.min(0), mapped.max(0)])
+    if page is not None:
+        top, right, bottom, left = MARGIN_MM * page.light
+        box += [-left, -top, right, bottom]
+    if grid is not None:  # far corners of a steep view would blow the box up
+        near = visible_box(shape, plane_from_image, grid)
+        box = np.concatenate([np.maximum(box[:2], near[:2]), np.minimum(box[2:], near[2:])])
+    limit = 450.0  # mm; more than any ECG paper
+    middle, half = (box[:2] + box[2:]) / 2, np.minimum((box[2:] - box[:2]) / 2, limit / 2)
+    return flattening, np.concatenate([middle - half, middle + half])
+
+
+def _paper_on_plane(
+    page: Page | None, shape: tuple[int, int], flattening: Flattening, corner_mm: np.ndarray, photo_xy: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the plane shows paper and not the scene around it or nothing; the paper's edge; the photo's; bool (h, w).
+
+    A side that is lighter beyond may be the end of the grid only: there the paper goes on for MARGIN_MM.
+    """
+    height, width = photo_xy.shape[:2]
+    seen = cv2.inRange(photo_xy, (1, 1), (shape[1] - 2, shape[0] - 2)) > 0
+    paper, rim = np.full((height, width), 255, np.uint8), np.zeros((height, width), np.uint8)
+    if page is not None:
+        quad = np.rint((flattening.to_mm(page.quad_xy) - corner_mm) * PLANE_PX_PER_MM).astype(np.int32)
+        paper[:] = 0
+        cv2.fillConvexPoly(paper, quad, 255)
+        sides = list(zip(page.edges, page.light, quad.tolist(), np.roll(quad, -1, axis=0).tolist(), strict=True))
+        thickness = 2 * RIM_MM * PLANE_PX_PER_MM
+        for edge, light, start, stop in sides:
+            if edge and not light:
+                cv2.line(rim, start, stop, 255, thickness)
+        paper[cv2.erode(rim, np.ones((thickness - 3,) * 2, np.uint8)) > 0] = 0  # about 2 mm either side of the edge
+        for _, light, start, stop in sides:
+            if light:
+                cv2.line(paper, start, stop, 255, 2 * MARGIN_MM * PLANE_PX_PER_MM)
+    ends = cv2.dilate(np.pad((~seen).astype(np.uint8), 1, constant_values=1), np.ones((9, 9), np.uint8))  # 1 mm
+    return seen & (paper > 0), rim > 0, ends[1:-1, 1:-1] > 0
+
+
+def unreduced(points_xy: np.ndarray, shrink: float) -> np.ndarray:
+    """Pixel coordinates in the image that was reduced by `shrink`."""
+    return (points_xy + 0.5) * shrink - 0.5
