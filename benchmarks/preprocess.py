@@ -6,12 +6,15 @@ rare. The same photos go through arms that leave stages out and through a plain 
 four corners). Writes benchmarks/preprocess.json: the figures of every arm, a table by effect and severity, and the
 seconds of processor time after decoding. `lost` is the share of the traces that the flat page does not show;
 `cache_read_ms` what it takes to read one page, at random, from a flat cache of 2,000.
+`--stability N` measures instead what changes when N of the photos are saved again, cropped, turned or scaled, and
+writes benchmarks/preprocess_stability.json.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -20,7 +23,10 @@ import pandas as pd
 from common import options, write
 
 from ecgutils.files import content_hash
+from ecgutils.geometry import affine, apply_homography, quarter_turns
 from ecgutils.hearts import simulate
+from ecgutils.learn import load_model
+from ecgutils.learn.inference import predict_logits
 from ecgutils.parallel import for_each
 from ecgutils.preprocess import FlatCache, FlatECG, Preprocessor, PreprocessSettings
 from ecgutils.synth import EFFECTS, Rendered, render_photo
@@ -36,6 +42,8 @@ ARMS = {
     "homography only": PreprocessSettings(**CANVAS, unbend=False),
     "crop only": PreprocessSettings(**CANVAS, rectify=False, unbend=False, upright=False),
 }
+
+OUT = Path(__file__).with_name("preprocess_stability.json")
 
 
 def scan_document(rgb: np.ndarray) -> np.ndarray:
@@ -144,6 +152,65 @@ def measure(i: int) -> list[dict]:
     return rows
 
 
+def handed_on(rgb: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """A photo as other software hands it on: how, its pixels, and the homography (3, 3) from these to `rgb`."""
+    size = rgb.shape[1::-1]
+    for jpeg in (60, 75, 90, 95):
+        data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, jpeg])[1]
+        yield f"JPEG {jpeg}", np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]), np.eye(3)
+    yield "cropped by 2 px", rgb[2:-2, 2:-2].copy(), affine(1, np.array([2, 2]))
+    for quarters in (1, 2, 3):
+        turned = np.ascontiguousarray(np.rot90(rgb, -quarters))
+        yield f"turned by {90 * quarters}", turned, np.linalg.inv(quarter_turns(quarters, size))
+    for scale in (0.5, 0.8, 1.25, 2.0):
+        scaled = cv2.resize(
+            rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        )
+        back = size[0] / scaled.shape[1]
+        yield f"scaled by {scale:g}", scaled, affine(back, np.full(2, (back - 1) / 2))
+
+
+def measure_stability(i: int) -> list[dict]:
+    """What changes on row i when the photo is handed on: corners (px of it), the page's place (mm), scale (%), and the
+    probability that changes most; the last way gives the corners found back as known."""
+    rng = np.random.default_rng([SEED, i])
+    rendered = render_photo(simulate(rng), rng, frozen_severity(i), size=SIZE)
+    model = load_model("default")
+    preprocess, cells = Preprocessor(model.settings), np.s_[4::12, 4::12]
+    first = preprocess(rendered.image)
+    rows: list[dict] = []
+    for way, photo, back in [*handed_on(rendered.image), ("corners given back", rendered.image, np.eye(3))]:
+        flat = preprocess(photo, quad_xy=first.quad_xy if way == "corners given back" else None)
+        row = {"row": i, "way": way, "both_readable": float(flat.readable and first.readable)}
+        if row["both_readable"]:
+            xy = [first.image_from_flat[cells], apply_homography(back, flat.image_from_flat[cells])]
+            mm = [rendered.projection.to_page(at.reshape(-1, 2).astype(float)) / rendered.px_per_mm for at in xy]
+            inner = (np.abs(mm[0] - np.median(mm[0], axis=0)) < [120, 70]).all(1)
+            spread = [np.std(at[inner], axis=0).prod() for at in mm]
+            logits = predict_logits(model, np.stack([first.image, flat.image])).astype(float)
+            row |= {
+                "corners_px": np.linalg.norm(apply_homography(back, flat.quad_xy) - first.quad_xy, axis=1).max(),
+                "moved_mm": np.linalg.norm(mm[1] - mm[0], axis=1)[inner].mean(),
+                "scale_pct": 100 * abs(np.sqrt(spread[1] / spread[0]) - 1),
+                "probability": np.abs(np.diff(1 / (1 + np.exp(-logits)), axis=0)).max(),
+            }
+        rows.append(row)
+    return rows
+
+
+def stability(n: int, workers: int) -> dict[str, dict[str, float]]:
+    """Median and 95th percentile of each change in `measure_stability`, by way and over all."""
+    table = pd.DataFrame([row for i in for_each(measure_stability, ((i,) for i in range(n)), workers) for row in i])
+    groups = {"all": table} | {str(way): group for way, group in table.groupby("way", sort=False)}
+    figures: dict[str, dict[str, float]] = {}
+    for way, group in groups.items():
+        figures[way] = {"both_readable": round(group["both_readable"].mean(), 4)}
+        for change in ("corners_px", "moved_mm", "scale_pct", "probability"):
+            for name, share in (("median", 0.5), ("p95", 0.95)):
+                figures[way][f"{change}_{name}"] = round(float(group[change].quantile(share)), 4)
+    return figures
+
+
 def summarise(table: pd.DataFrame) -> dict[str, float]:
     """The figures that the targets are about."""
     seen = table[table["corners_in_view"]]
@@ -204,7 +271,13 @@ def main() -> None:
     """Measure, print, write."""
     parser = options(__doc__, "workers", "out")
     parser.add_argument("--n", type=int, default=500, help="photos")
+    parser.add_argument("--stability", type=int, metavar="N", help="only measure what changes when N are saved again")
     args = parser.parse_args()
+    if args.stability:
+        figures = stability(args.stability, args.workers)
+        print(pd.DataFrame(figures).T.to_string())
+        write({"photos": args.stability, "changes": figures}, args.out or OUT)
+        return
     rows = for_each(measure, [(i,) for i in range(args.n)], args.workers)
     table = pd.DataFrame([row for each in rows for row in each])
     arms = {str(arm): summarise(group) for arm, group in table.groupby("arm", sort=False)}

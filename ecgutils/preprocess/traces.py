@@ -75,21 +75,8 @@ def find_traces(
     joined = cv2.morphologyEx(low, cv2.MORPH_CLOSE, _disc(0.8 * px_per_mm))
     count, labels = cv2.connectedComponents(joined, connectivity=8)
     if count < 2:
-        return Traces(
-            np.zeros(ink.shape, bool),
-            np.zeros(ink.shape, bool),
-            None,
-            None,
-            0.0,
-            False,
-            0.0,
-            0.0,
-            inked,
-            0.0,
-            0.0,
-            0.0,
-            0.0,
-        )
+        nothing = np.zeros(ink.shape, bool)
+        return Traces(keep=nothing, rows=nothing, inked=inked)
     x, y = cv2.findNonZero(joined).reshape(-1, 2).T.astype(np.intp)  # a few percent of the pixels
     at = y * ink.shape[1] + x  # an eighth of the time of [y, x]
     stroke, darkness = labels.take(at), ink.take(at) / 255
