@@ -94,7 +94,6 @@ def read_mutants(folder, count):
         faulthandler.cancel_dump_traceback_later()
         assert flat.image.shape == (64, 128)
         assert flat.readable or (flat.reasons and i % 100 != 99), (i, flat.reasons)
-        assert "failed" not in flat.reasons, i
         refused += not flat.readable
     return slowest, refused / count, peak_bytes()
 
