@@ -42,7 +42,6 @@ ARMS = {
     "homography only": PreprocessSettings(**CANVAS, unbend=False),
     "crop only": PreprocessSettings(**CANVAS, rectify=False, unbend=False, upright=False),
 }
-
 OUT = Path(__file__).with_name("preprocess_stability.json")
 
 
