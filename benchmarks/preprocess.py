@@ -6,8 +6,8 @@ rare. The same photos go through arms that leave stages out and through a plain 
 four corners). Writes benchmarks/preprocess.json: the figures of every arm, a table by effect and severity, and the
 seconds of processor time after decoding. `lost` is the share of the traces that the flat page does not show;
 `cache_read_ms` what it takes to read one page, at random, from a flat cache of 2,000.
-`--stability N` measures instead what changes when N of the photos are saved again, cropped, turned or scaled
-(benchmarks/stability.json).
+`--stability N` measures instead what changes when N of the photos are saved again, cropped, turned or scaled, and
+writes benchmarks/preprocess_stability.json.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ ARMS = {
     "homography only": PreprocessSettings(**CANVAS, unbend=False),
     "crop only": PreprocessSettings(**CANVAS, rectify=False, unbend=False, upright=False),
 }
+OUT = Path(__file__).with_name("preprocess_stability.json")
 
 
 def scan_document(rgb: np.ndarray) -> np.ndarray:
@@ -269,14 +270,12 @@ def main() -> None:
     """Measure, print, write."""
     parser = options(__doc__, "workers", "out")
     parser.add_argument("--n", type=int, default=500, help="photos")
-    parser.add_argument(
-        "--stability", type=int, metavar="N", help="only measure what changes when N photos are saved again"
-    )
+    parser.add_argument("--stability", type=int, metavar="N", help="only measure what changes when N are saved again")
     args = parser.parse_args()
     if args.stability:
-        changes = stability(args.stability, args.workers)
-        print(pd.DataFrame(changes).T.to_string())
-        write({"photos": args.stability, "changes": changes}, args.out or Path(__file__).with_name("stability.json"))
+        figures = stability(args.stability, args.workers)
+        print(pd.DataFrame(figures).T.to_string())
+        write({"photos": args.stability, "changes": figures}, args.out or OUT)
         return
     rows = for_each(measure, [(i,) for i in range(args.n)], args.workers)
     table = pd.DataFrame([row for each in rows for row in each])

@@ -191,7 +191,7 @@ def _middle(
     middle = []
     for profile, level in ((rows, 0.5 * rows[rows > 0].mean()), (filled, None)):
         smooth = gaussian_filter1d(profile.astype(float), SOFT_MM / 3 * px_per_mm)
-        over = smooth / (level or FULL_ROW * smooth.max()) - 1
+        over = smooth / min(level or FULL_ROW * smooth.max(), 0.9 * smooth.max()) - 1
         first, last = np.flatnonzero(over >= 0)[[0, -1]]
         ends = first - over[first] / (over[first] - over[first - 1]), last + over[last] / (over[last] - over[last + 1])
         middle.append(sum(ends) / 2 - round(SOFT_MM * px_per_mm))
