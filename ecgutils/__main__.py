@@ -1,7 +1,5 @@
 """Command line: python -m ecgutils run | predict | preprocess | generate | bhf | validate | check."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys
@@ -215,7 +213,7 @@ def _image_table(images: Path, recursive: bool) -> pd.DataFrame:
     return manifest_from_paths(found)
 
 
-def _settings(size: str | None, px_per_mm: float | None) -> PreprocessSettings:
+def _settings(size: str | None, px_per_mm: float | None) -> "PreprocessSettings":
     """Without `px_per_mm` a page of another size shows as many millimetres."""
     from ecgutils.preprocess import PreprocessSettings
 

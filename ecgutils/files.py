@@ -1,7 +1,5 @@
 """Writing files so that a killed run leaves either the old file or the new one, never half of one."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -1,7 +1,5 @@
 """The vocabulary: lead names, the five findings, and how SCP-ECG codes map to them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import pandas as pd

@@ -3,8 +3,6 @@
 Points are (x, y) in px, pixel centres are integers; corners run TL, TR, BR, BL.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import cv2

@@ -1,7 +1,5 @@
 """The manifest: one CSV row per image, the only thing that links images to labels and patients."""
 
-from __future__ import annotations
-
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Work on many independent rows: in order, in several processes, each with one thread of OpenCV and of BLAS."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache

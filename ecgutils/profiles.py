@@ -4,8 +4,6 @@
 no GPU, `full` reads real data and wants a GPU. All go through the same notebooks and the same code.
 """
 
-from __future__ import annotations
-
 import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -139,7 +137,7 @@ class Profile:
             yield f"pretrained is {self.pretrained!r}, neither hub nor a file"
 
     @property
-    def preprocess_settings(self) -> PreprocessSettings:
+    def preprocess_settings(self) -> "PreprocessSettings":
         """How the run's images are flattened."""
         from ecgutils.preprocess import PreprocessSettings
 
@@ -270,7 +268,7 @@ def _choose(what: str, chosen: Iterable[str], known: Iterable[str]) -> None:
 
 
 @cache
-def _try_model(backbone: str, settings: PreprocessSettings) -> None:
+def _try_model(backbone: str, settings: "PreprocessSettings") -> None:
     """Build the model without its numbers: in half a second, whatever its size."""
     import torch
 
@@ -280,7 +278,7 @@ def _try_model(backbone: str, settings: PreprocessSettings) -> None:
         build_model(backbone, settings)
 
 
-def arm_settings(profile: Profile) -> dict[str, FitSettings]:
+def arm_settings(profile: Profile) -> "dict[str, FitSettings]":
     """Settings of the trainings of a profile.
 
     "stage1": morphology on scan-like sources, every layer at the full rate. "two_stage": its stage 2, the adaptation
@@ -299,7 +297,7 @@ def arm_settings(profile: Profile) -> dict[str, FitSettings]:
         "max_steps": profile.max_steps or None,
     }
 
-    def arm(stage: str, views: int, lr: float, layer_decay: float = 1.0, **own: Any) -> FitSettings:
+    def arm(stage: str, views: int, lr: float, layer_decay: float = 1.0, **own: Any) -> "FitSettings":
         rhythm = {"eval_every": max(1, views // 6), "checkpoint_every": max(1, views // 12)}
         return FitSettings(stage=stage, views=views, lr=lr, layer_decay=layer_decay, **shared | rhythm | own)
 

@@ -1,7 +1,5 @@
 """What is written beside results: which code, which libraries, which device."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import platform
 import subprocess

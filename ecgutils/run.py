@@ -1,7 +1,5 @@
 """Run the notebooks in order with papermill, and say how long each took and where the results are."""
 
-from __future__ import annotations
-
 import json
 import time
 from dataclasses import asdict

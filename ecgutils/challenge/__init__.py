@@ -5,18 +5,3 @@ from ecgutils.challenge.submission import submission_name, submissions_dir, writ
 from ecgutils.challenge.table import COLUMNS, plain_id, read_ids
 from ecgutils.challenge.validate import validate_submission
 from ecgutils.challenge.write import write_bhf
-
-__all__ = [
-    "COLUMNS",
-    "check_bhf",
-    "find_bhf",
-    "find_sample",
-    "plain_id",
-    "read_bhf",
-    "read_ids",
-    "submission_name",
-    "submissions_dir",
-    "validate_submission",
-    "write_bhf",
-    "write_submission",
-]

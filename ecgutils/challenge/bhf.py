@@ -8,8 +8,6 @@ Train and test are numbered separately: ID 7 exists in both and names two differ
 must not be concatenated or share a cache. `record_id` ("bhf-train-7", "bhf-test-7") tells them apart.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import warnings

@@ -1,7 +1,5 @@
 """Write the submission file, with a JSON beside it that says exactly what made it."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

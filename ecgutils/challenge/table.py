@@ -1,7 +1,5 @@
 """The challenge's tables: their fixed columns, IDs in any spelling, CSVs read cell by cell."""
 
-from __future__ import annotations
-
 import csv
 import re
 from collections.abc import Iterable, Sequence

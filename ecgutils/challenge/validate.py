@@ -1,7 +1,5 @@
 """Check a submission CSV and name everything that is wrong with it, by line and ID."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """Write a folder in the BHF layout from any rendered set, so that the reader meets real files on disk."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

@@ -17,33 +17,3 @@ from ecgutils.evaluate.operating import abstention_curve, choose_thresholds, rat
 from ecgutils.evaluate.outlines import outline_errors
 from ecgutils.evaluate.predictions import Scored, fill_unreadable, join_truth, scores_by_id
 from ecgutils.evaluate.split import check_roles, grouped_folds, split_bhf
-
-__all__ = [
-    "BLENDS",
-    "Calibration",
-    "Scored",
-    "abstention_curve",
-    "auroc_by_finding",
-    "auroc_by_group",
-    "blend",
-    "bootstrap_auroc",
-    "calibration_error",
-    "check_roles",
-    "choose_thresholds",
-    "cross_blend",
-    "cross_calibrate",
-    "fill_unreadable",
-    "fit_calibration",
-    "fit_weights",
-    "grouped_folds",
-    "heat_by_lead",
-    "join_truth",
-    "macro_auroc",
-    "outline_errors",
-    "paired_difference",
-    "quality_band",
-    "rates_at",
-    "reliability",
-    "scores_by_id",
-    "split_bhf",
-]

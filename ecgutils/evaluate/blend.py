@@ -1,7 +1,5 @@
 """Blend the predictions of several models, joined by ID, never by row position."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Intervals by the bootstrap: whole patients are drawn again and again, with replacement."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

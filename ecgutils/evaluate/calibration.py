@@ -5,8 +5,6 @@ simulated hearts says nothing about a hospital: the domain is stored with the cu
 in a column `calibrated_on`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -71,7 +69,7 @@ class Calibration:
         write_json(path, {"findings": FINDINGS, **asdict(self)})
 
     @classmethod
-    def load(cls, path: str | Path) -> Calibration:
+    def load(cls, path: str | Path) -> "Calibration":
         """Read what `save` wrote; FileNotFoundError, or ValueError when it is no calibration of these findings."""
         try:
             content = json.loads(Path(path).read_text())

@@ -1,7 +1,5 @@
 """Which leads a heat map lies in."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

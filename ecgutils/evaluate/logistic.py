@@ -1,7 +1,5 @@
 """Logistic regression as calibration and blending need it: soft targets, bounds, weights held near a prior."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import expit, logit
 

@@ -9,8 +9,6 @@ Every table has a column `intervals`: "by patient", or "ungrouped" where a clust
 patient is unknown (`ecgutils.manifest.clusters`); then patients may be shared and intervals are too narrow.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from typing import Literal

@@ -1,7 +1,5 @@
 """Operating points: thresholds for a wanted sensitivity, what they give on other patients, and refusing poor photos."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How far outlines that were found lie from those that are known."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """A table of predictions: checked, filled, and joined with its truth by ID."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -50,7 +48,7 @@ class Scored:
     y: np.ndarray
     clusters: np.ndarray
 
-    def subset(self, rows: np.ndarray) -> Scored:
+    def subset(self, rows: np.ndarray) -> "Scored":
         """Those of a bool mask."""
         return Scored(self.ids[rows], self.p[rows], self.y[rows], self.clusters[rows])
 

@@ -1,7 +1,5 @@
 """Splits that keep a patient on one side: folds, a hold-out split, and the guard against leakage."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

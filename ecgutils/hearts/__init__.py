@@ -14,11 +14,3 @@ from ecgutils.hearts.cohort import load_records, simulate_cohort
 from ecgutils.hearts.draw import FORMS
 from ecgutils.hearts.form import Form
 from ecgutils.hearts.simulate import simulate
-
-__all__ = [
-    "FORMS",
-    "Form",
-    "load_records",
-    "simulate",
-    "simulate_cohort",
-]

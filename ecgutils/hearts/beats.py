@@ -5,8 +5,6 @@ Eight leads are independent (I, II, V1..V6); the other four follow from I and II
 vectors were set so that simulated normal ECGs have the median R, S and T amplitudes of real normal ECGs.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

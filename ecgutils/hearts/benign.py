@@ -1,7 +1,5 @@
 """What carries no label: normal variants that look like findings, pacing, flutter, misplaced electrodes."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ecgutils.hearts.form import pick

@@ -1,7 +1,5 @@
 """The records of a run: simulated, or a PTB-XL folder or a repeatable part of it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path

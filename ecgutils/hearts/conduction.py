@@ -1,7 +1,5 @@
 """CD: bundle branch and fascicular blocks, unspecific delay, AV blocks, pre-excitation; and the rhythm of AF."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np

@@ -5,8 +5,6 @@ the threshold, so a heart is drawn again until each of its labelled forms meets 
 negatives) no other finding's criterion is met, unless convention says that it isn't read there.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from ecgutils.hearts import conduction, hypertrophy, infarct, repolarisation

@@ -1,7 +1,5 @@
 """What a form of a finding is: one record, and the small tools its function needs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """One simulated person's heart, and what is measured of it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """HYP: left and right ventricular hypertrophy, left and right atrial enlargement."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ecgutils.hearts.beats import rotation

@@ -1,7 +1,5 @@
 """MI: lost forces early in QRS, inverted T, raised ST in a territory; old, sub-acute, acute or aneurysm, graded."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Noise as it arises: at nine electrodes, then differenced into leads, so that the lead identities survive."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np

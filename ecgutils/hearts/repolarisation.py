@@ -1,7 +1,5 @@
 """STTC: strain beside ventricular hypertrophy; unspecific, ischaemic, drug, electrolyte and long-QT forms."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """When the atria and the ventricles fire: sinus rhythm with its irregularities, heart block, fibrillation, flutter."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

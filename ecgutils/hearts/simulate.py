@@ -1,7 +1,5 @@
 """Labelled 12-lead ECGs from nothing but a seed: hearts, rhythm, leads, noise."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import cache
 from itertools import combinations

@@ -31,31 +31,3 @@ from ecgutils.learn.sets import build_sets, load_sets
 from ecgutils.learn.settings import FitSettings
 from ecgutils.learn.train import History, fit
 from ecgutils.learn.views import VIEWS, View
-
-__all__ = [
-    "PREDICTION_COLUMNS",
-    "SHIPPED",
-    "VIEWS",
-    "ECGModel",
-    "FitSettings",
-    "FlatSet",
-    "History",
-    "View",
-    "augment",
-    "build_model",
-    "build_sets",
-    "find_calibration",
-    "fit",
-    "heat_maps",
-    "heat_on_photo",
-    "join_sets",
-    "load_model",
-    "load_sets",
-    "predict",
-    "predict_logits",
-    "predict_set",
-    "read_photos",
-    "save_model",
-    "take_weights",
-    "to_ink",
-]

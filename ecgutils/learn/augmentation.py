@@ -1,7 +1,5 @@
 """Augmentation of whole batches of ink images. Never a mirror: a mirrored ECG is another ECG."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 import torch.nn.functional as F

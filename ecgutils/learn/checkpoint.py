@@ -1,7 +1,5 @@
 """Checkpoint folders: `model.safetensors` and the `params.json` that says what it is."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -1,7 +1,5 @@
 """Flat images with labels, as arrays: what the training loop and `predict_set` read."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +67,7 @@ class FlatSet:
         return len(self.images)
 
     @classmethod
-    def from_cache(cls, cache: FlatCache, table: pd.DataFrame, targets: pd.DataFrame | None = None) -> FlatSet:
+    def from_cache(cls, cache: "FlatCache", table: pd.DataFrame, targets: pd.DataFrame | None = None) -> "FlatSet":
         """Rows of a manifest frame, in its order, with their images from a flat cache; joined by image_id.
 
         targets : frame with a column record_id, unique, and T numeric columns; joined by record_id.
@@ -99,7 +97,7 @@ class FlatSet:
             target_names=names,
         )
 
-    def subset(self, rows: np.ndarray) -> FlatSet:
+    def subset(self, rows: np.ndarray) -> "FlatSet":
         """The set restricted to `rows` (bool mask or indices), in their order."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return FlatSet(**{k: v[rows] if isinstance(v, np.ndarray) else v for k, v in values.items()})

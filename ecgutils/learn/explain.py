@@ -4,8 +4,6 @@ A map shows where the score came from, not that the model reads the ECG as a car
 model's last feature map, one cell for 32 x 32 px of the flat page: good for "which lead", not for "which wave".
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import torch

@@ -4,8 +4,6 @@
 calibration of just these models. `predict_set` and `predict_logits` are the raw tools below it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path

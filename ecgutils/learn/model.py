@@ -1,7 +1,5 @@
 """The classifier: a timm backbone and a head that keeps the places on the page."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +115,7 @@ class ECGModel(nn.Module):
         self.register_buffer("mean", torch.tensor(spec["mean"]).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec["std"]).view(1, -1, 1, 1), persistent=False)
 
-    def train(self, mode: bool = True) -> ECGModel:
+    def train(self, mode: bool = True) -> "ECGModel":
         """As any module's; what is trained is not the checkpoint's any more."""
         if mode:
             self.checkpoint = None

@@ -1,7 +1,5 @@
 """Which weights learn how fast, and by which rule."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import timm.optim

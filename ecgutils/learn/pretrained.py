@@ -1,7 +1,5 @@
 """Backbones from timm, with or without ImageNet weights, and a plain word on what was really loaded."""
 
-from __future__ import annotations
-
 import difflib
 import threading
 import warnings

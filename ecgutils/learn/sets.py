@@ -1,7 +1,5 @@
 """A set folder: one flat cache and a manifest per part (train, val, test, submit), as notebooks pass them on."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

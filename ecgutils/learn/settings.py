@@ -1,7 +1,5 @@
 """Settings of a training run; a profile's come from `ecgutils.profiles.arm_settings`."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The training loop: resumable to the bit, its batches a function of (seed, stage, step) alone."""
 
-from __future__ import annotations
-
 import copy
 import math
 import shutil

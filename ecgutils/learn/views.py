@@ -1,7 +1,5 @@
 """Test-time augmentation: the same page seen slightly differently, as preprocessing might have handed it over."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

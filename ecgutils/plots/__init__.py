@@ -14,22 +14,3 @@ from ecgutils.plots.results import (
 )
 from ecgutils.plots.show import show
 from ecgutils.plots.signals import plot_record
-
-__all__ = [
-    "plot_abstention",
-    "plot_auroc",
-    "plot_class_balance",
-    "plot_contact_sheet",
-    "plot_heat",
-    "plot_history",
-    "plot_intervals",
-    "plot_lead_heat",
-    "plot_outlines",
-    "plot_reading",
-    "plot_record",
-    "plot_reliability",
-    "plot_robustness",
-    "plot_steps",
-    "read_benchmark",
-    "show",
-]

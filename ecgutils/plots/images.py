@@ -1,7 +1,5 @@
 """Pictures of pictures: contact sheets, outlines on photos, pre-processing steps, one reading."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
@@ -50,7 +48,7 @@ def plot_outlines(images: Sequence[np.ndarray], quads: Sequence[np.ndarray | Non
     return figure
 
 
-def plot_steps(flat: FlatECG) -> Figure:
+def plot_steps(flat: "FlatECG") -> Figure:
     """The pre-processing steps of one image, in order, and the flat image they lead to; needs `steps=True`."""
     if not flat.steps:
         raise ValueError("No steps stored: call the Preprocessor with steps=True.")
@@ -71,7 +69,7 @@ def plot_heat(photos: Sequence[np.ndarray], heats: Sequence[np.ndarray], titles:
     return figure
 
 
-def plot_reading(photo: str | Path | np.ndarray, flat: FlatECG, row: Mapping[str, Any]) -> Figure:
+def plot_reading(photo: str | Path | np.ndarray, flat: "FlatECG", row: Mapping[str, Any]) -> Figure:
     """Photo with its outline, the flat page the model sees, and its five probabilities (or why there are none).
 
     `row` is a row of `predict`'s table: the five findings, `readable`, `quality`, `reasons`, and `calibrated_on` where

@@ -1,7 +1,5 @@
 """Plots of label balance, learning, scores with intervals, and how far a probability can be trusted."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

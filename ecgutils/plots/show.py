@@ -1,7 +1,5 @@
 """What the figures share: their look, saving, and showing in a notebook."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
@@ -40,7 +38,7 @@ def around(rows: pd.DataFrame, prefix: str = "") -> np.ndarray:
     return np.abs([low - value, high - value])
 
 
-def show(figure: Figure, path: str | Path, dpi: int = 80) -> Image:
+def show(figure: Figure, path: str | Path, dpi: int = 80) -> "Image":
     """Write `figure` to `path` (PNG or JPEG by its suffix) and return it as a notebook's picture.
 
     The picture in the notebook is the file on disk, so the two can't differ.

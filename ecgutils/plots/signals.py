@@ -1,7 +1,5 @@
 """A record as a standard 3x4 page, with leads that decide a finding marked."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,7 @@ _ROWS = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3
 _ROW_MV = 3.0  # vertical distance of two rows
 
 
-def plot_record(record: Record, marked: Collection[str] = (), title: str = "") -> Figure:
+def plot_record(record: "Record", marked: Collection[str] = (), title: str = "") -> Figure:
     """Draw a record of at least 10 s on ECG paper: 3 rows x 4 columns of 2.5 s, lead II below as rhythm strip.
 
     `marked` names leads that are tinted, the strip too: those that decide the finding. Waves taller than the distance

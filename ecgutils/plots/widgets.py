@@ -3,8 +3,6 @@
 What the widgets show is drawn by plain functions, so that a notebook can show it as a still picture, too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import cv2

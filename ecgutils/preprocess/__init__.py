@@ -17,16 +17,3 @@ from ecgutils.preprocess.decode import UnreadableImage, read_image
 from ecgutils.preprocess.judge import REASONS
 from ecgutils.preprocess.pipeline import Preprocessor, PreprocessSettings
 from ecgutils.preprocess.report import write_report
-
-__all__ = [
-    "REASONS",
-    "FlatCache",
-    "FlatECG",
-    "PreprocessSettings",
-    "Preprocessor",
-    "UnreadableImage",
-    "build_cache",
-    "correct_outline",
-    "read_image",
-    "write_report",
-]

@@ -1,7 +1,5 @@
 """Light, colour and contrast: from a photo to a map of ink, with the grid kept or suppressed."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 from scipy import ndimage

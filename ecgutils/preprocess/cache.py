@@ -5,8 +5,6 @@ makes only what changed or was damaged. Nothing depends on the number of workers
 In the index, `content_sha256` is followed by "+" and the corners where the outline was corrected by hand.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -49,7 +47,7 @@ class FlatCache:
     index: pd.DataFrame
 
     @classmethod
-    def open(cls, folder: str | Path) -> FlatCache:
+    def open(cls, folder: str | Path) -> "FlatCache":
         """Open a finished cache; raises FileNotFoundError when `build_cache` has not finished there."""
         folder = Path(folder)
         for name in ("settings.json", "index.csv"):

@@ -1,8 +1,6 @@
 """From the flat page to a canvas of the wanted size and scale: the last step, so that several networks can share the
 steps before it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 

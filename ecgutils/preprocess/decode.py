@@ -5,8 +5,6 @@ does not check the checksums of a PNG's pixel data, and other code may have set 
 HEIC, which phones write, needs pillow-heif. It is optional, because its wheels carry a GPL encoder.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path

@@ -6,8 +6,6 @@ smoothly over the image in a way that fixes the homography up to a shift. Nothin
 colour, and curved paper shows as a residual. (Open-ECG-Digitizer uses Hough lines with varying angle to the same end.)
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import cv2

@@ -2,8 +2,6 @@
 rendered photos and pictures of other things; the comments beside them say what was measured.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

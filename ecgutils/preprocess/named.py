@@ -1,7 +1,5 @@
 """The image files that a user means who names files, folders and patterns."""
 
-from __future__ import annotations
-
 import glob
 import os
 import warnings

@@ -6,8 +6,6 @@ which the grid is seen, and side by side: a side without an edge is where the ph
 segmented by brightness and colour, and believed only when it is a convex quadrilateral with a real step around it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import cv2

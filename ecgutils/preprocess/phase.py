@@ -3,8 +3,6 @@
 First it corrects the homography; what it says beyond that is bent paper, which `measure_bend` turns into a smooth map.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 
 import cv2
@@ -56,7 +54,7 @@ class Blocks:
     mm: np.ndarray
     xy: np.ndarray
 
-    def around(self, chosen: np.ndarray) -> Blocks:
+    def around(self, chosen: np.ndarray) -> "Blocks":
         """The rectangle of blocks with those where `chosen` bool (rows, cols), and one more on either side."""
         rows, cols = (np.flatnonzero(chosen.any(axis)) for axis in (1, 0))
         part = slice(max(0, rows[0] - 1), rows[-1] + 2), slice(max(0, cols[0] - 1), cols[-1] + 2)

@@ -3,8 +3,6 @@
 Every stage works on one reduced copy and hands on a homography; they are composed, and the flat image is sampled once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -67,7 +65,7 @@ class PreprocessSettings:
         return {**asdict(self), "size": list(self.size)}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> PreprocessSettings:
+    def from_dict(cls, values: dict[str, Any]) -> "PreprocessSettings":
         """Inverse of `to_dict`; raises ValueError for an unknown name."""
         known = {f.name for f in fields(cls)}
         unknown = sorted(set(values) - known)

@@ -1,7 +1,5 @@
 """The photo reduced, and the page resampled once onto a plane of fixed px/mm."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

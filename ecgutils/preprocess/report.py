@@ -1,7 +1,5 @@
 """The review of a flat cache as one HTML page that opens offline: worst first, photo and flat page side by side."""
 
-from __future__ import annotations
-
 import base64
 import html
 from collections.abc import Iterable

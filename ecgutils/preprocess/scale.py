@@ -1,7 +1,5 @@
 """How many millimetres a tracked wave of the grid is: whether it was 1 mm lines, 5 mm lines or an overtone."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import cv2

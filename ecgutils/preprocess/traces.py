@@ -1,7 +1,5 @@
 """Tell traces from letters, frames and noise on the flattened ink map: where they are and which way they run."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

@@ -5,8 +5,6 @@ the layout, the number of leads and what is cut off do not matter. Four convolut
 note of what they were trained on are in ecgutils/weights/upright (made by benchmarks/upright_weights.py).
 """
 
-from __future__ import annotations
-
 from functools import cache
 from importlib.resources import as_file, files
 

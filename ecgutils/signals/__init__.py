@@ -10,16 +10,3 @@ from ecgutils.signals.measure import Measurements, beat_targets, measure
 from ecgutils.signals.ptbxl import check_ptbxl, read_ptbxl
 from ecgutils.signals.readers import read_csv, read_wfdb, record_from_array
 from ecgutils.signals.record import Record
-
-__all__ = [
-    "Measurements",
-    "Record",
-    "beat_targets",
-    "check_ptbxl",
-    "criteria_met",
-    "measure",
-    "read_csv",
-    "read_ptbxl",
-    "read_wfdb",
-    "record_from_array",
-]

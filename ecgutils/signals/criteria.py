@@ -7,8 +7,6 @@ Intervals, axis, blocks, low T, QTc, hypertrophy: AHA/ACCF/HRS recommendations, 
 A LAFB is taken from -30 degrees on, as PTB-XL's readers do, not from -45.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from ecgutils.signals.measure import LEAD, Measurements

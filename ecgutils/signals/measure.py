@@ -1,7 +1,5 @@
 """Measure an ECG as a reader does: on its average beat, lead by lead, from the PR segment as baseline."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Reader of PTB-XL (Wagner et al., Scientific Data 2020, doi:10.1038/s41597-020-0495-6; CC BY 4.0)."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Collection, Iterator
 from pathlib import Path

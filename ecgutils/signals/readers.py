@@ -1,7 +1,5 @@
 """Records from arrays, CSV files and WFDB records: leads named and ordered, millivolts, one sampling rate."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One 12-lead ECG with what is known about it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any

@@ -18,23 +18,3 @@ from ecgutils.synth.scan import render_scan
 from ecgutils.synth.sources import PHOTO_SOURCE, SCAN_SOURCES, SOURCES
 from ecgutils.synth.style import LAYOUTS, PageStyle, draw_style
 from ecgutils.synth.truth import Truth, read_truth
-
-__all__ = [
-    "EFFECTS",
-    "LAYOUTS",
-    "PHOTO_SOURCE",
-    "SCAN_SOURCES",
-    "SOURCES",
-    "Lens",
-    "PageStyle",
-    "Projection",
-    "Rendered",
-    "Surface",
-    "Truth",
-    "draw_style",
-    "generate_images",
-    "read_truth",
-    "render_page",
-    "render_photo",
-    "render_scan",
-]

@@ -17,8 +17,6 @@ SCAN_SOURCES = tuple(SCANS)
 PHOTO_SOURCE = photo.SOURCE.name
 SOURCES = (*SCAN_SOURCES, PHOTO_SOURCE)
 
-__all__ = ["DEFAULT_SCAN_SIZE", "PHOTO_SOURCE", "SCANS", "SCAN_SOURCES", "SOURCES", "ScanSource", "Source"]
-
 
 def scan_named(name: str) -> ScanSource:
     """The scan-like source of this name, else ValueError."""
