@@ -1,24 +1,26 @@
 """Profiles: every number that decides how large a run is, in one place.
 
-`smoke` is for continuous integration (a minute or two), `demo` is the default that needs no download and
-no GPU, `full` reads real data and wants a GPU. All go through the same notebooks and the same code.
+`smoke` is for continuous integration (a minute or two), `demo` is the default that needs no download and no GPU,
+`full` reads real data and wants a GPU, `weights` is what the shipped weights "fine" come from: five minutes on a GPU
+(`benchmarks/ship_weights.py`). All go through the same notebooks and the same code.
 """
 
 import difflib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+
+from ecgutils.challenge import find_bhf
 from ecgutils.files import runs_root
-
-if TYPE_CHECKING:
-    from ecgutils.learn.settings import FitSettings
-    from ecgutils.preprocess import PreprocessSettings
-
-SIGNALS = ("simulated", "ptbxl")
+from ecgutils.learn import FitSettings, build_model
+from ecgutils.preprocess import PreprocessSettings
+from ecgutils.synth import SCAN_SOURCES
+from ecgutils.synth.scan import check_size
 
 
 @dataclass(frozen=True, init=False)
@@ -86,20 +88,32 @@ class Profile:
 
     def _check(self) -> None:
         """Try everything that the notebooks will try with these values, before they do."""
-        from ecgutils.challenge import find_bhf
-        from ecgutils.learn import FitSettings
-        from ecgutils.preprocess import PreprocessSettings
-        from ecgutils.synth import SCAN_SOURCES
-        from ecgutils.synth.scan import check_size
-
-        for what in self._contradictions():
-            raise ValueError(f"Profile {self.name}: {what}.")
+        parts, sources = (self.train_folds, self.val_folds, self.test_folds), self.scan_sources
+        folds = [fold for part in parts for fold in part]
+        strange = not all(parts) or len(set(folds)) < len(folds) or not set(folds) <= set(range(1, 11))
+        lost = self.pretrained not in ("", "hub") and not Path(self.pretrained).is_file()
+        simulated, kinds = self.signals == "simulated", ("simulated", "ptbxl")
+        least = {"n_records": 20 * simulated, "extra_records": 0, "workers": 0, "max_steps": 0, "bootstrap_rounds": 1}
+        contradictions = {
+            "signals=ptbxl needs data=<PTB-XL folder>; see data/README.md": self.signals == "ptbxl" and not self.data,
+            f"data is set to {self.data!r} but signals is simulated": simulated and self.data,
+            f"train_folds, val_folds and test_folds must be disjoint and some of 1 to 10 each: {parts}": strange,
+            f"scan_sources is {sources}; give at least one, and each once": not 0 < len(sources) == len(set(sources)),
+            f"pretrained is {self.pretrained!r}, neither hub nor a file": lost,
+        }
+        for key, folder in {"data": self.data, "bhf": self.bhf}.items():
+            contradictions[f"{key} folder {folder} does not exist; see data/README.md"] = not Path(folder).is_dir()
+        for key, low in least.items():
+            contradictions[f"{key} must be at least {low}, got {getattr(self, key)}"] = getattr(self, key) < low
+        for what, wrong in contradictions.items():
+            if wrong:
+                raise ValueError(f"Profile {self.name}: {what}.")
         sound = {"stage": "trial", "checkpoint_every": 1, "eval_every": 1}  # around the one that is tried
         sound |= {name: getattr(Profile, key) for key, name in _OF_TRAINING.items()}
         trials: dict[str, Callable[[], object]] = {
-            "signals": lambda: _choose("kind", [self.signals], SIGNALS),
+            "signals": lambda: _choose("kind", [self.signals], kinds),
             "bhf": lambda: self.bhf and find_bhf(self.bhf),
-            "scan_sources": lambda: _choose("source", self.scan_sources, SCAN_SOURCES),
+            "scan_sources": lambda: _choose("source", sources, SCAN_SOURCES),
             "scan_size": lambda: check_size(self.scan_size),
             "photo_size": lambda: check_size(self.photo_size),
             "flat_size": lambda: PreprocessSettings(size=self.flat_size),
@@ -114,33 +128,9 @@ class Profile:
                 what = str(error).partition("\n")[0].removeprefix(f"FitSettings.{_OF_TRAINING.get(key)} ")
                 raise ValueError(f"Profile {self.name}: {key}={getattr(self, key)!r}: {what}") from None
 
-    def _contradictions(self) -> Iterator[str]:
-        simulated, sources = self.signals == "simulated", self.scan_sources
-        if self.signals == "ptbxl" and not self.data:
-            yield "signals=ptbxl needs data=<PTB-XL folder>; see data/README.md"
-        if simulated and self.data:
-            yield f"data is set to {self.data!r} but signals is simulated"
-        for key in ("data", "bhf"):
-            if getattr(self, key) and not Path(getattr(self, key)).is_dir():
-                yield f"{key} folder {getattr(self, key)} does not exist; see data/README.md"
-        least = {"n_records": 20 * simulated, "extra_records": 0, "workers": 0, "max_steps": 0, "bootstrap_rounds": 1}
-        for key, low in least.items():
-            if getattr(self, key) < low:
-                yield f"{key} must be at least {low}, got {getattr(self, key)}"
-        parts = (self.train_folds, self.val_folds, self.test_folds)
-        folds = [fold for part in parts for fold in part]
-        if not all(parts) or len(set(folds)) < len(folds) or not set(folds) <= set(range(1, 11)):
-            yield f"train_folds, val_folds and test_folds must be disjoint and some of 1 to 10 each: {parts}"
-        if not sources or len(set(sources)) < len(sources):
-            yield f"scan_sources is {sources}; give at least one, and each once"
-        if self.pretrained not in ("", "hub") and not Path(self.pretrained).is_file():
-            yield f"pretrained is {self.pretrained!r}, neither hub nor a file"
-
     @property
-    def preprocess_settings(self) -> "PreprocessSettings":
+    def preprocess_settings(self) -> PreprocessSettings:
         """How the run's images are flattened."""
-        from ecgutils.preprocess import PreprocessSettings
-
         return PreprocessSettings(size=self.flat_size, px_per_mm=self.px_per_mm)
 
     @property
@@ -156,9 +146,8 @@ class Profile:
     @property
     def run_dir(self) -> Path:
         """Where this run reads and writes: `runs/demo`, `runs/demo-ptbxl`, `runs/smoke-bhf`, ..."""
-        parts = [self.name, self.signals if self.signals != "simulated" and self.name != "full" else ""]
-        parts.append("bhf" if self.bhf and self.name != "full" else "")
-        return runs_root() / "-".join(part for part in parts if part)
+        more = (f"-{self.signals}" * (self.signals != "simulated"), "-bhf" * bool(self.bhf))
+        return runs_root() / "".join((self.name, *more * (self.name != "full")))
 
     def folds_for(self, available: set[int]) -> dict[str, tuple[int, ...]]:
         """Folds of train, val and test among those available.
@@ -183,63 +172,40 @@ class Profile:
 
 _PTBXL = {"train_folds": (1, 2, 3, 4, 5, 6, 7, 8), "val_folds": (9,), "test_folds": (10,), "extra_records": 0}
 # keys of a profile and what `FitSettings` calls them
+_OF_ALL_STAGES = ("batch_size", "optimizer", "target_weight", "geometry", "appearance", "seed")
 _OF_TRAINING = {"stage1_views": "views", "stage2_views": "views", "stage1_lr": "lr", "stage2_lr": "lr"} | {
-    key: key for key in ("seed", "batch_size", "optimizer", "layer_decay", "target_weight", "geometry", "appearance")
+    key: key for key in (*_OF_ALL_STAGES, "layer_decay")
 }
 
-PROFILES: dict[str, dict[str, Any]] = {
-    "smoke": {
-        "n_records": 60,
-        "extra_records": 20,
-        "scan_sources": ("vector", "office"),
-        "scan_size": (770, 595),
-        "photo_size": (960, 528),
-        "flat_size": (192, 96),
-        "px_per_mm": 0.7,
-        "backbone": "convnext_zepto_rms_ols",
-        "stage1_views": 256,
-        "stage2_views": 128,
-        "bootstrap_rounds": 100,
-    },
-    "demo": {},
-    # what the shipped weights "fine" come from: five minutes on a GPU (`benchmarks/ship_weights.py`)
-    "weights": {
-        "n_records": 7000,  # photographed patients
-        "extra_records": 8000,  # scanned ones
-        "flat_size": (768, 384),
-        "px_per_mm": 2.8,
-        "batch_size": 64,
-        "stage1_views": 140_000,
-        "stage2_views": 120_000,
-        "stage1_lr": 3e-3,
-        "stage2_lr": 1.5e-3,
-        "layer_decay": 1.0,
-        "geometry": 0.5,
-        "appearance": 0.3,
-        "bootstrap_rounds": 2000,
-    },
-    "full": {
-        "signals": "ptbxl",
-        "n_records": 0,
-        "scan_size": (2200, 1700),
-        "photo_size": (3460, 1900),
-        "flat_size": (512, 256),
-        "px_per_mm": 1.85,
-        "backbone": "convnext_base",
-        "pretrained": "hub",
-        "batch_size": 64,
-        "optimizer": "adamw",
-        "stage1_views": 640_000,
-        "stage2_views": 160_000,
-        "stage1_lr": 3e-4,
-        "stage2_lr": 1e-4,
-        "geometry": 1.0,
-        "appearance": 0.7,
-        "bootstrap_rounds": 2000,
-    },
+_OTHER_THAN_DEMO: dict[str, tuple[Any, Any, Any]] = {  # in smoke, weights and full; None = as in demo
+    "signals": (None, None, "ptbxl"),
+    "n_records": (60, 7000, 0),  # weights: photographed patients,
+    "extra_records": (20, 8000, None),  # and scanned ones
+    "scan_sources": (("vector", "office"), None, None),
+    "scan_size": ((770, 595), None, (2200, 1700)),
+    "photo_size": ((960, 528), None, (3460, 1900)),
+    "flat_size": ((192, 96), (768, 384), (512, 256)),
+    "px_per_mm": (0.7, 2.8, 1.85),
+    "backbone": ("convnext_zepto_rms_ols", None, "convnext_base"),
+    "pretrained": (None, None, "hub"),
+    "batch_size": (None, 64, 64),
+    "optimizer": (None, None, "adamw"),
+    "stage1_views": (256, 140_000, 640_000),
+    "stage2_views": (128, 120_000, 160_000),
+    "stage1_lr": (None, 3e-3, 3e-4),
+    "stage2_lr": (None, 1.5e-3, 1e-4),
+    "layer_decay": (None, 1.0, None),
+    "geometry": (None, 0.5, 1.0),
+    "appearance": (None, 0.3, 0.7),
+    "bootstrap_rounds": (100, 2000, 2000),
 }
 
 
+def _column(i: int) -> dict[str, Any]:
+    return {key: values[i] for key, values in _OTHER_THAN_DEMO.items() if values[i] is not None}
+
+
+PROFILES = {"smoke": _column(0), "demo": {}, "weights": _column(1), "full": _column(2)}
 load_profile = Profile  # as notebooks and scripts call it
 
 
@@ -268,36 +234,22 @@ def _choose(what: str, chosen: Iterable[str], known: Iterable[str]) -> None:
 
 
 @cache
-def _try_model(backbone: str, settings: "PreprocessSettings") -> None:
+def _try_model(backbone: str, settings: PreprocessSettings) -> None:
     """Build the model without its numbers: in half a second, whatever its size."""
-    import torch
-
-    from ecgutils.learn import build_model
-
     with torch.device("meta"):
         build_model(backbone, settings)
 
 
-def arm_settings(profile: Profile) -> "dict[str, FitSettings]":
+def arm_settings(profile: Profile) -> dict[str, FitSettings]:
     """Settings of the trainings of a profile.
 
     "stage1": morphology on scan-like sources, every layer at the full rate. "two_stage": its stage 2, the adaptation
     to the target, slower in the layers near the input. "single_source": the baseline, as stage 1 but on the target
     alone, for as many gradient steps as both stages have together.
     """
-    from ecgutils.learn.settings import FitSettings  # torch takes seconds
+    shared = {key: getattr(profile, key) for key in _OF_ALL_STAGES} | {"max_steps": profile.max_steps or None}
 
-    shared = {
-        "batch_size": profile.batch_size,
-        "optimizer": profile.optimizer,
-        "target_weight": profile.target_weight,
-        "geometry": profile.geometry,
-        "appearance": profile.appearance,
-        "seed": profile.seed,
-        "max_steps": profile.max_steps or None,
-    }
-
-    def arm(stage: str, views: int, lr: float, layer_decay: float = 1.0, **own: Any) -> "FitSettings":
+    def arm(stage: str, views: int, lr: float, layer_decay: float = 1.0, **own: Any) -> FitSettings:
         rhythm = {"eval_every": max(1, views // 6), "checkpoint_every": max(1, views // 12)}
         return FitSettings(stage=stage, views=views, lr=lr, layer_decay=layer_decay, **shared | rhythm | own)
 
