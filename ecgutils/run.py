@@ -10,9 +10,9 @@ from ecgutils.files import Progress, repository_root, settings_key, write_bytes
 from ecgutils.profiles import Profile
 
 
-def find_notebooks(folder: Path | None = None) -> list[Path]:
+def find_notebooks() -> list[Path]:
     """The numbered notebooks in order. Raises FileNotFoundError when the checkout's folder is not there."""
-    folder = folder or (repository_root() or Path.cwd()) / "notebooks"
+    folder = (repository_root() or Path.cwd()) / "notebooks"
     notebooks = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not notebooks:
         raise FileNotFoundError(f"No numbered notebooks in {folder}: run this from a checkout of the repository.")
@@ -29,22 +29,22 @@ def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], re
     Raises ValueError for an unknown number, RuntimeError (one sentence, naming the notebook) when a notebook fails.
     """
     notebooks = find_notebooks()
-    unknown = sorted(set(only) - {path.name[:2] for path in notebooks})
-    if unknown:
-        numbers = ", ".join(path.name[:2] for path in notebooks)
-        raise ValueError(f"No notebook {', '.join(unknown)}; known numbers are {numbers}.")
-    chosen = [path for path in notebooks if not only or path.name[:2] in only]
+    numbers = [path.name[:2] for path in notebooks]
+    if unknown := sorted(set(only) - set(numbers)):
+        raise ValueError(f"No notebook {', '.join(unknown)}; known numbers are {', '.join(numbers)}.")
     out = profile.run_dir / "notebooks"
-    progress, profile_key = _progress(out), settings_key(asdict(profile))
+    progress, profile_key = Progress(out / "progress.jsonl"), settings_key(asdict(profile))
     skipping = resume
-    for path in chosen:
+    for i, path in enumerate(notebooks):
+        if only and numbers[i] not in only:
+            continue
         cells = [cell["source"] for cell in json.loads(path.read_text())["cells"]]
         key = settings_key({"profile": profile_key, "cells": cells})
         skipping = skipping and progress.done.get(path.name, {}).get("key") == key
         if skipping:
             print(f"{path.name}: finished before, skipped", flush=True)
             continue
-        for later in notebooks[notebooks.index(path) :]:  # they read what this one writes
+        for later in notebooks[i:]:  # they read what this one writes
             progress.add({"name": later.name})
         print(f"{path.name}: running ...", flush=True)
         start = time.perf_counter()
@@ -63,11 +63,11 @@ def publish_notebooks(run_dir: Path) -> list[Path]:
     FileNotFoundError when the run has not executed all of them, ValueError when not all with the same settings.
     """
     paths, out = find_notebooks(), run_dir / "notebooks"
-    done = [_progress(out).done.get(path.name, {}) for path in paths]
-    for path, entry in zip(paths, done, strict=True):
-        if "key" not in entry:
+    done = Progress(out / "progress.jsonl").done
+    for path in paths:
+        if "key" not in done.get(path.name, {}):
             raise FileNotFoundError(f"{out / path.name} is missing or unfinished: run all of this profile first.")
-    if len({entry["profile"] for entry in done}) > 1:
+    if len({done[path.name]["profile"] for path in paths}) > 1:
         raise ValueError(f"The notebooks in {run_dir} were run with different settings: run all of them with the same.")
     for path in paths:
         notebook = json.loads((out / path.name).read_text())
@@ -76,11 +76,10 @@ def publish_notebooks(run_dir: Path) -> list[Path]:
             tags = cell["metadata"].get("tags")
             cell["metadata"] = {"tags": tags} if tags else {}
             if cell["cell_type"] == "code":
-                cell["execution_count"] = None
                 cell["outputs"] = [output for output in cell["outputs"] if output.get("name") != "stderr"]
-                for output in cell["outputs"]:
-                    output.update({"execution_count": None} if "execution_count" in output else {})
-                    output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+                for part in (cell, *cell["outputs"]):
+                    part.update({"execution_count": None} if "execution_count" in part else {})
+                    part.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
         metadata = {"kernelspec": notebook["metadata"]["kernelspec"], "language_info": {"name": "python"}}
         text = json.dumps({**notebook, "cells": kept, "metadata": metadata}, indent=1, ensure_ascii=False)
         write_bytes(path, (text + "\n").encode())
@@ -88,24 +87,12 @@ def publish_notebooks(run_dir: Path) -> list[Path]:
 
 
 def _execute(path: Path, out: Path, parameters: dict[str, Any]) -> None:
-    try:
-        import papermill  # slow to import; the other commands don't need it
-    except ModuleNotFoundError as error:
-        raise RuntimeError(
-            f"{error.name} is missing, which runs the notebooks: pip install papermill, or open them in Jupyter."
-        ) from None
+    import papermill  # slow to import; the other commands don't need it
+
     out.parent.mkdir(parents=True, exist_ok=True)
+    how = {"parameters": parameters, "kernel_name": "python3", "cwd": str(path.parent), "progress_bar": True}
     try:
-        papermill.execute_notebook(
-            str(path), str(out), parameters=parameters, kernel_name="python3", cwd=str(path.parent), progress_bar=True
-        )
+        papermill.execute_notebook(str(path), str(out), **how)
     except papermill.PapermillExecutionError as error:
-        raise RuntimeError(
-            f"{path.name} stopped: {error.ename}: {error.evalue} "
-            f"(traceback in {out}; mend the cause, then repeat the command with --resume)"
-        ) from None
-
-
-def _progress(out: Path) -> Progress:
-    """Which notebooks have finished, and with which settings: those with a `key`."""
-    return Progress(out / "progress.jsonl")
+        advice = f"(traceback in {out}; mend the cause, then repeat the command with --resume)"
+        raise RuntimeError(f"{path.name} stopped: {error.ename}: {error.evalue} {advice}") from None

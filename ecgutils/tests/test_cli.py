@@ -272,6 +272,7 @@ def test_there_are_five_notebooks_in_order():
     assert [path.name[:2] for path in find_notebooks()] == ["01", "02", "03", "04", "05"]
 
 
-def test_find_notebooks_says_where_it_looked(tmp_path):
+def test_find_notebooks_says_where_it_looked(tmp_path, monkeypatch):
+    monkeypatch.setattr("ecgutils.run.repository_root", lambda: tmp_path)
     with pytest.raises(FileNotFoundError, match="No numbered notebooks"):
-        find_notebooks(tmp_path)
+        find_notebooks()

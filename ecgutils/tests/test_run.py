@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
@@ -87,10 +85,3 @@ def test_notebooks_of_different_settings_are_not_published_together(profile, tmp
     run.run_notebooks(load_profile("smoke", seed=9), {"seed": 9}, ["02"], resume=False)
     with pytest.raises(ValueError, match="run with different settings"):
         run.publish_notebooks(profile.run_dir)
-
-
-def test_without_papermill_one_sentence_says_what_is_missing(profile, tmp_path, monkeypatch):
-    write(tmp_path, "01_a.ipynb", "1")
-    monkeypatch.setitem(sys.modules, "papermill", None)
-    with pytest.raises(RuntimeError, match="papermill is missing, which runs the notebooks: pip install papermill"):
-        run.run_notebooks(profile, {}, [], resume=False)
