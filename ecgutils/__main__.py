@@ -6,15 +6,12 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ecgutils.findings import DISCLAIMER, FINDINGS
-
-if TYPE_CHECKING:
-    from ecgutils.preprocess import PreprocessSettings
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,17 +24,16 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "ecgutils").startswith("ecgutils"):  # a mistake of ours, and no matter of what is installed
             raise
-        plain = str(error).startswith(("No module named", "import of"))  # else it says itself what it is needed for
-        what_for = f"{args.command.__name__[1:]} needs {error.name}, which is not installed: pip install it."
-        print(f"error: {what_for if plain else error}", file=sys.stderr)
-        return 2
+        what = str(error)
+        if what.startswith(("No module named", "import of")):  # else it says itself what it is needed for
+            what = f"{args.command.__name__[1:]} needs {error.name}, which is not installed: pip install it."
     except (ValueError, OSError, RuntimeError, KeyError) as error:
-        text = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print(f"error: {text}", file=sys.stderr)
-        return 2
+        what = error.args[0] if isinstance(error, KeyError) and error.args else str(error)
     except KeyboardInterrupt:
         print("interrupted; repeat the command (run: with --resume) to go on", file=sys.stderr)
         return 130
+    print(f"error: {what}", file=sys.stderr)
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,15 +108,11 @@ def _run(args: argparse.Namespace) -> int:
     from ecgutils.profiles import load_profile
     from ecgutils.run import publish_notebooks, run_notebooks
 
-    changes: dict[str, str] = {}
     for item in args.set:
-        key, equals, value = item.partition("=")
-        if not equals:
+        if "=" not in item:
             raise ValueError(f"--set needs KEY=VALUE, got {item!r}.")
-        changes[key] = value
-    for key in ("signals", "data", "bhf"):
-        if getattr(args, key):
-            changes[key] = getattr(args, key)
+    changes = dict(item.split("=", 1) for item in args.set)
+    changes |= {key: getattr(args, key) for key in ("signals", "data", "bhf") if getattr(args, key)}
     for key in ("data", "bhf", "pretrained"):  # notebooks run in their own folder, where a relative path means another
         if changes.get(key) not in (None, "", "hub"):
             changes[key] = str(Path(changes[key]).resolve())
@@ -148,15 +140,14 @@ def _predict(args: argparse.Namespace) -> int:
         from ecgutils.plots import plot_reading
 
         args.overlay.mkdir(parents=True, exist_ok=True)
-    photos, quads = files_named(args.photos, args.recursive), {}
-    if args.corners is not None:
-        if len(photos) != 1:
-            raise ValueError(f"--corners are those of one photo, but {len(photos)} were given.")
-        quads[image_ids(photos)[0]] = _corners(args.corners)
+    photos = files_named(args.photos, args.recursive)
+    if args.corners is not None and len(photos) != 1:
+        raise ValueError(f"--corners are those of one photo, but {len(photos)} were given.")
+    quads = {} if args.corners is None else {image_ids(photos)[0]: _corners(args.corners)}
     names = args.model or SHIPPED
     models = [load_model(name, device="auto") for name in names]
-    cards = [read_params(name)[1] for name in names]
-    origins = {card.get("run", {}).get("trained_on", "data that its card does not name") for card in cards}
+    runs = [read_params(name)[1].get("run", {}) for name in names]
+    origins = {run.get("trained_on", "data that its card does not name") for run in runs}
     rows = []
     for photo, (row, flat) in zip(photos, read_photos(models, photos, args.workers, quads=quads), strict=True):
         rows.append(row)
@@ -213,17 +204,6 @@ def _image_table(images: Path, recursive: bool) -> pd.DataFrame:
     return manifest_from_paths(found)
 
 
-def _settings(size: str | None, px_per_mm: float | None) -> "PreprocessSettings":
-    """Without `px_per_mm` a page of another size shows as many millimetres."""
-    from ecgutils.preprocess import PreprocessSettings
-
-    own = PreprocessSettings()
-    width, height = _size(size) if size else own.size
-    if px_per_mm is None:
-        px_per_mm = round(own.px_per_mm * min(width / own.size[0], height / own.size[1]), 3)
-    return PreprocessSettings(size=(width, height), px_per_mm=px_per_mm)
-
-
 def _size(text: str) -> tuple[int, int]:
     """WIDTHxHEIGHT in pixels."""
     width, _, height = text.lower().partition("x")
@@ -233,17 +213,20 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _preprocess(args: argparse.Namespace) -> int:
-    from ecgutils.preprocess import build_cache, write_report
+    from ecgutils.preprocess import PreprocessSettings, build_cache, write_report
 
     if args.mask_header and not args.report:
         raise ValueError("--mask-header is about the report: give --report FILE.html, too.")
-    settings = _settings(args.size, args.px_per_mm)
+    own = PreprocessSettings()
+    size = _size(args.size) if args.size else own.size  # at first as many millimetres as on a page of the usual size
+    px_per_mm = round(own.px_per_mm * min(size[0] / own.size[0], size[1] / own.size[1]), 3)
+    settings = PreprocessSettings(size, px_per_mm if args.px_per_mm is None else args.px_per_mm)
     table = _image_table(args.images, args.recursive)
     cache = build_cache(table, args.out, settings, workers=args.workers)
     refused = cache.index[~cache.index["readable"]]
     print(f"{len(table) - len(refused)} of {len(table)} images readable; flat pages in {cache.folder / 'pages'}")
-    for _, row in refused.iterrows():
-        print(f"  unreadable: {row['image_id']}: {row['reasons']}")
+    for name, reasons in refused[["image_id", "reasons"]].to_numpy():
+        print(f"  unreadable: {name}: {reasons}")
     _explain(cache.index["reasons"])
     if args.report:
         write_report(cache, table, args.report, args.mask_header)

@@ -1,6 +1,6 @@
 """Figures for notebooks, reports and the command line. Functions return a Figure; only `show` writes a file."""
 
-from ecgutils.plots.images import plot_contact_sheet, plot_heat, plot_outlines, plot_reading, plot_steps
+from ecgutils.plots.images import plot_contact_sheet, plot_heat, plot_outlines, plot_reading, plot_record, plot_steps
 from ecgutils.plots.results import (
     plot_abstention,
     plot_auroc,
@@ -13,4 +13,3 @@ from ecgutils.plots.results import (
     read_benchmark,
 )
 from ecgutils.plots.show import show
-from ecgutils.plots.signals import plot_record

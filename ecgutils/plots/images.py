@@ -1,6 +1,6 @@
-"""Pictures of pictures: contact sheets, outlines on photos, pre-processing steps, one reading."""
+"""Records on ECG paper and pictures of pictures: contact sheets, outlines, pre-processing steps, one reading."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -9,17 +9,56 @@ import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
 
 from ecgutils.files import printable
-from ecgutils.findings import DISCLAIMER, FINDING_NAMES, FINDINGS
+from ecgutils.findings import DISCLAIMER, FINDING_NAMES, FINDINGS, LEADS
 from ecgutils.geometry import thumbnail
 from ecgutils.plots.show import panels
 
 if TYPE_CHECKING:
     from ecgutils.preprocess import FlatECG
+    from ecgutils.signals import Record
 
-_OUTLINE = "#00a651"
+_ROWS = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"), ("II",))
+_ROW_MV = 3.0  # vertical distance of two rows
 _LONGEST = 900  # px of a picture's longer side
+
+
+def plot_record(record: "Record", marked: Collection[str] = (), title: str = "") -> Figure:
+    """Draw a record of at least 10 s on ECG paper: 3 rows x 4 columns of 2.5 s, lead II below as rhythm strip.
+
+    `marked` names leads that are tinted, the strip too: those that decide the finding. Waves taller than the distance
+    of two rows run into the next row; the page grows where they would leave it.
+    """
+    if unknown := set(marked) - set(LEADS):
+        raise ValueError(f"Unknown lead(s) to mark: {sorted(unknown)}; leads are {LEADS}.")
+    figure = Figure(figsize=(12, 6.2), layout="constrained")
+    axes = figure.subplots()
+    top, bottom = _ROW_MV / 2, -(len(_ROWS) - 0.5) * _ROW_MV
+    for row, leads in enumerate(_ROWS):
+        seconds = 10.0 / len(leads)
+        for column, lead in enumerate(leads):
+            start = column * seconds
+            samples = slice(int(start * record.fs), int((start + seconds) * record.fs))
+            mv = record.signal_mv[LEADS.index(lead), samples]
+            time = start + np.arange(mv.size) / record.fs
+            offset = -row * _ROW_MV
+            trace = mv - np.median(mv) + offset
+            top, bottom = max(top, trace.max() + 0.2), min(bottom, trace.min() - 0.2)
+            axes.plot(time, trace, color="black", linewidth=0.8)
+            axes.text(start + 0.05, offset + 0.9, lead, fontsize=10, fontweight="bold")
+            if lead in marked:
+                low, high = offset - _ROW_MV / 2, offset + _ROW_MV / 2
+                axes.fill_between([start, start + seconds], low, high, color="gold", alpha=0.25, zorder=0)
+    axes.set(xlim=(0, 10), ylim=(bottom, top), aspect=0.4, title=title, xlabel="25 mm/s, 10 mm/mV")
+    for axis, large in ((axes.xaxis, 0.2), (axes.yaxis, 0.5)):
+        axis.set_major_locator(MultipleLocator(large))
+        axis.set_minor_locator(MultipleLocator(large / 5))
+    axes.grid(which="major", color="#f2a0a0", linewidth=0.6)
+    axes.grid(which="minor", color="#f8d4d4", linewidth=0.25)
+    axes.tick_params(which="both", length=0, labelbottom=False, labelleft=False)
+    return figure
 
 
 def plot_contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 3) -> Figure:
@@ -30,10 +69,9 @@ def plot_contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], colu
     height, width = np.median([image.shape[:2] for image in images], axis=0) if len(images) else (1, 2)
     cell = 13.0 / columns
     figure = Figure(figsize=(13, rows * (cell * height / width + 0.3)), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax in axes:
+    for ax in figure.subplots(rows, columns, squeeze=False).ravel():
         ax.set_axis_off()
-    for ax, image, title in zip(axes, images, titles, strict=False):
+    for ax, image, title in zip(figure.axes, images, titles, strict=False):
         _draw(ax, image)
         ax.set_title(title, fontsize=9)
     return figure
@@ -43,8 +81,7 @@ def plot_outlines(images: Sequence[np.ndarray], quads: Sequence[np.ndarray | Non
     """Contact sheet with each page's outline, quads (4, 2) as TL, TR, BR, BL in image pixels; the top edge is red."""
     figure = plot_contact_sheet(images, titles)
     for ax, image, quad in zip(figure.axes, images, quads, strict=False):
-        if quad is not None:
-            _draw_quad(ax, min(1.0, _LONGEST / max(image.shape[:2])), quad)
+        _draw_quad(ax, min(1.0, _LONGEST / max(image.shape[:2])), quad)
     return figure
 
 
@@ -83,9 +120,7 @@ def plot_reading(photo: str | Path | np.ndarray, flat: "FlatECG", row: Mapping[s
         ax.set_axis_off()
     try:
         image = photo if isinstance(photo, np.ndarray) else read_image(photo)
-        scale = _draw(left, image)
-        if flat.quad_xy is not None:
-            _draw_quad(left, scale, flat.quad_xy)
+        _draw_quad(left, _draw(left, image), flat.quad_xy)
     except UnreadableImage as error:
         why_not = printable(str(error)).replace("$", r"\$")  # it names the file, and "$" would start a formula
         left.text(0.5, 0.5, why_not, ha="center", va="center", wrap=True, transform=left.transAxes)
@@ -118,7 +153,8 @@ def _draw(ax: Axes, image: np.ndarray) -> float:
     return scale
 
 
-def _draw_quad(ax: Axes, scale: float, quad_xy: np.ndarray) -> None:
-    closed = np.vstack([quad_xy, quad_xy[:1]]) * scale
-    ax.plot(*closed.T, color=_OUTLINE, linewidth=2)
-    ax.plot(*closed[:2].T, color="red", linewidth=2)
+def _draw_quad(ax: Axes, scale: float, quad_xy: np.ndarray | None) -> None:
+    if quad_xy is not None:
+        closed = np.vstack([quad_xy, quad_xy[:1]]) * scale
+        ax.plot(*closed.T, color="#00a651", linewidth=2)
+        ax.plot(*closed[:2].T, color="red", linewidth=2)

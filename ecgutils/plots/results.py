@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ecgutils.files import repository_root
@@ -53,11 +54,8 @@ def plot_auroc(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """
     figure, (ax,) = panels(9, 3.4)
     names = ["macro", *FINDINGS]
-    apart = min(0.14, 0.8 / max(1, len(tables)))
-    for position, ((model, table), style) in enumerate(zip(tables.items(), series_styles(), strict=False)):
-        rows = table.set_index("finding").reindex(names)
-        x = np.arange(len(names)) + (position - (len(tables) - 1) / 2) * apart
-        ax.errorbar(x, rows["value"], yerr=around(rows), linestyle="", capsize=3, label=model, **style)
+    rows = {model: table.set_index("finding").reindex(names) for model, table in tables.items()}
+    _side_by_side(ax, rows, apart=0.14, capsize=3)
     ax.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
     ax.text(len(names) - 0.5, 0.5, "chance", color="grey", fontsize=8, va="bottom", ha="right")
     ax.set_xticks(np.arange(len(names)), names)
@@ -128,21 +126,17 @@ def plot_robustness(table: pd.DataFrame, title: str) -> Figure:
     """
     clean = table[table["effect"] == "clean"].iloc[0]
     rest = table[table["effect"] != "clean"]
-    effects, severities = list(dict.fromkeys(rest["effect"])), sorted(rest["severity"].unique())
+    effects, by_severity = rest["effect"].unique(), rest.groupby("severity")
     figure, (ax,) = panels(10, 3.8)
     ax.axhspan(clean["low"], clean["high"], color="grey", alpha=0.15, linewidth=0)
     ax.axhline(clean["value"], color="grey", linewidth=0.8)
     ax.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
-    apart = min(0.18, 0.8 / max(1, len(severities)))
-    for position, (severity, style) in enumerate(zip(severities, series_styles(), strict=False)):
-        rows = rest[rest["severity"] == severity].set_index("effect").loc[effects]
-        x = np.arange(len(effects)) + (position - (len(severities) - 1) / 2) * apart
-        name = f"severity {severity:g}"
-        ax.errorbar(x, rows["value"], yerr=around(rows), linestyle="", capsize=2, label=name, **style)
+    rows = {f"severity {severity:g}": of_it.set_index("effect").loc[effects] for severity, of_it in by_severity}
+    _side_by_side(ax, rows, apart=0.18, capsize=2)
     ax.set_xticks(np.arange(len(effects)), effects, rotation=35, ha="right")
     ax.set(ylabel="macro-AUROC (95 % interval)")
     ax.set_title(title, fontsize=10)
-    ax.legend(frameon=False, fontsize=8, ncols=len(severities))
+    ax.legend(frameon=False, fontsize=8, ncols=len(rows))
     return figure
 
 
@@ -155,6 +149,14 @@ def plot_lead_heat(table: pd.DataFrame, title: str) -> Figure:
     ax.set_title(fill(title, 110), fontsize=10)
     ax.legend(frameon=False, fontsize=8)
     return figure
+
+
+def _side_by_side(ax: Axes, rows: Mapping[str, pd.DataFrame], apart: float, capsize: float) -> None:
+    """Values and intervals of each named table, row i at x = i, the tables at most `apart` from each other."""
+    apart = min(apart, 0.8 / max(1, len(rows)))
+    for position, ((name, table), style) in enumerate(zip(rows.items(), series_styles(), strict=False)):
+        x = np.arange(len(table)) + (position - (len(rows) - 1) / 2) * apart
+        ax.errorbar(x, table["value"], yerr=around(table), linestyle="", capsize=capsize, label=name, **style)
 
 
 def _intervals(*tables: pd.DataFrame) -> str:

@@ -32,20 +32,15 @@ def panels(width: float, height: float, columns: int = 1) -> tuple[Figure, list[
     return figure, axes
 
 
-def around(rows: pd.DataFrame, prefix: str = "") -> np.ndarray:
+def around(rows: pd.DataFrame) -> np.ndarray:
     """Lengths of the error bars, float (2, N), from the columns value, low and high."""
-    low, value, high = (rows[f"{prefix}{name}"].to_numpy(float) for name in ("low", "value", "high"))
-    return np.abs([low - value, high - value])
+    return np.abs(rows[["low", "high"]].to_numpy(float).T - rows["value"].to_numpy(float))
 
 
 def show(figure: Figure, path: str | Path, dpi: int = 80) -> "Image":
-    """Write `figure` to `path` (PNG or JPEG by its suffix) and return it as a notebook's picture.
-
-    The picture in the notebook is the file on disk, so the two can't differ.
-    """
+    """Write `figure` to `path` (PNG or JPEG by its suffix) and return that file as a notebook's picture."""
     from IPython.display import Image
 
-    path = Path(path)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=dpi, facecolor="white")
-    return Image(data=path.read_bytes(), format={".jpg": "jpeg"}.get(path.suffix, path.suffix[1:]))
+    return Image(filename=str(path))

@@ -34,9 +34,8 @@ def before_after(photo: np.ndarray, flat: FlatECG) -> tuple[np.ndarray, np.ndarr
     from_flat = flat.image_from_flat
     if not flat.readable:
         per_px = max(photo.shape[1] / width, photo.shape[0] / height)
-        xy = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
-        middle = np.array([photo.shape[1], photo.shape[0]]) / 2
-        from_flat = ((xy - np.array([width, height]) / 2) * per_px + middle).astype(np.float32)
+        xy = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1) - np.array([width, height]) / 2
+        from_flat = (xy * per_px + np.array(photo.shape[1::-1]) / 2).astype(np.float32)
     small, scale = thumbnail(photo, PHOTO_SIDE)
     size = (ZOOM * width, ZOOM * height)
     photo_xy = (cv2.resize(from_flat, size) + 0.5) * scale - 0.5
@@ -99,13 +98,8 @@ def edit_outline(table: pd.DataFrame, preprocess: Preprocessor, remember: Callab
     corners). The button calls `remember(path, quad_xy)`, quad_xy float (4, 2) as `correct_outline` takes it.
     """
     chosen = _chooser(table)
-    sliders = [
-        ipywidgets.IntSlider(
-            description=f"{corner} {axis}", continuous_update=False, style={"description_width": "7em"}
-        )
-        for corner in _CORNERS
-        for axis in "xy"
-    ]
+    look = {"continuous_update": False, "style": {"description_width": "7em"}}
+    sliders = [ipywidgets.IntSlider(description=f"{corner} {axis}", **look) for corner in _CORNERS for axis in "xy"]
     outline, flat_page = (ipywidgets.Image(format="jpeg", layout={"width": "48%"}) for _ in range(2))
     verdict, button = ipywidgets.Label(), ipywidgets.Button(description="remember", icon="check")
     photos: list[np.ndarray] = []
@@ -116,21 +110,22 @@ def edit_outline(table: pd.DataFrame, preprocess: Preprocessor, remember: Callab
 
     def draw(_change: object = None) -> None:
         flat = preprocess(photos[0], quad_xy=quad())
-        outline.value = _jpeg(_outlined(photos[0], quad()))
+        small, scale = thumbnail(photos[0], PHOTO_SIDE)
+        draw_outline(small, quad() * scale)
+        outline.value = _jpeg(small)
         flat_page.value = _jpeg(before_after(photos[0], flat)[1])
         verdict.value = _verdict(flat)
 
     def load(_change: object = None) -> None:
         row = table.iloc[chosen.value]
         photos[:] = [_photo(row["path"])]
-        height, width = photos[0].shape[:2]
+        size = photos[0].shape[1::-1]
         corners = kept.get(chosen.value, row[list(CORNER_COLUMNS)].to_numpy(float))
         if not np.isfinite(corners).all():
-            corners = frame_corners((width, height)).ravel()
-        for i, slider in enumerate(sliders):
-            side = (width, height)[i % 2]
+            corners = frame_corners(size).ravel()
+        for slider, corner, side in zip(sliders, corners, size * 4, strict=True):
             slider.unobserve_all("value")
-            value = round(corners[i])  # corners of a close-up lie outside the photo
+            value = round(corner)  # corners of a close-up lie outside the photo
             slider.min, slider.max = min(-side, value), max(2 * side, value)
             slider.value = value
             slider.observe(draw, "value")
@@ -164,12 +159,6 @@ def _photo(path: str) -> np.ndarray:
         return read_image(path)
     except UnreadableImage:  # the verdict beside it says why
         return np.full((480, 640, 3), _GREY, np.uint8)
-
-
-def _outlined(photo: np.ndarray, quad_xy: np.ndarray) -> np.ndarray:
-    small, scale = thumbnail(photo, PHOTO_SIDE)
-    draw_outline(small, quad_xy * scale)
-    return small
 
 
 def _verdict(flat: FlatECG) -> str:
