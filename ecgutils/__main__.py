@@ -6,7 +6,6 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_rest, **_named: print(f"warning: {message}", file=sys.stderr)
-            return args.command(args)
+            return args.command(args) or 0
     except ModuleNotFoundError as error:
         if (error.name or "ecgutils").startswith("ecgutils"):  # a mistake of ours, and no matter of what is installed
             raise
@@ -40,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ecgutils", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    def command(name: str, function: Any, text: str) -> argparse.ArgumentParser:
+    def command(name: str, function: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         sub.set_defaults(command=function)
         return sub
@@ -61,37 +60,25 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--model", action="append", default=[], help="checkpoint folder; repeat for an ensemble")
     predict.add_argument("--out", type=Path, help="also write the table to this CSV")
     predict.add_argument("--overlay", type=Path, help="folder for one picture per photo: outline, flat page, result")
-    corners = "of one photo's page, in px: TL, TR, BR, BL as one reads it; --corners=-9,... outside"
-    predict.add_argument("--corners", metavar="X,Y,...", help=corners)
-    predict.add_argument("--workers", type=int, default=1, help="processes that flatten photos")
+    predict.add_argument("--corners", metavar="X,Y,...", help="one photo's TL, TR, BR, BL in px, or --corners=-9,...")
 
     prepare = command("preprocess", _preprocess, "flatten every image of a folder (or of a manifest CSV)")
     prepare.add_argument("images", type=Path)
-    prepare.add_argument("--out", type=Path, required=True, help="folder for the flat images and their table")
     prepare.add_argument("--recursive", action="store_true", help="read the folder's sub-folders, too")
     prepare.add_argument("--size", metavar="WxH", help="of a flat page in pixels; default: 384x192")
     prepare.add_argument("--px-per-mm", type=float, help="its scale; default: 1.4 at 384x192, and in proportion")
-    prepare.add_argument("--workers", type=int, default=1)
     prepare.add_argument("--report", type=Path, help="also write a review, worst first, to this HTML file")
     prepare.add_argument("--mask-header", action="store_true", help="grey out the top of each page in the report")
 
-    _add_data_commands(command)
-    return parser
-
-
-def _add_data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     generate = command("generate", _generate, "render ECG images and their manifest from simulated or PTB-XL signals")
-    generate.add_argument("--out", type=Path, required=True)
     generate.add_argument("-n", type=int, default=10, help="number of records (with --data: at most)")
     generate.add_argument("--data", type=Path, help="PTB-XL folder; without it signals are simulated")
     generate.add_argument("--sources", nargs="+", help="image sources; default: all")
     generate.add_argument("--size", help="WIDTHxHEIGHT in pixels; default: each source's own")
     generate.add_argument("--seed", type=int, default=0)
-    generate.add_argument("--workers", type=int, default=1)
 
     bhf = command("bhf", _bhf, "write a folder in the BHF challenge layout from a manifest")
     bhf.add_argument("manifest", type=Path)
-    bhf.add_argument("--out", type=Path, required=True)
     bhf.add_argument("--test-folds", type=int, nargs="+", default=[10], help="folds that become the test set")
     bhf.add_argument("--intact", action="store_true", help="leave out the damaged files that the real set has too")
 
@@ -103,8 +90,14 @@ def _add_data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     check.add_argument("dataset", choices=("ptbxl", "bhf"))
     check.add_argument("folder", type=Path)
 
+    for sub in (predict, prepare, generate):
+        sub.add_argument("--workers", type=int, default=1, help="processes")
+    for sub in (prepare, generate, bhf):
+        sub.add_argument("--out", type=Path, required=True, help="folder to write")
+    return parser
 
-def _run(args: argparse.Namespace) -> int:
+
+def _run(args: argparse.Namespace) -> None:
     from ecgutils.profiles import load_profile
     from ecgutils.run import publish_notebooks, run_notebooks
 
@@ -126,7 +119,6 @@ def _run(args: argparse.Namespace) -> int:
     note = run_dir / "submission.txt"
     if note.is_file():
         print(f"submission: {note.read_text().strip()}")
-    return 0
 
 
 def _predict(args: argparse.Namespace) -> int:
@@ -212,15 +204,16 @@ def _size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def _preprocess(args: argparse.Namespace) -> int:
+def _preprocess(args: argparse.Namespace) -> None:
     from ecgutils.preprocess import PreprocessSettings, build_cache, write_report
 
     if args.mask_header and not args.report:
         raise ValueError("--mask-header is about the report: give --report FILE.html, too.")
     own = PreprocessSettings()
-    size = _size(args.size) if args.size else own.size  # at first as many millimetres as on a page of the usual size
-    px_per_mm = round(own.px_per_mm * min(size[0] / own.size[0], size[1] / own.size[1]), 3)
-    settings = PreprocessSettings(size, px_per_mm if args.px_per_mm is None else args.px_per_mm)
+    size, px_per_mm = _size(args.size) if args.size else own.size, args.px_per_mm
+    if px_per_mm is None:  # a page of another size shows as many millimetres
+        px_per_mm = round(own.px_per_mm * min(size[0] / own.size[0], size[1] / own.size[1]), 3)
+    settings = PreprocessSettings(size, px_per_mm)
     table = _image_table(args.images, args.recursive)
     cache = build_cache(table, args.out, settings, workers=args.workers)
     refused = cache.index[~cache.index["readable"]]
@@ -231,10 +224,9 @@ def _preprocess(args: argparse.Namespace) -> int:
     if args.report:
         write_report(cache, table, args.report, args.mask_header)
         print(f"review: {args.report}")
-    return 0
 
 
-def _generate(args: argparse.Namespace) -> int:
+def _generate(args: argparse.Namespace) -> None:
     from ecgutils.hearts import load_records
     from ecgutils.synth import SOURCES, generate_images
 
@@ -242,10 +234,9 @@ def _generate(args: argparse.Namespace) -> int:
     records = load_records(args.n, args.seed, ptbxl=args.data, workers=args.workers)
     table = generate_images(records, args.out, args.sources or SOURCES, args.seed, workers=args.workers, size=size)
     print(f"{len(table)} images, manifest {args.out / 'manifest.csv'}")
-    return 0
 
 
-def _bhf(args: argparse.Namespace) -> int:
+def _bhf(args: argparse.Namespace) -> None:
     from ecgutils.challenge import write_bhf
     from ecgutils.manifest import read_manifest
 
@@ -253,7 +244,6 @@ def _bhf(args: argparse.Namespace) -> int:
     test = table["fold"].isin(args.test_folds)
     write_bhf(table[~test], table[test], args.out, damaged=not args.intact)
     print(f"{int((~test).sum())} training and {int(test.sum())} test images in {args.out}")
-    return 0
 
 
 def _validate(args: argparse.Namespace) -> int:
@@ -266,14 +256,13 @@ def _validate(args: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-def _check(args: argparse.Namespace) -> int:
+def _check(args: argparse.Namespace) -> None:
     if args.dataset == "ptbxl":
         from ecgutils.signals import check_ptbxl as check
     else:
         from ecgutils.challenge import check_bhf as check
     for key, value in check(args.folder).items():
         print(f"{key}: {value}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], re
 
     Raises ValueError for an unknown number, RuntimeError (one sentence, naming the notebook) when a notebook fails.
     """
+    import papermill  # slow to import
+
     notebooks = find_notebooks()
     numbers = [path.name[:2] for path in notebooks]
     if unknown := sorted(set(only) - set(numbers)):
@@ -48,7 +50,13 @@ def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], re
             progress.add({"name": later.name})
         print(f"{path.name}: running ...", flush=True)
         start = time.perf_counter()
-        _execute(path, out / path.name, {"PROFILE": profile.name, "CHANGES": changes, "RESUME": resume})
+        parameters = {"PROFILE": profile.name, "CHANGES": changes, "RESUME": resume}
+        how = {"parameters": parameters, "kernel_name": "python3", "cwd": str(path.parent), "progress_bar": True}
+        try:
+            papermill.execute_notebook(str(path), str(out / path.name), **how)
+        except papermill.PapermillExecutionError as error:
+            advice = f"(traceback in {out / path.name}; mend the cause, then repeat the command with --resume)"
+            raise RuntimeError(f"{path.name} stopped: {error.ename}: {error.evalue} {advice}") from None
         seconds = time.perf_counter() - start
         progress.add({"name": path.name, "key": key, "profile": profile_key, "seconds": round(seconds, 1)})
         print(f"{path.name}: {seconds:.0f} s", flush=True)
@@ -84,15 +92,3 @@ def publish_notebooks(run_dir: Path) -> list[Path]:
         text = json.dumps({**notebook, "cells": kept, "metadata": metadata}, indent=1, ensure_ascii=False)
         write_bytes(path, (text + "\n").encode())
     return paths
-
-
-def _execute(path: Path, out: Path, parameters: dict[str, Any]) -> None:
-    import papermill  # slow to import; the other commands don't need it
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    how = {"parameters": parameters, "kernel_name": "python3", "cwd": str(path.parent), "progress_bar": True}
-    try:
-        papermill.execute_notebook(str(path), str(out), **how)
-    except papermill.PapermillExecutionError as error:
-        advice = f"(traceback in {out}; mend the cause, then repeat the command with --resume)"
-        raise RuntimeError(f"{path.name} stopped: {error.ename}: {error.evalue} {advice}") from None
