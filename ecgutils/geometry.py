@@ -79,6 +79,4 @@ def smooth_map(place: Callable[[np.ndarray], np.ndarray], size: tuple[int, int],
 def thumbnail(image: np.ndarray, side: int) -> tuple[np.ndarray, float]:
     """A copy whose longer side has at most `side` px, and its scale; area averaging keeps lines thinner than a px."""
     scale = min(1.0, side / max(image.shape[:2]))
-    if scale == 1:
-        return image.copy(), scale
     return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), scale

@@ -10,6 +10,7 @@ from joblib import Parallel, delayed
 from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
+_blas = cache(ThreadpoolController)  # looks through all loaded libraries: once a process
 
 
 @contextmanager
@@ -26,11 +27,6 @@ def one_thread() -> Iterator[None]:
             yield
     finally:
         cv2.setNumThreads(before)
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()  # looks through all loaded libraries: once a process
 
 
 def for_each(function: Callable[..., T], rows: Iterable[tuple[Any, ...]], workers: int = 1, **how: Any) -> Iterator[T]:

@@ -11,5 +11,5 @@ from ecgutils.plots.results import (
     plot_reliability,
     plot_robustness,
     read_benchmark,
+    show,
 )
-from ecgutils.plots.show import show

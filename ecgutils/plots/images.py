@@ -1,4 +1,4 @@
-"""Records on ECG paper and pictures of pictures: contact sheets, outlines, pre-processing steps, one reading."""
+"""Pictures: a record on ECG paper, contact sheets, outlines, pre-processing steps, one reading."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,6 @@ from matplotlib.ticker import MultipleLocator
 from ecgutils.files import printable
 from ecgutils.findings import DISCLAIMER, FINDING_NAMES, FINDINGS, LEADS
 from ecgutils.geometry import thumbnail
-from ecgutils.plots.show import panels
 
 if TYPE_CHECKING:
     from ecgutils.preprocess import FlatECG
@@ -95,7 +94,8 @@ def plot_steps(flat: "FlatECG") -> Figure:
 
 def plot_heat(photos: Sequence[np.ndarray], heats: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
     """Photos (H, W, 3) with the heat (H, W) of `ecgutils.learn.heat_on_photo` over them, each to its own maximum."""
-    figure, axes = panels(4.6 * len(photos), 3.2, len(photos))
+    figure = Figure(figsize=(4.6 * len(photos), 3.2), layout="constrained")
+    axes = figure.subplots(1, len(photos), squeeze=False)[0]
     for ax, photo, heat, title in zip(axes, photos, heats, titles, strict=True):
         grey = cv2.cvtColor(thumbnail(photo, _LONGEST)[0], cv2.COLOR_RGB2GRAY)
         ax.imshow(grey, cmap="gray", vmin=0, vmax=255)
