@@ -182,20 +182,6 @@ def _explain(reasons: pd.Series) -> None:
             print(f"  {code}: {meaning}")
 
 
-def _image_table(images: Path, recursive: bool) -> pd.DataFrame:
-    from ecgutils.manifest import manifest_from_paths, read_manifest
-    from ecgutils.preprocess.named import files_in
-
-    if images.suffix.lower() == ".csv":
-        return read_manifest(images)
-    if not images.is_dir():
-        raise FileNotFoundError(f"No folder or manifest CSV at {images}.")
-    found = files_in(images, recursive)
-    if not found:
-        raise ValueError(f"No files in {images}; give the folder that holds the images.")
-    return manifest_from_paths(found)
-
-
 def _size(text: str) -> tuple[int, int]:
     """WIDTHxHEIGHT in pixels."""
     width, _, height = text.lower().partition("x")
@@ -205,7 +191,9 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _preprocess(args: argparse.Namespace) -> None:
+    from ecgutils.manifest import manifest_from_paths, read_manifest
     from ecgutils.preprocess import PreprocessSettings, build_cache, write_report
+    from ecgutils.preprocess.named import files_in
 
     if args.mask_header and not args.report:
         raise ValueError("--mask-header is about the report: give --report FILE.html, too.")
@@ -214,7 +202,14 @@ def _preprocess(args: argparse.Namespace) -> None:
     if px_per_mm is None:  # a page of another size shows as many millimetres
         px_per_mm = round(own.px_per_mm * min(size[0] / own.size[0], size[1] / own.size[1]), 3)
     settings = PreprocessSettings(size, px_per_mm)
-    table = _image_table(args.images, args.recursive)
+    if args.images.suffix.lower() == ".csv":
+        table = read_manifest(args.images)
+    elif not args.images.is_dir():
+        raise FileNotFoundError(f"No folder or manifest CSV at {args.images}.")
+    elif found := files_in(args.images, args.recursive):
+        table = manifest_from_paths(found)
+    else:
+        raise ValueError(f"No files in {args.images}; give the folder that holds the images.")
     cache = build_cache(table, args.out, settings, workers=args.workers)
     refused = cache.index[~cache.index["readable"]]
     print(f"{len(table) - len(refused)} of {len(table)} images readable; flat pages in {cache.folder / 'pages'}")

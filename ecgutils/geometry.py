@@ -57,12 +57,10 @@ def affine(scale: float, shift: np.ndarray) -> np.ndarray:
 
 def sample_field(field: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """`field`, float32 (h, w), at (x, y), arrays of one shape: linear between its pixels, constant beyond them."""
-    n, columns = x.size, 1024  # OpenCV's maps are limited to 32767 rows and columns
-    maps = np.zeros((2, -(-n // columns) * columns), np.float32)
-    maps[0, :n], maps[1, :n] = x.ravel(), y.ravel()
-    maps = maps.reshape(2, -1, columns)
-    found = cv2.remap(field, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return found.ravel()[:n].reshape(x.shape).astype(x.dtype)
+    rows = -(-x.size // 1024)  # OpenCV's maps are limited to 32767 rows and columns
+    maps = (np.resize(values, (rows, 1024)).astype(np.float32) for values in (x, y))
+    found = cv2.remap(field, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return found.ravel()[: x.size].reshape(x.shape).astype(x.dtype)
 
 
 def smooth_map(place: Callable[[np.ndarray], np.ndarray], size: tuple[int, int], step: int) -> np.ndarray:

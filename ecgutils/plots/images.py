@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,17 +14,15 @@ from matplotlib.ticker import MultipleLocator
 from ecgutils.files import printable
 from ecgutils.findings import DISCLAIMER, FINDING_NAMES, FINDINGS, LEADS
 from ecgutils.geometry import thumbnail
-
-if TYPE_CHECKING:
-    from ecgutils.preprocess import FlatECG
-    from ecgutils.signals import Record
+from ecgutils.preprocess import FlatECG, UnreadableImage, read_image
+from ecgutils.signals import Record
 
 _ROWS = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"), ("II",))
 _ROW_MV = 3.0  # vertical distance of two rows
 _LONGEST = 900  # px of a picture's longer side
 
 
-def plot_record(record: "Record", marked: Collection[str] = (), title: str = "") -> Figure:
+def plot_record(record: Record, marked: Collection[str] = (), title: str = "") -> Figure:
     """Draw a record of at least 10 s on ECG paper: 3 rows x 4 columns of 2.5 s, lead II below as rhythm strip.
 
     `marked` names leads that are tinted, the strip too: those that decide the finding. Waves taller than the distance
@@ -84,7 +82,7 @@ def plot_outlines(images: Sequence[np.ndarray], quads: Sequence[np.ndarray | Non
     return figure
 
 
-def plot_steps(flat: "FlatECG") -> Figure:
+def plot_steps(flat: FlatECG) -> Figure:
     """The pre-processing steps of one image, in order, and the flat image they lead to; needs `steps=True`."""
     if not flat.steps:
         raise ValueError("No steps stored: call the Preprocessor with steps=True.")
@@ -106,14 +104,12 @@ def plot_heat(photos: Sequence[np.ndarray], heats: Sequence[np.ndarray], titles:
     return figure
 
 
-def plot_reading(photo: str | Path | np.ndarray, flat: "FlatECG", row: Mapping[str, Any]) -> Figure:
+def plot_reading(photo: str | Path | np.ndarray, flat: FlatECG, row: Mapping[str, Any]) -> Figure:
     """Photo with its outline, the flat page the model sees, and its five probabilities (or why there are none).
 
     `row` is a row of `predict`'s table: the five findings, `readable`, `quality`, `reasons`, and `calibrated_on` where
     the probabilities are calibrated, which is then said beside them.
     """
-    from ecgutils.preprocess import UnreadableImage, read_image
-
     figure = Figure(figsize=(14, 4.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.25, 1.5, 0.8))
     for ax in (left, middle):
