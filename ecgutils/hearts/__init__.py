@@ -5,10 +5,9 @@ heart.py       one person's heart: what does not change from beat to beat; what 
 forms.py       FORMS: those of CD, AF, MI, HYP and STTC
 draw.py        a heart with exactly the findings wanted, checked against their criteria; benign variants
 rhythm.py      when atria and ventricles fire   noise.py    noise, as it arises at the electrodes
-simulate.py    the Record of one heart          cohort.py   those of many, or of a PTB-XL folder
+simulate.py    the Record of one heart, those of many, or of a PTB-XL folder
 """
 
-from ecgutils.hearts.cohort import load_records, simulate_cohort
 from ecgutils.hearts.forms import FORMS
 from ecgutils.hearts.heart import Form
-from ecgutils.hearts.simulate import simulate
+from ecgutils.hearts.simulate import load_records, simulate, simulate_cohort

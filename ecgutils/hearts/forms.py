@@ -156,7 +156,7 @@ def _infarct(rng: np.random.Generator, heart: Heart, territory: str) -> str:
         beat.st_start = rng.uniform(0.5, 1.0)
     beat.t_vector = beat.t_vector - inverted * vector
     beat.st_vector = beat.st_vector + raised * vector
-    heart.territory, heart.severity = territory, round(float(max(lost, raised)), 3)
+    heart.territory = territory
     if territory in ("inferior", "inferolateral", "lateral"):
         heart.axis = max(heart.axis, ANY)
     return f"{stage}_{territory}"

@@ -70,7 +70,6 @@ class Heart:
     rhythm: str = "sinus"
     wide_escape: bool = False
     territory: str | None = None
-    severity: float | None = None
     forms: dict[str, list[str]] = field(default_factory=dict)
     needs: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     explained: set[str] = field(default_factory=set)

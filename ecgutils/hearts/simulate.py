@@ -1,11 +1,14 @@
-"""Labelled 12-lead ECGs from nothing but a seed: hearts, rhythm, leads, noise."""
+"""Labelled 12-lead ECGs from nothing but a seed: hearts, rhythm, leads, noise; and the records of a run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 from scipy.signal import resample_poly
+from tqdm import tqdm
 
 from ecgutils.findings import FINDINGS
 from ecgutils.hearts.beats import premature_beat, twelve_leads
@@ -13,11 +16,13 @@ from ecgutils.hearts.draw import draw_heart
 from ecgutils.hearts.heart import Heart
 from ecgutils.hearts.noise import lead_noise
 from ecgutils.hearts.rhythm import Rhythm, atrial_waves, draw_rhythm
-from ecgutils.signals.measure import LEAD
+from ecgutils.parallel import for_each
+from ecgutils.signals.ptbxl import check_ptbxl, read_ptbxl
 from ecgutils.signals.record import Record
 
 DURATION_S = 10
 _RENDER_HZ = 500
+_STAGE = 1  # second entry of every seed, so that no other stage draws the same numbers
 
 NORMAL_SHARE = 0.42
 # Shares among records with a finding; strain adds STTC to 42 % of HYP on top.
@@ -46,25 +51,18 @@ def simulate(
 
     Returns
     -------
-    Record, signal float32 (12, 10 * fs) in mV. `details`: `forms` (finding -> list of forms), `territory` and
-    `severity` (mV of lost QRS or raised ST) of an infarct, `criteria` (finding -> criteria met without noise, see
-    `criteria_met`), `not_labelled` (finding -> why its criterion, though met, gives no label), `benign` (hard
-    negatives, misplaced electrodes), `sex`, `age`, `rhythm`, `rate_bpm`, `qrs_ms`, `pr_ms` (None without a fixed
-    PR), `qt_ms`, `axis_deg`, `sokolow_mv` (S in V1 + R in V5 or V6), `cornell_mv` (R in aVL + S in V3).
+    Record, signal float32 (12, 10 * fs) in mV. `details`: `forms` (finding -> list of forms), `territory` of an
+    infarct, `criteria` (finding -> criteria met without noise, see `criteria_met`), `not_labelled` (finding -> why its
+    criterion, though met, gives no label), `benign` (hard negatives, misplaced electrodes), `sex`, `age`, `rhythm`,
+    `rate_bpm`, `qrs_ms`, `pr_ms` (None without a fixed PR), `qt_ms`.
 
-    Raises
-    ------
-    ValueError : unknown finding, or a rate out of range.
+    Raises ValueError for an unknown finding or a rate out of range.
     """
     if not 50 <= fs <= 2000 or fs != int(fs):
         raise ValueError(f"simulate: fs must be a whole number of Hz from 50 to 2000, got {fs!r}.")
-    if isinstance(findings, str):
-        findings = {findings}
     wanted = draw_findings(rng) if findings is None else frozenset(findings)
     if unknown := wanted - set(FINDINGS):
-        raise ValueError(
-            f"simulate: unknown finding(s) {sorted(map(str, unknown))}; choose from {', '.join(FINDINGS)}."
-        )
+        raise ValueError(f"simulate: unknown finding(s) {sorted(map(str, unknown))}; known are {', '.join(FINDINGS)}.")
     heart = draw_heart(rng, wanted)
     rhythm = draw_rhythm(rng, heart.rhythm, heart.rate, heart.pr, DURATION_S, heart.age, heart.wide_escape)
     eight = _render(rng, heart, rhythm)
@@ -73,6 +71,46 @@ def simulate(
     if fs != _RENDER_HZ:
         eight = resample_poly(eight, int(fs), _RENDER_HZ, axis=1)
     return Record(twelve_leads(eight), fs, wanted, record_id="sim", source="simulated", details=_details(heart, rhythm))
+
+
+def simulate_cohort(n: int, seed: int, fs: float = 500, workers: int = 1, prefix: str = "sim") -> Iterator[Record]:
+    """Yield `n` simulated Records, each of another patient.
+
+    Record i depends on `seed` and i alone: not on `n`, nor on the number of `workers` (processes). Its ids are
+    "sim-000000" and "sim-p000000" for i = 0 with the prefix "sim", its fold is i % 10 + 1.
+
+    Raises ValueError for a negative n or seed, and for 0 workers: at the call.
+    """
+    if n < 0 or seed < 0:
+        raise ValueError(f"simulate_cohort: n and seed must not be negative, got n={n}, seed={seed}.")
+    records = for_each(_row, ((seed, i, fs, prefix) for i in range(n)), workers, batch_size="auto")
+    return iter(tqdm(records, total=n, desc="simulate", unit="ECG", disable=None))
+
+
+def _row(seed: int, i: int, fs: float, prefix: str) -> Record:
+    record = simulate(np.random.default_rng([seed, _STAGE, i]), fs=fs)
+    return replace(record, record_id=f"{prefix}-{i:06d}", patient_id=f"{prefix}-p{i:06d}", fold=i % 10 + 1)
+
+
+def load_records(
+    n: int, seed: int, ptbxl: str | Path | None = None, prefix: str = "sim", workers: int = 1
+) -> list[Record]:
+    """`n` simulated records, or at most `n` records of a PTB-XL folder.
+
+    n : number of records; with `ptbxl`, 0 means all. A part is drawn with `seed` and kept in the table's order; signals
+        are those of 500 Hz, or where the folder has only these, of 100 Hz.
+    prefix : first part of simulated record and patient ids, so that two cohorts stay apart.
+
+    Raises ValueError for a negative n, and what `read_ptbxl` raises.
+    """
+    if n < 0:
+        raise ValueError(f"load_records: n must not be negative, got {n}.")
+    if ptbxl is None:
+        return list(simulate_cohort(n, seed, workers=workers, prefix=prefix))
+    there = check_ptbxl(ptbxl)
+    total, rate = there["records"], 100 if there["rates"] == [100] else 500
+    rows = np.random.default_rng(seed).choice(total, n, replace=False) if 0 < n < total else None
+    return list(read_ptbxl(ptbxl, rate=rate, rows=rows))
 
 
 def draw_findings(rng: np.random.Generator) -> frozenset[str]:
@@ -149,11 +187,9 @@ def _details(heart: Heart, rhythm: Rhythm) -> dict:
     inside = rhythm.rr[(rhythm.beats > 0) & (rhythm.beats < DURATION_S)]
     mean_rr = float(inside.mean()) if len(inside) else 60 / heart.rate
     qt = heart.qtc * min(max(mean_rr, 0.35), 1.8) ** (1 / 3) + heart.beat.qt_add
-    m = heart.measured
     return {
         "forms": heart.forms,
         "territory": heart.territory,
-        "severity": heart.severity,
         "criteria": heart.met,
         "not_labelled": heart.dropped,
         "benign": [*heart.benign, *rhythm.notes],
@@ -161,10 +197,7 @@ def _details(heart: Heart, rhythm: Rhythm) -> dict:
         "age": heart.age,
         "rhythm": heart.rhythm,
         "rate_bpm": round(60 / mean_rr, 1),
-        "qrs_ms": round(m.qrs_ms),
+        "qrs_ms": round(heart.measured.qrs_ms),
         "pr_ms": round(1000 * heart.pr) if heart.rhythm in ("sinus", "two_to_one") else None,
         "qt_ms": round(1000 * qt),
-        "axis_deg": round(m.axis),
-        "sokolow_mv": round(float(m.s[LEAD["V1"]] + max(m.r[LEAD["V5"]], m.r[LEAD["V6"]])), 2),
-        "cornell_mv": round(float(m.r[LEAD["aVL"]] + m.s[LEAD["V3"]]), 2),
     }

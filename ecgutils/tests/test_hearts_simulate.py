@@ -78,10 +78,6 @@ def test_impossible_rates_are_refused(fs):
         simulate(np.random.default_rng(0), fs=fs)
 
 
-def test_a_single_name_is_a_set_of_one():
-    assert simulate(np.random.default_rng(0), "MI").findings == {"MI"}
-
-
 def test_cohort_rows_depend_on_seed_and_index_alone():
     three, five = list(simulate_cohort(3, seed=1, fs=100)), list(simulate_cohort(5, seed=1, fs=100))
     parallel = list(simulate_cohort(5, seed=1, fs=100, workers=2))
