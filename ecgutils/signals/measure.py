@@ -21,18 +21,16 @@ _BEFORE, _AFTER = 0.32, 0.60  # seconds of the average beat around the QRS
 class Measurements:
     """One ECG's average beat and what is read from it.
 
-    `beat` float (12, 460) mV at 500 Hz, zero at the PR segment; `onset`, `offset` samples of QRS in it. `rate_bpm`;
-    `rr_cv` coefficient of variation of the RR intervals; `qrs_ms`; `axis` frontal degrees (0 = left, 90 = feet). Per
-    lead (12,): `q`, `r`, `s`, `r2` (R' after S) >= 0, `j` and `st` (6 and 60 ms after the end of QRS), `t` (largest
-    deflection, signed), `p` (largest upward deflection before QRS) mV; `q_ms`. `qtc_ms`: QT / RR^(1/3), Fridericia.
-    `p_ms`, `pr_ms`: NaN without a P wave.
+    `beat` float (12, 460) mV at 500 Hz, zero at the PR segment. `rate_bpm`; `rr_cv` coefficient of variation of the RR
+    intervals; `qrs_ms`; `axis` frontal degrees (0 = left, 90 = feet). Per lead (12,): `q`, `r`, `s`, `r2` (R' after S)
+    >= 0, `j` and `st` (6 and 60 ms after the end of QRS), `t` (largest deflection, signed), `p` (largest upward
+    deflection before QRS) mV; `q_ms`. `qtc_ms`: QT / RR^(1/3), Fridericia. `p_ms`, `pr_ms`: NaN without a P wave.
     """
 
     beat: np.ndarray
-    onset: int
-    offset: int
     rate_bpm: float
     rr_cv: float
+    qrs_ms: float
     axis: float
     q: np.ndarray
     q_ms: np.ndarray
@@ -46,11 +44,6 @@ class Measurements:
     p_ms: float
     pr_ms: float
     qtc_ms: float
-
-    @property
-    def qrs_ms(self) -> float:
-        """QRS duration in milliseconds."""
-        return (self.offset - self.onset) * 1000 / HZ
 
 
 def find_beats(signal_mv: np.ndarray, fs: float) -> np.ndarray:
@@ -98,22 +91,21 @@ def measure_beat(beat: np.ndarray, centre: int, rate: float, rr_cv: float, has_p
     size = np.sqrt((wave**2).sum(axis=0))
     end = int(np.flatnonzero(size > 0.08 * size.max())[-1]) + offset + 30
     first = max(onset - int(min(0.28, 0.38 * 60 / rate) * HZ), 0)
-    p, p_ms, pr_ms = _read_p(beat[:, first : max(onset - 4, first + 1)], onset - first)
+    p, p_ms, pr_ms = _read_p(beat[:, first : max(onset - 4, first + 1)], onset - first, has_p_wave)
     j, st = (beat[:, min(offset + late, beat.shape[1] - 1)] for late in (3, 30))
     return Measurements(
         beat=beat,
-        onset=onset,
-        offset=offset,
         rate_bpm=rate,
         rr_cv=rr_cv,
+        qrs_ms=(offset - onset) * 1000 / HZ,
         axis=frontal_axis(beat[:, onset:offset]),
         **_read_qrs(beat[:, onset:offset]),
         j=j,
         st=st,
         t=np.take_along_axis(wave, np.abs(wave).argmax(axis=1)[:, None], axis=1)[:, 0],
         p=p,
-        p_ms=p_ms if has_p_wave else np.nan,
-        pr_ms=pr_ms if has_p_wave else np.nan,
+        p_ms=p_ms,
+        pr_ms=pr_ms,
         qtc_ms=(end - onset) * 1000 / HZ * (rate / 60) ** (1 / 3),
     )
 
@@ -161,33 +153,27 @@ def beat_targets(records: Iterable[Record]) -> pd.DataFrame:
     steps = np.arange(-12, 23)
     numbers = ["rr_mean", "rr_sd", "qrs_ms", "pr_ms", "p_ms", "qtc_ms", "axis_cos", "axis_sin"]
     columns = [*numbers, *(f"{lead}_{20 * step}" for lead in LEADS for step in steps)]
-    rows, ids = [], []
+    rows = []
     for record in records:
         m = measure(record.signal_mv, record.fs)
-        ids.append(record.record_id)
-        if m is None:
-            rows.append(np.full(len(columns), np.nan))
-            continue
-        rr, axis = 60 / m.rate_bpm, np.radians(m.axis)
-        read = [rr, rr * m.rr_cv, m.qrs_ms, m.pr_ms, m.p_ms, m.qtc_ms, np.cos(axis), np.sin(axis)]
-        rows.append(np.r_[read, m.beat[:, int(_BEFORE * HZ) + 10 * steps].ravel()])
-    table = pd.DataFrame(np.reshape(rows, (-1, len(columns))).astype(np.float32), columns=columns)
-    table.insert(0, "record_id", ids)
-    return table
+        values = np.full(len(columns), np.nan)
+        if m is not None:
+            rr, axis = 60 / m.rate_bpm, np.radians(m.axis)
+            read = [rr, rr * m.rr_cv, m.qrs_ms, m.pr_ms, m.p_ms, m.qtc_ms, np.cos(axis), np.sin(axis)]
+            values = np.r_[read, m.beat[:, int(_BEFORE * HZ) + 10 * steps].ravel()]
+        rows.append((record.record_id, *values))
+    return pd.DataFrame(rows, columns=["record_id", *columns]).astype(dict.fromkeys(columns, np.float32))
 
 
-def _read_p(before: np.ndarray, onset: int) -> tuple[np.ndarray, float, float]:
-    """P amplitudes (12,), duration and PR in ms; the last two NaN when no lead rises .03 mV over a P's width."""
+def _read_p(before: np.ndarray, onset: int, there: bool) -> tuple[np.ndarray, float, float]:
+    """P amplitudes (12,), duration and PR in ms; the last two NaN unless a P is `there` and of .06 mV in all leads."""
     base = np.median(before, axis=1, keepdims=True)
     size = np.sqrt(((before - base) ** 2).sum(axis=0))
     p = np.maximum((before - base).max(axis=1), 0)
     peak = int(size.argmax())
-    seen = np.flatnonzero(size > 0.25 * size[peak])
-    if size[peak] < 0.06 or not len(seen):
+    if size[peak] < 0.06 or not there:
         return p, np.nan, np.nan
-    start = stop = peak
-    while start > 0 and size[start - 1] > 0.2 * size[peak]:
-        start -= 1
-    while stop < len(size) - 1 and size[stop + 1] > 0.2 * size[peak]:
-        stop += 1
-    return p, (stop - start) * 1000 / HZ, (onset - start) * 1000 / HZ
+    small = np.flatnonzero(np.r_[True, size <= 0.2 * size[peak], True]) - 1
+    after = int(np.searchsorted(small, peak))
+    start, stop = small[after - 1] + 1, small[after] - 1
+    return p, float(stop - start) * 1000 / HZ, float(onset - start) * 1000 / HZ
