@@ -187,7 +187,7 @@ def _right_ventricle(rng: np.random.Generator, heart: Heart) -> None:
 def _left_atrium(rng: np.random.Generator, heart: Heart) -> None:
     heart.atria.left *= rng.uniform(1.5, 2.3)
     heart.atria.delay = rng.uniform(0.048, 0.070)
-    heart.pr = max(heart.pr, heart.atria.p_s + 0.02)
+    heart.pr = max(heart.pr, 4 * heart.atria.sigma + heart.atria.delay + 0.02)  # no shorter than P
 
 
 def _right_atrium(rng: np.random.Generator, heart: Heart) -> None:

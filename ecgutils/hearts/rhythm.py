@@ -53,14 +53,12 @@ def draw_rhythm(
             rhythm.p_waves = rhythm.beats - pr
     elif kind in AV_BLOCKS:
         return _blocked(rng, kind, start + np.cumsum(_sinus_rr(rng, mean, count, age, 0.0)), pr, duration, wide_escape)
-    elif kind == "sinus":
+    else:
         respiratory = rng.uniform(0.07, 0.16) if rng.random() < 0.10 else 0.0
         rhythm = _from_rr(start, _sinus_rr(rng, mean, count, age, respiratory), pr)
         if respiratory:
             rhythm.notes = ("respiratory_arrhythmia",)
         _add_premature(rng, rhythm, "atrial", 0.06, pr)
-    else:
-        raise ValueError(f"draw_rhythm: unknown kind {kind!r}.")
     _add_premature(rng, rhythm, "ventricular", 0.07, pr)
     return rhythm
 
@@ -124,24 +122,20 @@ def _add_premature(rng: np.random.Generator, rhythm: Rhythm, origin: str, share:
     if rng.random() >= share:
         return
     inside = np.flatnonzero((rhythm.beats > 0.5) & (rhythm.beats < 10))[1::2]
-    if not len(inside):
-        return
     many = rng.random() < 0.1
     chosen = inside if many else np.sort(rng.choice(inside, min(len(inside), int(rng.integers(1, 4))), replace=False))
-    beats, has_p = rhythm.beats.copy(), len(rhythm.p_waves) == len(rhythm.beats)
+    beats = rhythm.beats
     for i in chosen:
         early = rhythm.rr[i] * rng.uniform(0.22, 0.40)
         if origin == "atrial":
             beats[i:] -= early
-            if has_p:
-                rhythm.p_waves[i:] -= early
+            rhythm.p_waves[i:] -= early
         else:
             beats[i] -= early
-    rhythm.beats = beats
     rhythm.rr = np.diff(beats, prepend=beats[0] - rhythm.rr[0])
     if origin == "ventricular":
         rhythm.ectopic[chosen] = True
-        if has_p:
+        if len(rhythm.p_waves) == len(beats):
             rhythm.p_waves = rhythm.p_waves[~rhythm.ectopic]
     rhythm.notes += (f"premature_{origin}" + ("_bigeminy" if many else ""),)
 

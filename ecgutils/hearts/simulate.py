@@ -150,16 +150,13 @@ def _render(rng: np.random.Generator, heart: Heart, rhythm: Rhythm) -> np.ndarra
     for kind, beat in ((False, heart.beat), (True, premature_beat(rng))):
         chosen = (rhythm.ectopic == kind) & (rhythm.beats > -1.0) & (rhythm.beats < DURATION_S + 0.2)
         onset, scale = rhythm.beats[chosen], size[chosen, None, None]
-        if not len(onset):
-            continue
         times, first = _grid(onset, -0.05, 0.26)
         _add(ventricles, first, scale * beat.qrs(times))
         times, first = _grid(onset, -0.02, 0.90)
         _add(recovery, first, scale * beat.recovery(times, qt[chosen]))
     p_waves = rhythm.p_waves[(rhythm.p_waves > -0.3) & (rhythm.p_waves < DURATION_S)]
-    if len(p_waves):
-        times, first = _grid(p_waves, -0.04, 0.22)
-        _add(atria, first, heart.atria.wave(times))
+    times, first = _grid(p_waves, -0.04, 0.22)
+    _add(atria, first, heart.atria.wave(times))
     matrices = heart.matrices
     eight = matrices.qrs @ ventricles + matrices.recovery @ recovery + matrices.p @ atria
     if heart.rhythm in ("AF", "flutter"):

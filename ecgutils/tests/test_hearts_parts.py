@@ -57,11 +57,6 @@ def test_a_ventricular_extra_beat_has_no_p_wave_and_a_pause_after_it():
     assert rhythm.rr[first] < 0.85 * np.median(rhythm.rr) < rhythm.rr[first + 1]
 
 
-def test_an_unknown_rhythm_is_an_error():
-    with pytest.raises(ValueError, match="unknown kind"):
-        rhythms("torsade", 1)
-
-
 def test_f_waves_are_strongest_in_v1_and_in_their_band():
     time = np.arange(5000) / 500
     af = rhythms("AF", 1)[0]
