@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 AV_BLOCKS = ("wenckebach", "two_to_one", "complete_block")
-# Amplitude of fibrillatory waves in I, II, V1..V6, relative to V1; strongest in V1, then the inferior leads.
-_F_WAVE_A = np.array([0.10, 0.55, 1.00, 0.50, 0.30, 0.20, 0.15, 0.15])
-_F_WAVE_B = np.array([0.30, -0.20, 0.45, 0.30, 0.15, 0.10, 0.20, 0.20])
+# Amplitude of the two sources of fibrillatory waves in I, II, V1..V6; strongest in V1, then the inferior leads.
+_F_WAVES = [[0.10, 0.55, 1.00, 0.50, 0.30, 0.20, 0.15, 0.15], [0.30, -0.20, 0.45, 0.30, 0.15, 0.10, 0.20, 0.20]]
 
 
 @dataclass
@@ -64,31 +63,25 @@ def draw_rhythm(
 
 
 def atrial_waves(rng: np.random.Generator, time: np.ndarray, rhythm: Rhythm) -> np.ndarray:
-    """Flutter or fibrillatory waves of the eight independent leads, float64 (8, N) mV at evenly spaced `time` (N,)."""
-    if rhythm.flutter_hz is None:
-        return _f_waves(rng, time)
-    # a sawtooth that falls slowly and rises fast, negative in the inferior leads and positive in V1
-    phase = 2 * np.pi * rhythm.flutter_hz * time + rng.uniform(0, 2 * np.pi)
-    saw = sum(np.sin(k * phase + 0.4 * (k - 1)) / k for k in (1, 2, 3))
-    gains = np.array([-0.05, -1.0, 0.6, 0.25, 0.1, 0.0, -0.1, -0.15]) * rng.lognormal(0, 0.25, 8)
-    return rng.uniform(0.06, 0.16) * gains[:, None] * saw
+    """Flutter or fibrillatory waves of the eight independent leads, float64 (8, N) mV at evenly spaced `time` (N,).
 
-
-def _f_waves(rng: np.random.Generator, time: np.ndarray) -> np.ndarray:
-    """Fibrillatory waves of the eight independent leads, float64 (8, N) mV at evenly spaced `time` (N,) seconds.
-
-    Two atrial sources of 4.8-8.8 Hz whose frequency and amplitude wander, with harmonics; median size .032 mV in V1.
+    Fibrillation: two atrial sources of 4.8-8.8 Hz whose frequency and amplitude wander, with harmonics; median size
+    .032 mV in V1.
     """
-    main = rng.uniform(4.8, 8.8)
-    step = time[1] - time[0]
-    waves = []
+    if rhythm.flutter_hz is not None:
+        # a sawtooth that falls slowly and rises fast, negative in the inferior leads and positive in V1
+        phase = 2 * np.pi * rhythm.flutter_hz * time + rng.uniform(0, 2 * np.pi)
+        saw = sum(np.sin(k * phase + 0.4 * (k - 1)) / k for k in (1, 2, 3))
+        gains = np.array([-0.05, -1.0, 0.6, 0.25, 0.1, 0.0, -0.1, -0.15]) * rng.lognormal(0, 0.25, 8)
+        return rng.uniform(0.06, 0.16) * gains[:, None] * saw
+    main, step, waves = rng.uniform(4.8, 8.8), time[1] - time[0], []
     for frequency in (main, main * rng.uniform(0.85, 1.15)):
         slow = _wobble(rng, time, 0.1, 0.9)
         phase = 2 * np.pi * np.cumsum(frequency * (1 + 0.10 * slow)) * step + rng.uniform(0, 2 * np.pi)
         second, third = rng.uniform(0, 0.5), rng.uniform(0, 0.2)
         wave = np.sin(phase) + second * np.sin(2 * phase + 1) + third * np.sin(3 * phase + 2)
         waves.append(wave * np.maximum(1 + 0.5 * _wobble(rng, time, 0.1, 1.2), 0.1))
-    gains = np.stack([_F_WAVE_A, _F_WAVE_B], axis=1) * (1 + 0.25 * rng.standard_normal((8, 2)))
+    gains = np.transpose(_F_WAVES) * (1 + 0.25 * rng.standard_normal((8, 2)))
     return 0.032 * rng.lognormal(0, 0.5) * gains @ np.stack(waves)
 
 

@@ -1,8 +1,8 @@
 """Labelled 12-lead ECGs from nothing but a seed: hearts, rhythm, leads, noise; and the records of a run."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
 
@@ -40,8 +40,6 @@ def simulate(
 ) -> Record:
     """Simulate one ten-second 12-lead ECG.
 
-    Parameters
-    ----------
     rng : source of all randomness; the same state gives the same bytes.
     findings : exactly these findings; an empty set means none of the five; None draws from a mix like that of a
         hospital (42 % without finding, the others with realistic co-occurrence).
@@ -49,12 +47,10 @@ def simulate(
         state gives the same heart at any rate.
     noise : False leaves the noise out; the heart stays the same.
 
-    Returns
-    -------
-    Record, signal float32 (12, 10 * fs) in mV. `details`: `forms` (finding -> list of forms), `territory` of an
-    infarct, `criteria` (finding -> criteria met without noise, see `criteria_met`), `not_labelled` (finding -> why its
-    criterion, though met, gives no label), `benign` (hard negatives, misplaced electrodes), `sex`, `age`, `rhythm`,
-    `rate_bpm`, `qrs_ms`, `pr_ms` (None without a fixed PR), `qt_ms`.
+    Returns a Record, signal float32 (12, 10 * fs) in mV. Its `details`: `forms` (finding -> list of forms), `territory`
+    of an infarct, `criteria` (finding -> criteria met without noise, see `criteria_met`), `not_labelled` (finding ->
+    why its criterion, though met, gives no label), `benign` (hard negatives, misplaced electrodes), `sex`, `age`,
+    `rhythm`, `rate_bpm`, `qrs_ms`, `pr_ms` (None without a fixed PR), `qt_ms`.
 
     Raises ValueError for an unknown finding or a rate out of range.
     """
@@ -150,13 +146,10 @@ def _render(rng: np.random.Generator, heart: Heart, rhythm: Rhythm) -> np.ndarra
     for kind, beat in ((False, heart.beat), (True, premature_beat(rng))):
         chosen = (rhythm.ectopic == kind) & (rhythm.beats > -1.0) & (rhythm.beats < DURATION_S + 0.2)
         onset, scale = rhythm.beats[chosen], size[chosen, None, None]
-        times, first = _grid(onset, -0.05, 0.26)
-        _add(ventricles, first, scale * beat.qrs(times))
-        times, first = _grid(onset, -0.02, 0.90)
-        _add(recovery, first, scale * beat.recovery(times, qt[chosen]))
+        _add(ventricles, onset, -0.05, 0.26, beat.qrs, scale)
+        _add(recovery, onset, -0.02, 0.90, partial(beat.recovery, qt=qt[chosen]), scale)
     p_waves = rhythm.p_waves[(rhythm.p_waves > -0.3) & (rhythm.p_waves < DURATION_S)]
-    times, first = _grid(p_waves, -0.04, 0.22)
-    _add(atria, first, heart.atria.wave(times))
+    _add(atria, p_waves, -0.04, 0.22, heart.atria.wave)
     matrices = heart.matrices
     eight = matrices.qrs @ ventricles + matrices.recovery @ recovery + matrices.p @ atria
     if heart.rhythm in ("AF", "flutter"):
@@ -164,20 +157,17 @@ def _render(rng: np.random.Generator, heart: Heart, rhythm: Rhythm) -> np.ndarra
     return heart.wiring @ eight
 
 
-def _grid(onset: np.ndarray, start: float, stop: float) -> tuple[np.ndarray, np.ndarray]:
-    """Sample times (B, W) in seconds relative to each onset, and the index (B,) of the first sample of each row."""
+def _add(
+    dipole: np.ndarray, onset: np.ndarray, start: float, stop: float, wave: Callable, scale: np.ndarray | float = 1.0
+) -> None:
+    """Add `scale` times `wave` from `start` to `stop` seconds around each onset (B,) into `dipole` (3, N)."""
     first = np.ceil((onset + start) * _RENDER_HZ).astype(int)
     samples = first[:, None] + np.arange(int((stop - start) * _RENDER_HZ))
-    return samples / _RENDER_HZ - onset[:, None], first
-
-
-def _add(dipole: np.ndarray, first: np.ndarray, waves: np.ndarray) -> None:
-    """Add `waves` (B, 3, W) into `dipole` (3, N) at sample `first` (B,); parts outside are cut off."""
-    n, width = dipole.shape[1], waves.shape[2]
-    for begin, wave in zip(first, waves, strict=True):
-        low, high = max(begin, 0), min(begin + width, n)
+    waves = scale * wave(samples / _RENDER_HZ - onset[:, None])  # (B, 3, W)
+    for begin, one in zip(first, waves, strict=True):
+        low, high = max(begin, 0), min(begin + one.shape[1], dipole.shape[1])
         if low < high:
-            dipole[:, low:high] += wave[:, low - begin : high - begin]
+            dipole[:, low:high] += one[:, low - begin : high - begin]
 
 
 def _details(heart: Heart, rhythm: Rhythm) -> dict:

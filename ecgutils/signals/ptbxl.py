@@ -20,8 +20,6 @@ def read_ptbxl(
 ) -> Iterator[Record]:
     """Yield the Records of a PTB-XL folder in the order of `ptbxl_database.csv`.
 
-    Parameters
-    ----------
     root : folder with `ptbxl_database.csv`, `scp_statements.csv` and `records100/` or `records500/`.
     rate : 100 or 500 Hz.
     folds : only these values of `strat_fold` (1..10; folds keep patients apart); None = all.

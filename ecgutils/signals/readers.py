@@ -66,8 +66,6 @@ def record_from_array(
 ) -> Record:
     """Make a Record of a signal (C, N) or (N, C) with C channels named by `leads`.
 
-    Parameters
-    ----------
     fs : its sampling rate in Hz. to_fs : the Record's, by a polyphase filter.
     unit : V, mV or uV, of all channels or of each. findings : known findings, if any.
     seconds : length to keep, from the start; None keeps all. A signal up to 1 % shorter is filled with its last sample.
