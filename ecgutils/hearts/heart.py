@@ -90,9 +90,8 @@ class Heart:
         has_p_waves = self.rhythm in ("sinus", "two_to_one", "wenckebach")  # at a fixed place before each QRS
         if has_p_waves:
             eight += self.matrices.p @ self.atria.wave(times + self.pr)[0]
-        peak = _CENTRE + int(0.04 * HZ)
         rr_cv = 0.2 if self.rhythm == "AF" else 0.02
-        return measure_beat(twelve_leads(eight).astype(float), peak, rate, rr_cv, has_p_waves)
+        return measure_beat(twelve_leads(eight).astype(float), _CENTRE + 20, rate, rr_cv, has_p_waves)
 
     def qrs_in_leads(self) -> np.ndarray:
         """QRS of the dominant beat without noise, (12, 120) mV at 2 ms from 20 ms before to 220 ms after onset."""
@@ -110,8 +109,7 @@ class Form:
     explains : key of CONVENTIONS: criteria of other findings that are not read beside it.
     unless, seldom : findings and forms beside which it is not drawn, or only a fifth as often.
     beside : drawn in hearts with one of these forms alone, before all others, with the probability `weight`.
-    also : (name, probability) of forms that come with it, at most one of them. early : that this one is then applied
-        first.
+    also : (name, probability) of forms that come with it, at most one. early : this one is then applied first.
 
     Raises ValueError for an unknown finding or convention.
     """

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+DURATION_S = 10
 AV_BLOCKS = ("wenckebach", "two_to_one", "complete_block")
 # Amplitude of the two sources of fibrillatory waves in I, II, V1..V6; strongest in V1, then the inferior leads.
 _F_WAVES = [[0.10, 0.55, 1.00, 0.50, 0.30, 0.20, 0.15, 0.15], [0.30, -0.20, 0.45, 0.30, 0.15, 0.10, 0.20, 0.20]]
@@ -26,16 +27,16 @@ class Rhythm:
 
 
 def draw_rhythm(
-    rng: np.random.Generator, kind: str, rate: float, pr: float, duration: float, age: float, wide_escape: bool = False
+    rng: np.random.Generator, kind: str, rate: float, pr: float, age: float, wide_escape: bool = False
 ) -> Rhythm:
-    """Draw event times over `duration` seconds with a beat or two to spare on each side.
+    """Draw event times over DURATION_S with a beat or two to spare on each side.
 
     kind : "sinus", "AF", "flutter", "wenckebach", "two_to_one", "complete_block" or "paced".
     rate : mean beats/min ("wenckebach", "two_to_one", "complete_block": of the atria). pr : seconds.
     wide_escape : complete block with a slow ventricular, not a junctional, escape.
     """
     mean = 60 / rate
-    count = int(duration / mean * 2.2) + 8
+    count = int(DURATION_S / mean * 2.2) + 8
     start = -mean * rng.uniform(1, 2)
     if kind == "AF":
         spread = float(np.clip(rng.normal(0.23, 0.06), 0.12, 0.40))
@@ -44,14 +45,14 @@ def draw_rhythm(
     elif kind == "flutter":
         hertz = rng.uniform(4.1, 5.3)
         ratios = {0: [2], 1: [4], 2: [2, 3, 4]}[int(rng.integers(3))]
-        rhythm = _from_rr(start, rng.choice(ratios, int(duration * hertz / 2) + 8) / hertz, None)
+        rhythm = _from_rr(start, rng.choice(ratios, int(DURATION_S * hertz / 2) + 8) / hertz, None)
         rhythm.flutter_hz = hertz
     elif kind == "paced":
         rhythm = _from_rr(start, np.full(count, mean) * (1 + 0.002 * rng.standard_normal(count)), None)
         if rng.random() < 0.5:  # ventricular pacing that follows the atria
             rhythm.p_waves = rhythm.beats - pr
     elif kind in AV_BLOCKS:
-        return _blocked(rng, kind, start + np.cumsum(_sinus_rr(rng, mean, count, age, 0.0)), pr, duration, wide_escape)
+        return _blocked(rng, kind, start + np.cumsum(_sinus_rr(rng, mean, count, age, 0.0)), pr, wide_escape)
     else:
         respiratory = rng.uniform(0.07, 0.16) if rng.random() < 0.10 else 0.0
         rhythm = _from_rr(start, _sinus_rr(rng, mean, count, age, respiratory), pr)
@@ -114,7 +115,7 @@ def _add_premature(rng: np.random.Generator, rhythm: Rhythm, origin: str, share:
     """
     if rng.random() >= share:
         return
-    inside = np.flatnonzero((rhythm.beats > 0.5) & (rhythm.beats < 10))[1::2]
+    inside = np.flatnonzero((rhythm.beats > 0.5) & (rhythm.beats < DURATION_S))[1::2]
     many = rng.random() < 0.1
     chosen = inside if many else np.sort(rng.choice(inside, min(len(inside), int(rng.integers(1, 4))), replace=False))
     beats = rhythm.beats
@@ -133,13 +134,11 @@ def _add_premature(rng: np.random.Generator, rhythm: Rhythm, origin: str, share:
     rhythm.notes += (f"premature_{origin}" + ("_bigeminy" if many else ""),)
 
 
-def _blocked(
-    rng: np.random.Generator, kind: str, p_waves: np.ndarray, pr: float, duration: float, wide_escape: bool
-) -> Rhythm:
+def _blocked(rng: np.random.Generator, kind: str, p_waves: np.ndarray, pr: float, wide_escape: bool) -> Rhythm:
     """Second- and third-degree AV block: P waves go on, beats are dropped or independent."""
     if kind == "complete_block":
         rr = 60 / (rng.uniform(28, 42) if wide_escape else rng.uniform(38, 55))
-        beats = np.arange(-rng.uniform(1, 2) * rr, duration + rr, rr)
+        beats = np.arange(-rng.uniform(1, 2) * rr, DURATION_S + rr, rr)
     elif kind == "two_to_one":
         beats = p_waves[int(rng.integers(2)) :: 2] + pr
     else:

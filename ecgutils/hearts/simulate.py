@@ -13,14 +13,13 @@ from tqdm import tqdm
 from ecgutils.findings import FINDINGS
 from ecgutils.hearts.beats import premature_beat, twelve_leads
 from ecgutils.hearts.draw import draw_heart
-from ecgutils.hearts.heart import Heart
+from ecgutils.hearts.heart import Heart, pick
 from ecgutils.hearts.noise import lead_noise
-from ecgutils.hearts.rhythm import Rhythm, atrial_waves, draw_rhythm
+from ecgutils.hearts.rhythm import DURATION_S, Rhythm, atrial_waves, draw_rhythm
 from ecgutils.parallel import for_each
 from ecgutils.signals.ptbxl import check_ptbxl, read_ptbxl
 from ecgutils.signals.record import Record
 
-DURATION_S = 10
 _RENDER_HZ = 500
 _STAGE = 1  # second entry of every seed, so that no other stage draws the same numbers
 
@@ -60,7 +59,7 @@ def simulate(
     if unknown := wanted - set(FINDINGS):
         raise ValueError(f"simulate: unknown finding(s) {sorted(map(str, unknown))}; known are {', '.join(FINDINGS)}.")
     heart = draw_heart(rng, wanted)
-    rhythm = draw_rhythm(rng, heart.rhythm, heart.rate, heart.pr, DURATION_S, heart.age, heart.wide_escape)
+    rhythm = draw_rhythm(rng, heart.rhythm, heart.rate, heart.pr, heart.age, heart.wide_escape)
     eight = _render(rng, heart, rhythm)
     if noise:
         eight += lead_noise(rng, DURATION_S * _RENDER_HZ, _RENDER_HZ)
@@ -113,8 +112,7 @@ def draw_findings(rng: np.random.Generator) -> frozenset[str]:
     """Draw a set of findings from the mix."""
     if rng.random() < NORMAL_SHARE:
         return frozenset()
-    sets, edges = _mix()
-    drawn = sets[int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))]
+    drawn = pick(rng, *_mix())
     if "HYP" in drawn and rng.random() < STRAIN_SHARE:
         drawn = drawn | {"STTC"}
     return drawn
@@ -122,7 +120,7 @@ def draw_findings(rng: np.random.Generator) -> frozenset[str]:
 
 @cache
 def _mix() -> tuple[list[frozenset[str]], np.ndarray]:
-    """All 31 non-empty sets and their cumulative weights, fitted so that every finding has its FINDING_SHARE."""
+    """All 31 non-empty sets and their weights, fitted so that every finding has its FINDING_SHARE."""
     sets = [frozenset(c) for size in range(1, 6) for c in combinations(FINDINGS, size)]
     weight = np.array([np.prod([r for pair, r in _TOGETHER.items() if s.issuperset(pair)]) for s in sets])
     member = np.array([[f in s for s in sets] for f in FINDINGS])
@@ -130,7 +128,7 @@ def _mix() -> tuple[list[frozenset[str]], np.ndarray]:
         for inside, share in zip(member, (FINDING_SHARE[f] for f in FINDINGS), strict=True):
             weight[inside] *= share / weight[inside].sum()
             weight[~inside] *= (1 - share) / weight[~inside].sum()
-    return sets, np.cumsum(weight)
+    return sets, weight
 
 
 def _render(rng: np.random.Generator, heart: Heart, rhythm: Rhythm) -> np.ndarray:
@@ -171,8 +169,7 @@ def _add(
 
 
 def _details(heart: Heart, rhythm: Rhythm) -> dict:
-    inside = rhythm.rr[(rhythm.beats > 0) & (rhythm.beats < DURATION_S)]
-    mean_rr = float(inside.mean()) if len(inside) else 60 / heart.rate
+    mean_rr = float(rhythm.rr[(rhythm.beats > 0) & (rhythm.beats < DURATION_S)].mean())
     qt = heart.qtc * min(max(mean_rr, 0.35), 1.8) ** (1 / 3) + heart.beat.qt_add
     return {
         "forms": heart.forms,

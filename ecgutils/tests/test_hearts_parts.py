@@ -11,7 +11,7 @@ KINDS = ("sinus", "AF", "wenckebach", "two_to_one", "complete_block", "paced", "
 
 
 def rhythms(kind, count=40, **changes):
-    arguments = {"rate": 75, "pr": 0.16, "duration": 10, "age": 60} | changes
+    arguments = {"rate": 75, "pr": 0.16, "age": 60} | changes
     return [draw_rhythm(np.random.default_rng([kind == "AF", i]), kind, **arguments) for i in range(count)]
 
 
