@@ -41,21 +41,22 @@ def draw_rhythm(
     if kind == "AF":
         spread = float(np.clip(rng.normal(0.23, 0.06), 0.12, 0.40))
         rr = np.maximum(mean * rng.gamma(spread**-2, spread**2, count), 0.28)
-        rhythm = _from_rr(start, rr, None)
+        rhythm = _from_rr(start, rr)
     elif kind == "flutter":
         hertz = rng.uniform(4.1, 5.3)
         ratios = {0: [2], 1: [4], 2: [2, 3, 4]}[int(rng.integers(3))]
-        rhythm = _from_rr(start, rng.choice(ratios, int(DURATION_S * hertz / 2) + 8) / hertz, None)
+        rhythm = _from_rr(start, rng.choice(ratios, int(DURATION_S * hertz / 2) + 8) / hertz)
         rhythm.flutter_hz = hertz
     elif kind == "paced":
-        rhythm = _from_rr(start, np.full(count, mean) * (1 + 0.002 * rng.standard_normal(count)), None)
+        rhythm = _from_rr(start, np.full(count, mean) * (1 + 0.002 * rng.standard_normal(count)))
         if rng.random() < 0.5:  # ventricular pacing that follows the atria
             rhythm.p_waves = rhythm.beats - pr
     elif kind in AV_BLOCKS:
         return _blocked(rng, kind, start + np.cumsum(_sinus_rr(rng, mean, count, age, 0.0)), pr, wide_escape)
     else:
         respiratory = rng.uniform(0.07, 0.16) if rng.random() < 0.10 else 0.0
-        rhythm = _from_rr(start, _sinus_rr(rng, mean, count, age, respiratory), pr)
+        rhythm = _from_rr(start, _sinus_rr(rng, mean, count, age, respiratory))
+        rhythm.p_waves = rhythm.beats - pr
         if respiratory:
             rhythm.notes = ("respiratory_arrhythmia",)
         _add_premature(rng, rhythm, "atrial", 0.06, pr)
@@ -102,10 +103,8 @@ def _sinus_rr(rng: np.random.Generator, mean: float, count: int, age: float, res
     return mean * (1 + wave + 0.006 * rng.standard_normal(count))
 
 
-def _from_rr(start: float, rr: np.ndarray, pr: float | None) -> Rhythm:
-    beats = start + np.cumsum(rr)
-    p_waves = np.empty(0) if pr is None else beats - pr
-    return Rhythm(beats, np.zeros(len(rr), dtype=bool), rr, p_waves)
+def _from_rr(start: float, rr: np.ndarray) -> Rhythm:
+    return Rhythm(start + np.cumsum(rr), np.zeros(len(rr), dtype=bool), rr, np.empty(0))
 
 
 def _add_premature(rng: np.random.Generator, rhythm: Rhythm, origin: str, share: float, pr: float) -> None:

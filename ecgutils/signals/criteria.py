@@ -56,8 +56,7 @@ def _two_neighbours(sign: np.ndarray) -> bool:
 
 
 def _infarct(m: Measurements, female: bool) -> dict[str, bool]:
-    chest = np.isin(np.arange(12), (_V2, _V3))
-    elevated = m.j >= np.where(chest, 0.15 if female else 0.2, 0.1)
+    elevated = m.j >= np.where(np.isin(np.arange(12), (_V2, _V3)), 0.15 if female else 0.2, 0.1)
     q = (m.q_ms >= 30) & (m.q >= 0.1)
     minor = (m.q_ms >= 20) & (m.q >= 0.05) & (m.q >= 0.25 * m.r)
     falling = m.r[_V2] < m.r[_V1] or m.r[_V3] < m.r[_V2] or m.r[_V4] < m.r[_V3]

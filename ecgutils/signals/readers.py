@@ -164,9 +164,7 @@ def wfdb_samples(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     try:
         import wfdb
     except ModuleNotFoundError as error:
-        message = (
-            f"{path}: reading WFDB records, PTB-XL's too, needs a package that is not installed: pip install wfdb."
-        )
+        message = f"{path}: reading WFDB records and PTB-XL needs a package that is not installed: pip install wfdb."
         raise ModuleNotFoundError(message, name=error.name) from None
     header = path.with_name(path.name + ".hea")
     if not header.is_file():
