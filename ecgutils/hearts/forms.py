@@ -1,10 +1,4 @@
-"""The forms of the findings: one function, which changes a heart, and one record each.
-
-CD: bundle branch and fascicular blocks, unspecific delay, AV blocks, pre-excitation; and the rhythm of AF. MI: lost
-forces early in QRS, inverted T, raised ST in a territory; old, sub-acute, acute or aneurysm, graded. HYP: left and
-right ventricular hypertrophy, left and right atrial enlargement. STTC: strain beside ventricular hypertrophy;
-unspecific, ischaemic, drug, electrolyte and long-QT forms.
-"""
+"""The forms of CD, AF, MI, HYP and STTC: one function, which changes a heart, and one record each."""
 
 from collections.abc import Callable
 from functools import partial
@@ -133,6 +127,7 @@ def _fibrillation(rng: np.random.Generator, heart: Heart) -> None:
 
 
 def _infarct(rng: np.random.Generator, heart: Heart, territory: str) -> str:
+    """Lost forces early in QRS, inverted T, raised ST in a territory; old, sub-acute, acute or aneurysm, graded."""
     stage = pick(rng, tuple(_STAGES), tuple(_STAGES.values()))
     if stage == "aneurysm" and not territory.startswith("ant"):
         stage = "old"

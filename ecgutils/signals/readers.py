@@ -26,11 +26,9 @@ def to_leads(
     twelve leads are left out. units : C of V, mV, uV. where : what errors call the signal.
 
     Returns float64 (12, N) mV in LEADS order with missing samples as 0, and details: their number `missing_samples`,
-    and `flat_leads`, names of leads that never change (an electrode that was off). These are warned of and kept: one
-    such record must not end the reading of a whole set.
+    and `flat_leads`, which never change (an electrode was off): warned of, as one must not end the reading of a set.
 
-    Raises ValueError for a missing or repeated lead, an unknown or impossible unit, a lead with more than 10 % of its
-    samples missing.
+    Raises ValueError for a missing or repeated lead, an unknown or impossible unit, over 10 % of a lead's samples lost.
     """
     names = [str(name).strip().upper() for name in leads]
     if wrong := [lead for lead in LEADS if names.count(lead.upper()) != 1]:
@@ -167,12 +165,11 @@ def wfdb_samples(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
         message = f"{path}: reading WFDB records and PTB-XL needs a package that is not installed: pip install wfdb."
         raise ModuleNotFoundError(message, name=error.name) from None
     header = path.with_name(path.name + ".hea")
-    if not header.is_file():
-        raise FileNotFoundError(f"No {header}: a WFDB record is a .hea file and the .dat or .mat that it names.")
     try:
         values, fields = wfdb.rdsamp(str(path))
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{header} names a file that is not there, {error.filename}: get it, too.") from None
+        what = f"a WFDB record is a .hea file and the files that it names, here {header}"
+        raise FileNotFoundError(f"No {error.filename}: {what}; get them all.") from None
     except (ValueError, IndexError, TypeError, OSError) as error:
         if str(error).startswith("time data"):  # of the date and the time of recording
             lines = header.read_text(errors="replace").splitlines()
