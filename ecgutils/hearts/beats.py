@@ -171,13 +171,9 @@ def normal_beat(rng: np.random.Generator, age: float, female: bool) -> Beat:
 
 def normal_atria(rng: np.random.Generator) -> Atria:
     """Draw the P wave of a heart without findings."""
-    return Atria(
-        right=0.085 * rng.lognormal(0, 0.4),
-        left=0.075 * rng.lognormal(0, 0.35),
-        sigma=rng.uniform(0.015, 0.020),
-        delay=rng.uniform(0.028, 0.042),
-        turn=rotation(z=rng.normal(-0.08, 0.22)),
-    )
+    right, left = 0.085 * rng.lognormal(0, 0.4), 0.075 * rng.lognormal(0, 0.35)
+    sigma, delay = rng.uniform(0.015, 0.020), rng.uniform(0.028, 0.042)
+    return Atria(right, left, sigma, delay, turn=rotation(z=rng.normal(-0.08, 0.22)))
 
 
 def premature_beat(rng: np.random.Generator) -> Beat:

@@ -170,7 +170,7 @@ def _misplace(rng: np.random.Generator, heart: Heart) -> None:
     """In 4 % of records swap two limb electrodes or two chest electrodes, or put V1 and V2 too high."""
     if rng.random() >= 0.04:
         return
-    wiring = np.eye(8)
+    wiring = heart.wiring
     kind = pick(rng, ("arms_reversed", "left_arm_leg_reversed", "chest_leads_swapped", "V1_V2_high"), (2, 1, 2, 5))
     if kind == "arms_reversed":
         wiring[:2, :2] = [[-1, 0], [-1, 1]]  # I becomes -I, II becomes III
@@ -182,5 +182,4 @@ def _misplace(rng: np.random.Generator, heart: Heart) -> None:
     else:  # an interspace higher sees the heart more from above: less of aVF = II - I / 2
         share = rng.uniform(0.15, 0.4, 2)
         wiring[2:4, 0], wiring[2:4, 1] = share / 2, -share
-    heart.wiring = wiring
     heart.benign.append(kind)
