@@ -5,7 +5,8 @@ Eight leads are independent (I, II, V1..V6); the other four follow from I and II
 vectors were set so that simulated normal ECGs have the median R, S and T amplitudes of real normal ECGs.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -59,16 +60,6 @@ class Beat:
         self.sigmas = np.append(self.sigmas, sigma)
         self.vectors = np.vstack([self.vectors, vector])
 
-    @property
-    def span(self) -> tuple[float, float]:
-        """Onset and end of QRS in seconds: two widths beyond the outer lobes that can be seen on paper."""
-        size = np.linalg.norm(self.vectors, axis=1)
-        seen = size > 0.12 * size.max()
-        return (
-            float((self.centres - 2 * self.sigmas)[seen].min()),
-            float((self.centres + 2 * self.sigmas)[seen].max()),
-        )
-
     def qrs(self, times: np.ndarray) -> np.ndarray:
         """QRS dipole at `times` (..., W) -> (..., 3, W)."""
         lobes = np.exp(-0.5 * ((times[..., None, :] - self.centres[:, None]) / self.sigmas[:, None]) ** 2)
@@ -76,7 +67,9 @@ class Beat:
 
     def recovery(self, times: np.ndarray, qt: np.ndarray) -> np.ndarray:
         """ST, T and U dipole at `times` (B, W), for QT intervals `qt` (B,) seconds -> (B, 3, W)."""
-        j_point = self.span[1]
+        size = np.linalg.norm(self.vectors, axis=1)
+        # two widths beyond the last lobe that can be seen on paper
+        j_point = float((self.centres + 2 * self.sigmas)[size > 0.12 * size.max()].max())
         peak = np.maximum(qt - self.t_end + self.qt_add, j_point + 1.6 * self.t_before)[:, None]
         width = np.clip(qt / 0.39, 0.75, 1.3)[:, None]
         side = width * np.where(times < peak, self.t_before, self.t_after)
@@ -87,30 +80,19 @@ class Beat:
         grown = self.st_start + (1 - self.st_start) * np.clip((times - j_point) / (peak - j_point), 0, 1)
         plateau = grown / ((1 + np.exp(-(times - j_point) / 0.004)) * (1 + np.exp((times - peak) / 0.018)))
         wave = self.t_vector[:, None] * t_wave[:, None, :] + self.st_vector[:, None] * plateau[:, None, :]
-        if self.u_gain:
-            direction = np.array([0.55, 0.35, -0.75])
-            u_wave = np.exp(-0.5 * ((times - peak - 0.16) / 0.035) ** 2)
-            wave += self.u_gain * direction[:, None] * u_wave[:, None, :]
-        return wave
+        u_wave = np.exp(-0.5 * ((times - peak - 0.16) / 0.035) ** 2)
+        return wave + self.u_gain * np.array([[0.55], [0.35], [-0.75]]) * u_wave[:, None, :]
 
 
 @dataclass
 class Atria:
-    """P wave: right and left atrial dipole sizes in mV, width of each and delay of the left in seconds.
-
-    `turn`: (3, 3) rotation of the wave's direction.
-    """
+    """P wave: atrial dipole sizes in mV, width of each, delay of the left in seconds, (3, 3) rotation of directions."""
 
     right: float
     left: float
     sigma: float
     delay: float
-    turn: np.ndarray = field(default_factory=lambda: np.eye(3))
-
-    @property
-    def p_s(self) -> float:
-        """P duration in seconds."""
-        return 4 * self.sigma + self.delay
+    turn: np.ndarray
 
     def wave(self, times: np.ndarray) -> np.ndarray:
         """P dipole at `times` (B, W) seconds from P onset -> (B, 3, W)."""
@@ -129,8 +111,7 @@ def rotation(x: float = 0.0, y: float = 0.0, z: float = 0.0) -> np.ndarray:
     return about_z @ about_y @ about_x
 
 
-@dataclass(frozen=True)
-class LeadMatrices:
+class LeadMatrices(NamedTuple):
     """One person's (8, 3) matrices from dipole to the independent leads: for QRS, for ST, T and U, and for P."""
 
     qrs: np.ndarray
@@ -151,13 +132,9 @@ def lead_matrices(rng: np.random.Generator) -> LeadMatrices:
 
 
 def twelve_leads(independent: np.ndarray) -> np.ndarray:
-    """(8, N) I, II, V1..V6 -> (12, N) float32 in LEADS order.
-
-    III, aVR, aVL and aVF are computed from the *rounded* I and II, so I + III = II and aVR + aVL + aVF = 0 hold to
-    float32 rounding.
-    """
+    """(8, N) I, II, V1..V6 -> (12, N) float32 in LEADS order."""
     eight = independent.astype(np.float32)
-    one, two = eight[0].astype(float), eight[1].astype(float)
+    one, two = eight[:2].astype(float)  # rounded: I + III = II and aVR + aVL + aVF = 0 hold to float32 rounding
     limb = np.stack([one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2])
     return np.concatenate([limb.astype(np.float32), eight[2:]])
 
@@ -194,13 +171,9 @@ def normal_beat(rng: np.random.Generator, age: float, female: bool) -> Beat:
 
 def normal_atria(rng: np.random.Generator) -> Atria:
     """Draw the P wave of a heart without findings."""
-    return Atria(
-        right=0.085 * rng.lognormal(0, 0.4),
-        left=0.075 * rng.lognormal(0, 0.35),
-        sigma=rng.uniform(0.015, 0.020),
-        delay=rng.uniform(0.028, 0.042),
-        turn=rotation(z=rng.normal(-0.08, 0.22)),
-    )
+    right, left = 0.085 * rng.lognormal(0, 0.4), 0.075 * rng.lognormal(0, 0.35)
+    sigma, delay = rng.uniform(0.015, 0.020), rng.uniform(0.028, 0.042)
+    return Atria(right, left, sigma, delay, turn=rotation(z=rng.normal(-0.08, 0.22)))
 
 
 def premature_beat(rng: np.random.Generator) -> Beat:

@@ -7,16 +7,13 @@ negatives) no other finding's criterion is met, unless convention says that it i
 
 import numpy as np
 
-from ecgutils.hearts import conduction, hypertrophy, infarct, repolarisation
 from ecgutils.hearts.beats import lead_matrices, normal_atria, normal_beat, rotation
-from ecgutils.hearts.benign import add_other_rhythm, add_variants, misplace
-from ecgutils.hearts.form import CONVENTIONS, Form, pick
-from ecgutils.hearts.heart import Heart
+from ecgutils.hearts.forms import FORMS, TERRITORIES
+from ecgutils.hearts.heart import CONVENTIONS, Heart, pick
 from ecgutils.hearts.rhythm import AV_BLOCKS
 from ecgutils.signals.criteria import criteria_met, lvh_ratio
 from ecgutils.signals.measure import frontal_axis
 
-FORMS: list[Form] = [*conduction.FORMS, *infarct.FORMS, *hypertrophy.FORMS, *repolarisation.FORMS]
 MAX_DRAWS = 200
 NEAR_MISSES = 0.10  # chance to keep a heart that meets the criterion of a finding it isn't labelled with
 MAX_MV = 5.0  # taller beats are not drawn
@@ -38,7 +35,7 @@ def draw_heart(rng: np.random.Generator, findings: frozenset[str]) -> Heart:
             heart.beat.st_start = rng.uniform(0.5, 1.2)  # horizontal or downsloping
             _add_form(rng, heart, "STTC")
         if not findings:
-            add_other_rhythm(rng, heart)
+            _add_other_rhythm(rng, heart)
         heart.measured = heart.measure()
         heart.met = criteria_met(heart.measured, heart.female)
         if heart.rhythm in AV_BLOCKS:
@@ -50,7 +47,7 @@ def draw_heart(rng: np.random.Generator, findings: frozenset[str]) -> Heart:
         if not all(met & set(criteria or met) for met, criteria in shown) or np.abs(heart.measured.beat).max() > MAX_MV:
             continue
         if not set(heart.met) - findings - set(heart.dropped) or rng.random() < NEAR_MISSES:
-            misplace(rng, heart)
+            _misplace(rng, heart)
             return heart
     raise RuntimeError(f"draw_heart: no heart with exactly {sorted(findings)} in {MAX_DRAWS} draws.")
 
@@ -70,7 +67,7 @@ def _normal_heart(rng: np.random.Generator, findings: frozenset[str]) -> Heart:
         atria=normal_atria(rng),
         matrices=lead_matrices(rng),
     )
-    add_variants(rng, heart)
+    _add_variants(rng, heart)
     return heart
 
 
@@ -115,3 +112,74 @@ def _bound_voltage(rng: np.random.Generator, heart: Heart) -> None:
         heart.beat.vectors *= max(rng.uniform(1.02, 1.35) / ratio, 1.0)
     elif heart.tall is False and ratio >= 1 and rng.random() < 0.85:
         heart.beat.vectors *= rng.uniform(0.72, 0.98) / ratio
+
+
+def _add_variants(rng: np.random.Generator, heart: Heart) -> None:
+    """Hard negatives: small Q, late forces, low voltage or T, early repolarisation, each without its finding."""
+    beat, findings = heart.beat, heart.findings
+    if rng.random() < 0.15 and "MI" not in findings:
+        vector = -rng.uniform(0.02, 0.10) * np.array(TERRITORIES[pick(rng, tuple(TERRITORIES))][0])
+        beat.add_lobe(rng.uniform(0.014, 0.022), 0.007, vector)
+        heart.benign.append("small_q")
+    if rng.random() < 0.20 and "CD" not in findings:
+        # Late forces to the right, up or forward: S in I, II, V5, V6 or a small r' in V1, as fascicular and right
+        # bundle branch blocks have more of.
+        beat.add_lobe(rng.uniform(0.056, 0.070), 0.008, rng.uniform(0.05, 0.45) * rng.normal([-0.5, -0.3, -0.1], 0.3))
+        heart.benign.append("late_forces")
+    if rng.random() < 0.04 and "HYP" not in findings:
+        beat.vectors *= rng.uniform(0.45, 0.65)
+        heart.benign.append("low_voltage")
+    if "STTC" not in findings and rng.random() < 0.05:
+        beat.t_vector *= rng.uniform(0.65, 0.8)
+        heart.benign.append("low_T")
+    elif not findings and heart.age < 50 and not heart.female and rng.random() < 0.10:
+        beat.st_vector = beat.st_vector + rng.uniform(0.05, 0.16) * np.array([0.5, 0.3, -0.8])
+        beat.st_start = rng.uniform(0.5, 0.9)
+        heart.benign.append("early_repolarisation")
+        heart.explained.add("early repolarisation")
+
+
+def _add_other_rhythm(rng: np.random.Generator, heart: Heart) -> None:
+    """In 4 % of hearts a rhythm that carries none of the five labels: ventricular pacing or atrial flutter."""
+    draw = rng.random()
+    if draw < 0.03:
+        _pace(rng, heart)
+    elif draw < 0.04:
+        heart.rhythm = "flutter"
+        heart.benign.append("flutter")
+        heart.explained.add("atrial flutter")
+
+
+def _pace(rng: np.random.Generator, heart: Heart) -> None:
+    """Ventricular pacing from the apex: the usual false alarm for a bundle branch block."""
+    beat, spike = heart.beat, rng.uniform(0.2, 1.5) * rng.choice([-1.0, 1.0]) * np.array([0.5, 0.8, 0.2])
+    size = rng.uniform(0.8, 1.4)
+    vectors = size * np.array([[0.20, -0.25, 0.25], [0.30, -0.75, 0.65], [0.15, -0.60, 0.50]])
+    vectors = vectors + 0.1 * rng.standard_normal(vectors.shape)
+    beat.centres, beat.sigmas = np.array([-0.004, 0.035, 0.080, 0.125]), np.array([0.0012, 0.016, 0.018, 0.017])
+    beat.vectors = np.vstack([spike, vectors])
+    beat.t_vector = -rng.uniform(0.25, 0.5) * vectors[1]
+    beat.st_vector = -0.08 * vectors[1]
+    beat.qt_add = 0.05
+    heart.rhythm, heart.rate = "paced", float(rng.uniform(58, 82))
+    heart.benign.append("paced")
+    heart.explained.add("not read in a paced beat")
+
+
+def _misplace(rng: np.random.Generator, heart: Heart) -> None:
+    """In 4 % of records swap two limb electrodes or two chest electrodes, or put V1 and V2 too high."""
+    if rng.random() >= 0.04:
+        return
+    wiring = heart.wiring
+    kind = pick(rng, ("arms_reversed", "left_arm_leg_reversed", "chest_leads_swapped", "V1_V2_high"), (2, 1, 2, 5))
+    if kind == "arms_reversed":
+        wiring[:2, :2] = [[-1, 0], [-1, 1]]  # I becomes -I, II becomes III
+    elif kind == "left_arm_leg_reversed":
+        wiring[:2, :2] = [[0, 1], [1, 0]]
+    elif kind == "chest_leads_swapped":
+        first = int(rng.integers(2, 7))
+        wiring[[first, first + 1]] = wiring[[first + 1, first]]
+    else:  # an interspace higher sees the heart more from above: less of aVF = II - I / 2
+        share = rng.uniform(0.15, 0.4, 2)
+        wiring[2:4, 0], wiring[2:4, 1] = share / 2, -share
+    heart.benign.append(kind)

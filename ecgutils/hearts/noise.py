@@ -36,8 +36,7 @@ def electrode_noise(rng: np.random.Generator, n: int, fs: float) -> np.ndarray:
     time = np.arange(n) / fs
     if rng.random() < 0.18:
         centre, width = rng.uniform(0, n / fs), rng.uniform(0.2, 1.5)
-        strength = level_muscle * rng.uniform(2, 7) * rng.lognormal(0, 0.6, (_ELECTRODES, 1))
-        strength *= _MUSCLE_GAIN
+        strength = level_muscle * rng.uniform(2, 7) * rng.lognormal(0, 0.6, (_ELECTRODES, 1)) * _MUSCLE_GAIN
         noise += np.exp(-0.5 * ((time - centre) / width) ** 2) * _coloured(rng, strength * muscle, n)
     if rng.random() < 0.08:
         mains = rng.choice([50.0, 60.0])

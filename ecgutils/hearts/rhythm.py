@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+DURATION_S = 10
 AV_BLOCKS = ("wenckebach", "two_to_one", "complete_block")
-# Amplitude of fibrillatory waves in I, II, V1..V6, relative to V1; strongest in V1, then the inferior leads.
-_F_WAVE_A = np.array([0.10, 0.55, 1.00, 0.50, 0.30, 0.20, 0.15, 0.15])
-_F_WAVE_B = np.array([0.30, -0.20, 0.45, 0.30, 0.15, 0.10, 0.20, 0.20])
+# Amplitude of the two sources of fibrillatory waves in I, II, V1..V6; strongest in V1, then the inferior leads.
+_F_WAVES = [[0.10, 0.55, 1.00, 0.50, 0.30, 0.20, 0.15, 0.15], [0.30, -0.20, 0.45, 0.30, 0.15, 0.10, 0.20, 0.20]]
 
 
 @dataclass
@@ -27,70 +27,63 @@ class Rhythm:
 
 
 def draw_rhythm(
-    rng: np.random.Generator, kind: str, rate: float, pr: float, duration: float, age: float, wide_escape: bool = False
+    rng: np.random.Generator, kind: str, rate: float, pr: float, age: float, wide_escape: bool = False
 ) -> Rhythm:
-    """Draw event times over `duration` seconds with a beat or two to spare on each side.
+    """Draw event times over DURATION_S with a beat or two to spare on each side.
 
     kind : "sinus", "AF", "flutter", "wenckebach", "two_to_one", "complete_block" or "paced".
     rate : mean beats/min ("wenckebach", "two_to_one", "complete_block": of the atria). pr : seconds.
     wide_escape : complete block with a slow ventricular, not a junctional, escape.
     """
     mean = 60 / rate
-    count = int(duration / mean * 2.2) + 8
+    count = int(DURATION_S / mean * 2.2) + 8
     start = -mean * rng.uniform(1, 2)
     if kind == "AF":
         spread = float(np.clip(rng.normal(0.23, 0.06), 0.12, 0.40))
         rr = np.maximum(mean * rng.gamma(spread**-2, spread**2, count), 0.28)
-        rhythm = _from_rr(start, rr, None)
+        rhythm = _from_rr(start, rr)
     elif kind == "flutter":
         hertz = rng.uniform(4.1, 5.3)
         ratios = {0: [2], 1: [4], 2: [2, 3, 4]}[int(rng.integers(3))]
-        rhythm = _from_rr(start, rng.choice(ratios, int(duration * hertz / 2) + 8) / hertz, None)
+        rhythm = _from_rr(start, rng.choice(ratios, int(DURATION_S * hertz / 2) + 8) / hertz)
         rhythm.flutter_hz = hertz
     elif kind == "paced":
-        rhythm = _from_rr(start, np.full(count, mean) * (1 + 0.002 * rng.standard_normal(count)), None)
+        rhythm = _from_rr(start, np.full(count, mean) * (1 + 0.002 * rng.standard_normal(count)))
         if rng.random() < 0.5:  # ventricular pacing that follows the atria
             rhythm.p_waves = rhythm.beats - pr
     elif kind in AV_BLOCKS:
-        return _blocked(rng, kind, start + np.cumsum(_sinus_rr(rng, mean, count, age, 0.0)), pr, duration, wide_escape)
-    elif kind == "sinus":
+        return _blocked(rng, kind, start + np.cumsum(_sinus_rr(rng, mean, count, age, 0.0)), pr, wide_escape)
+    else:
         respiratory = rng.uniform(0.07, 0.16) if rng.random() < 0.10 else 0.0
-        rhythm = _from_rr(start, _sinus_rr(rng, mean, count, age, respiratory), pr)
+        rhythm = _from_rr(start, _sinus_rr(rng, mean, count, age, respiratory))
+        rhythm.p_waves = rhythm.beats - pr
         if respiratory:
             rhythm.notes = ("respiratory_arrhythmia",)
         _add_premature(rng, rhythm, "atrial", 0.06, pr)
-    else:
-        raise ValueError(f"draw_rhythm: unknown kind {kind!r}.")
     _add_premature(rng, rhythm, "ventricular", 0.07, pr)
     return rhythm
 
 
 def atrial_waves(rng: np.random.Generator, time: np.ndarray, rhythm: Rhythm) -> np.ndarray:
-    """Flutter or fibrillatory waves of the eight independent leads, float64 (8, N) mV at evenly spaced `time` (N,)."""
-    if rhythm.flutter_hz is None:
-        return _f_waves(rng, time)
-    # a sawtooth that falls slowly and rises fast, negative in the inferior leads and positive in V1
-    phase = 2 * np.pi * rhythm.flutter_hz * time + rng.uniform(0, 2 * np.pi)
-    saw = sum(np.sin(k * phase + 0.4 * (k - 1)) / k for k in (1, 2, 3))
-    gains = np.array([-0.05, -1.0, 0.6, 0.25, 0.1, 0.0, -0.1, -0.15]) * rng.lognormal(0, 0.25, 8)
-    return rng.uniform(0.06, 0.16) * gains[:, None] * saw
+    """Flutter or fibrillatory waves of the eight independent leads, float64 (8, N) mV at evenly spaced `time` (N,).
 
-
-def _f_waves(rng: np.random.Generator, time: np.ndarray) -> np.ndarray:
-    """Fibrillatory waves of the eight independent leads, float64 (8, N) mV at evenly spaced `time` (N,) seconds.
-
-    Two atrial sources of 4.8-8.8 Hz whose frequency and amplitude wander, with harmonics; median size .032 mV in V1.
+    Fibrillation: two atrial sources of 4.8-8.8 Hz whose frequency and amplitude wander, with harmonics; median size
+    .032 mV in V1.
     """
-    main = rng.uniform(4.8, 8.8)
-    step = time[1] - time[0]
-    waves = []
+    if rhythm.flutter_hz is not None:
+        # a sawtooth that falls slowly and rises fast, negative in the inferior leads and positive in V1
+        phase = 2 * np.pi * rhythm.flutter_hz * time + rng.uniform(0, 2 * np.pi)
+        saw = sum(np.sin(k * phase + 0.4 * (k - 1)) / k for k in (1, 2, 3))
+        gains = np.array([-0.05, -1.0, 0.6, 0.25, 0.1, 0.0, -0.1, -0.15]) * rng.lognormal(0, 0.25, 8)
+        return rng.uniform(0.06, 0.16) * gains[:, None] * saw
+    main, step, waves = rng.uniform(4.8, 8.8), time[1] - time[0], []
     for frequency in (main, main * rng.uniform(0.85, 1.15)):
         slow = _wobble(rng, time, 0.1, 0.9)
         phase = 2 * np.pi * np.cumsum(frequency * (1 + 0.10 * slow)) * step + rng.uniform(0, 2 * np.pi)
         second, third = rng.uniform(0, 0.5), rng.uniform(0, 0.2)
         wave = np.sin(phase) + second * np.sin(2 * phase + 1) + third * np.sin(3 * phase + 2)
         waves.append(wave * np.maximum(1 + 0.5 * _wobble(rng, time, 0.1, 1.2), 0.1))
-    gains = np.stack([_F_WAVE_A, _F_WAVE_B], axis=1) * (1 + 0.25 * rng.standard_normal((8, 2)))
+    gains = np.transpose(_F_WAVES) * (1 + 0.25 * rng.standard_normal((8, 2)))
     return 0.032 * rng.lognormal(0, 0.5) * gains @ np.stack(waves)
 
 
@@ -110,10 +103,8 @@ def _sinus_rr(rng: np.random.Generator, mean: float, count: int, age: float, res
     return mean * (1 + wave + 0.006 * rng.standard_normal(count))
 
 
-def _from_rr(start: float, rr: np.ndarray, pr: float | None) -> Rhythm:
-    beats = start + np.cumsum(rr)
-    p_waves = np.empty(0) if pr is None else beats - pr
-    return Rhythm(beats, np.zeros(len(rr), dtype=bool), rr, p_waves)
+def _from_rr(start: float, rr: np.ndarray) -> Rhythm:
+    return Rhythm(start + np.cumsum(rr), np.zeros(len(rr), dtype=bool), rr, np.empty(0))
 
 
 def _add_premature(rng: np.random.Generator, rhythm: Rhythm, origin: str, share: float, pr: float) -> None:
@@ -123,36 +114,30 @@ def _add_premature(rng: np.random.Generator, rhythm: Rhythm, origin: str, share:
     """
     if rng.random() >= share:
         return
-    inside = np.flatnonzero((rhythm.beats > 0.5) & (rhythm.beats < 10))[1::2]
-    if not len(inside):
-        return
+    inside = np.flatnonzero((rhythm.beats > 0.5) & (rhythm.beats < DURATION_S))[1::2]
     many = rng.random() < 0.1
     chosen = inside if many else np.sort(rng.choice(inside, min(len(inside), int(rng.integers(1, 4))), replace=False))
-    beats, has_p = rhythm.beats.copy(), len(rhythm.p_waves) == len(rhythm.beats)
+    beats = rhythm.beats
     for i in chosen:
         early = rhythm.rr[i] * rng.uniform(0.22, 0.40)
         if origin == "atrial":
             beats[i:] -= early
-            if has_p:
-                rhythm.p_waves[i:] -= early
+            rhythm.p_waves[i:] -= early
         else:
             beats[i] -= early
-    rhythm.beats = beats
     rhythm.rr = np.diff(beats, prepend=beats[0] - rhythm.rr[0])
     if origin == "ventricular":
         rhythm.ectopic[chosen] = True
-        if has_p:
+        if len(rhythm.p_waves) == len(beats):
             rhythm.p_waves = rhythm.p_waves[~rhythm.ectopic]
     rhythm.notes += (f"premature_{origin}" + ("_bigeminy" if many else ""),)
 
 
-def _blocked(
-    rng: np.random.Generator, kind: str, p_waves: np.ndarray, pr: float, duration: float, wide_escape: bool
-) -> Rhythm:
+def _blocked(rng: np.random.Generator, kind: str, p_waves: np.ndarray, pr: float, wide_escape: bool) -> Rhythm:
     """Second- and third-degree AV block: P waves go on, beats are dropped or independent."""
     if kind == "complete_block":
         rr = 60 / (rng.uniform(28, 42) if wide_escape else rng.uniform(38, 55))
-        beats = np.arange(-rng.uniform(1, 2) * rr, duration + rr, rr)
+        beats = np.arange(-rng.uniform(1, 2) * rr, DURATION_S + rr, rr)
     elif kind == "two_to_one":
         beats = p_waves[int(rng.integers(2)) :: 2] + pr
     else:

@@ -1,23 +1,27 @@
-"""Labelled 12-lead ECGs from nothing but a seed: hearts, rhythm, leads, noise."""
+"""Labelled 12-lead ECGs from nothing but a seed: hearts, rhythm, leads, noise; and the records of a run."""
 
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import cache, partial
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 from scipy.signal import resample_poly
+from tqdm import tqdm
 
 from ecgutils.findings import FINDINGS
 from ecgutils.hearts.beats import premature_beat, twelve_leads
 from ecgutils.hearts.draw import draw_heart
-from ecgutils.hearts.heart import Heart
+from ecgutils.hearts.heart import Heart, pick
 from ecgutils.hearts.noise import lead_noise
-from ecgutils.hearts.rhythm import Rhythm, atrial_waves, draw_rhythm
-from ecgutils.signals.measure import LEAD
+from ecgutils.hearts.rhythm import DURATION_S, Rhythm, atrial_waves, draw_rhythm
+from ecgutils.parallel import for_each
+from ecgutils.signals.ptbxl import check_ptbxl, read_ptbxl
 from ecgutils.signals.record import Record
 
-DURATION_S = 10
 _RENDER_HZ = 500
+_STAGE = 1  # second entry of every seed, so that no other stage draws the same numbers
 
 NORMAL_SHARE = 0.42
 # Shares among records with a finding; strain adds STTC to 42 % of HYP on top.
@@ -35,8 +39,6 @@ def simulate(
 ) -> Record:
     """Simulate one ten-second 12-lead ECG.
 
-    Parameters
-    ----------
     rng : source of all randomness; the same state gives the same bytes.
     findings : exactly these findings; an empty set means none of the five; None draws from a mix like that of a
         hospital (42 % without finding, the others with realistic co-occurrence).
@@ -44,29 +46,20 @@ def simulate(
         state gives the same heart at any rate.
     noise : False leaves the noise out; the heart stays the same.
 
-    Returns
-    -------
-    Record, signal float32 (12, 10 * fs) in mV. `details`: `forms` (finding -> list of forms), `territory` and
-    `severity` (mV of lost QRS or raised ST) of an infarct, `criteria` (finding -> criteria met without noise, see
-    `criteria_met`), `not_labelled` (finding -> why its criterion, though met, gives no label), `benign` (hard
-    negatives, misplaced electrodes), `sex`, `age`, `rhythm`, `rate_bpm`, `qrs_ms`, `pr_ms` (None without a fixed
-    PR), `qt_ms`, `axis_deg`, `sokolow_mv` (S in V1 + R in V5 or V6), `cornell_mv` (R in aVL + S in V3).
+    Returns a Record, signal float32 (12, 10 * fs) in mV. Its `details`: `forms` (finding -> list of forms), `territory`
+    of an infarct, `criteria` (finding -> criteria met without noise, see `criteria_met`), `not_labelled` (finding ->
+    why its criterion, though met, gives no label), `benign` (hard negatives, misplaced electrodes), `sex`, `age`,
+    `rhythm`, `rate_bpm`, `qrs_ms`, `pr_ms` (None without a fixed PR), `qt_ms`.
 
-    Raises
-    ------
-    ValueError : unknown finding, or a rate out of range.
+    Raises ValueError for an unknown finding or a rate out of range.
     """
     if not 50 <= fs <= 2000 or fs != int(fs):
         raise ValueError(f"simulate: fs must be a whole number of Hz from 50 to 2000, got {fs!r}.")
-    if isinstance(findings, str):
-        findings = {findings}
     wanted = draw_findings(rng) if findings is None else frozenset(findings)
     if unknown := wanted - set(FINDINGS):
-        raise ValueError(
-            f"simulate: unknown finding(s) {sorted(map(str, unknown))}; choose from {', '.join(FINDINGS)}."
-        )
+        raise ValueError(f"simulate: unknown finding(s) {sorted(map(str, unknown))}; known are {', '.join(FINDINGS)}.")
     heart = draw_heart(rng, wanted)
-    rhythm = draw_rhythm(rng, heart.rhythm, heart.rate, heart.pr, DURATION_S, heart.age, heart.wide_escape)
+    rhythm = draw_rhythm(rng, heart.rhythm, heart.rate, heart.pr, heart.age, heart.wide_escape)
     eight = _render(rng, heart, rhythm)
     if noise:
         eight += lead_noise(rng, DURATION_S * _RENDER_HZ, _RENDER_HZ)
@@ -75,12 +68,51 @@ def simulate(
     return Record(twelve_leads(eight), fs, wanted, record_id="sim", source="simulated", details=_details(heart, rhythm))
 
 
+def simulate_cohort(n: int, seed: int, fs: float = 500, workers: int = 1, prefix: str = "sim") -> Iterator[Record]:
+    """Yield `n` simulated Records, each of another patient.
+
+    Record i depends on `seed` and i alone: not on `n`, nor on the number of `workers` (processes). Its ids are
+    "sim-000000" and "sim-p000000" for i = 0 with the prefix "sim", its fold is i % 10 + 1.
+
+    Raises ValueError for a negative n or seed, and for 0 workers: at the call.
+    """
+    if n < 0 or seed < 0:
+        raise ValueError(f"simulate_cohort: n and seed must not be negative, got n={n}, seed={seed}.")
+    records = for_each(_row, ((seed, i, fs, prefix) for i in range(n)), workers, batch_size="auto")
+    return iter(tqdm(records, total=n, desc="simulate", unit="ECG", disable=None))
+
+
+def _row(seed: int, i: int, fs: float, prefix: str) -> Record:
+    record = simulate(np.random.default_rng([seed, _STAGE, i]), fs=fs)
+    return replace(record, record_id=f"{prefix}-{i:06d}", patient_id=f"{prefix}-p{i:06d}", fold=i % 10 + 1)
+
+
+def load_records(
+    n: int, seed: int, ptbxl: str | Path | None = None, prefix: str = "sim", workers: int = 1
+) -> list[Record]:
+    """`n` simulated records, or at most `n` records of a PTB-XL folder.
+
+    n : number of records; with `ptbxl`, 0 means all. A part is drawn with `seed` and kept in the table's order; signals
+        are those of 500 Hz, or where the folder has only these, of 100 Hz.
+    prefix : first part of simulated record and patient ids, so that two cohorts stay apart.
+
+    Raises ValueError for a negative n, and what `read_ptbxl` raises.
+    """
+    if n < 0:
+        raise ValueError(f"load_records: n must not be negative, got {n}.")
+    if ptbxl is None:
+        return list(simulate_cohort(n, seed, workers=workers, prefix=prefix))
+    there = check_ptbxl(ptbxl)
+    total, rate = there["records"], 100 if there["rates"] == [100] else 500
+    rows = np.random.default_rng(seed).choice(total, n, replace=False) if 0 < n < total else None
+    return list(read_ptbxl(ptbxl, rate=rate, rows=rows))
+
+
 def draw_findings(rng: np.random.Generator) -> frozenset[str]:
     """Draw a set of findings from the mix."""
     if rng.random() < NORMAL_SHARE:
         return frozenset()
-    sets, edges = _mix()
-    drawn = sets[int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))]
+    drawn = pick(rng, *_mix())
     if "HYP" in drawn and rng.random() < STRAIN_SHARE:
         drawn = drawn | {"STTC"}
     return drawn
@@ -88,7 +120,7 @@ def draw_findings(rng: np.random.Generator) -> frozenset[str]:
 
 @cache
 def _mix() -> tuple[list[frozenset[str]], np.ndarray]:
-    """All 31 non-empty sets and their cumulative weights, fitted so that every finding has its FINDING_SHARE."""
+    """All 31 non-empty sets and their weights, fitted so that every finding has its FINDING_SHARE."""
     sets = [frozenset(c) for size in range(1, 6) for c in combinations(FINDINGS, size)]
     weight = np.array([np.prod([r for pair, r in _TOGETHER.items() if s.issuperset(pair)]) for s in sets])
     member = np.array([[f in s for s in sets] for f in FINDINGS])
@@ -96,7 +128,7 @@ def _mix() -> tuple[list[frozenset[str]], np.ndarray]:
         for inside, share in zip(member, (FINDING_SHARE[f] for f in FINDINGS), strict=True):
             weight[inside] *= share / weight[inside].sum()
             weight[~inside] *= (1 - share) / weight[~inside].sum()
-    return sets, np.cumsum(weight)
+    return sets, weight
 
 
 def _render(rng: np.random.Generator, heart: Heart, rhythm: Rhythm) -> np.ndarray:
@@ -112,16 +144,10 @@ def _render(rng: np.random.Generator, heart: Heart, rhythm: Rhythm) -> np.ndarra
     for kind, beat in ((False, heart.beat), (True, premature_beat(rng))):
         chosen = (rhythm.ectopic == kind) & (rhythm.beats > -1.0) & (rhythm.beats < DURATION_S + 0.2)
         onset, scale = rhythm.beats[chosen], size[chosen, None, None]
-        if not len(onset):
-            continue
-        times, first = _grid(onset, -0.05, 0.26)
-        _add(ventricles, first, scale * beat.qrs(times))
-        times, first = _grid(onset, -0.02, 0.90)
-        _add(recovery, first, scale * beat.recovery(times, qt[chosen]))
+        _add(ventricles, onset, -0.05, 0.26, beat.qrs, scale)
+        _add(recovery, onset, -0.02, 0.90, partial(beat.recovery, qt=qt[chosen]), scale)
     p_waves = rhythm.p_waves[(rhythm.p_waves > -0.3) & (rhythm.p_waves < DURATION_S)]
-    if len(p_waves):
-        times, first = _grid(p_waves, -0.04, 0.22)
-        _add(atria, first, heart.atria.wave(times))
+    _add(atria, p_waves, -0.04, 0.22, heart.atria.wave)
     matrices = heart.matrices
     eight = matrices.qrs @ ventricles + matrices.recovery @ recovery + matrices.p @ atria
     if heart.rhythm in ("AF", "flutter"):
@@ -129,31 +155,25 @@ def _render(rng: np.random.Generator, heart: Heart, rhythm: Rhythm) -> np.ndarra
     return heart.wiring @ eight
 
 
-def _grid(onset: np.ndarray, start: float, stop: float) -> tuple[np.ndarray, np.ndarray]:
-    """Sample times (B, W) in seconds relative to each onset, and the index (B,) of the first sample of each row."""
+def _add(
+    dipole: np.ndarray, onset: np.ndarray, start: float, stop: float, wave: Callable, scale: np.ndarray | float = 1.0
+) -> None:
+    """Add `scale` times `wave` from `start` to `stop` seconds around each onset (B,) into `dipole` (3, N)."""
     first = np.ceil((onset + start) * _RENDER_HZ).astype(int)
     samples = first[:, None] + np.arange(int((stop - start) * _RENDER_HZ))
-    return samples / _RENDER_HZ - onset[:, None], first
-
-
-def _add(dipole: np.ndarray, first: np.ndarray, waves: np.ndarray) -> None:
-    """Add `waves` (B, 3, W) into `dipole` (3, N) at sample `first` (B,); parts outside are cut off."""
-    n, width = dipole.shape[1], waves.shape[2]
-    for begin, wave in zip(first, waves, strict=True):
-        low, high = max(begin, 0), min(begin + width, n)
+    waves = scale * wave(samples / _RENDER_HZ - onset[:, None])  # (B, 3, W)
+    for begin, one in zip(first, waves, strict=True):
+        low, high = max(begin, 0), min(begin + one.shape[1], dipole.shape[1])
         if low < high:
-            dipole[:, low:high] += wave[:, low - begin : high - begin]
+            dipole[:, low:high] += one[:, low - begin : high - begin]
 
 
 def _details(heart: Heart, rhythm: Rhythm) -> dict:
-    inside = rhythm.rr[(rhythm.beats > 0) & (rhythm.beats < DURATION_S)]
-    mean_rr = float(inside.mean()) if len(inside) else 60 / heart.rate
+    mean_rr = float(rhythm.rr[(rhythm.beats > 0) & (rhythm.beats < DURATION_S)].mean())
     qt = heart.qtc * min(max(mean_rr, 0.35), 1.8) ** (1 / 3) + heart.beat.qt_add
-    m = heart.measured
     return {
         "forms": heart.forms,
         "territory": heart.territory,
-        "severity": heart.severity,
         "criteria": heart.met,
         "not_labelled": heart.dropped,
         "benign": [*heart.benign, *rhythm.notes],
@@ -161,10 +181,7 @@ def _details(heart: Heart, rhythm: Rhythm) -> dict:
         "age": heart.age,
         "rhythm": heart.rhythm,
         "rate_bpm": round(60 / mean_rr, 1),
-        "qrs_ms": round(m.qrs_ms),
+        "qrs_ms": round(heart.measured.qrs_ms),
         "pr_ms": round(1000 * heart.pr) if heart.rhythm in ("sinus", "two_to_one") else None,
         "qt_ms": round(1000 * qt),
-        "axis_deg": round(m.axis),
-        "sokolow_mv": round(float(m.s[LEAD["V1"]] + max(m.r[LEAD["V5"]], m.r[LEAD["V6"]])), 2),
-        "cornell_mv": round(float(m.r[LEAD["aVL"]] + m.s[LEAD["V3"]]), 2),
     }

@@ -21,8 +21,8 @@ def lvh_ratio(r: np.ndarray, s: np.ndarray, female: bool) -> float:
 
     Sokolow-Lyon: S(V1) + max R(V5, V6) >= 3.5 mV. Cornell: R(aVL) + S(V3) >= 2.8 mV in men, 2.0 in women.
     """
-    sokolow = s[_V1] + max(r[_V5], r[_V6])
-    return float(max(sokolow / 3.5, (r[LEAD["aVL"]] + s[_V3]) / (2.0 if female else 2.8)))
+    sokolow, cornell = s[_V1] + max(r[_V5], r[_V6]), r[LEAD["aVL"]] + s[_V3]
+    return float(max(sokolow / 3.5, cornell / (2.0 if female else 2.8)))
 
 
 def criteria_met(m: Measurements, female: bool) -> dict[str, list[str]]:
@@ -56,8 +56,7 @@ def _two_neighbours(sign: np.ndarray) -> bool:
 
 
 def _infarct(m: Measurements, female: bool) -> dict[str, bool]:
-    chest = np.isin(np.arange(12), (_V2, _V3))
-    elevated = m.j >= np.where(chest, 0.15 if female else 0.2, 0.1)
+    elevated = m.j >= np.where(np.isin(np.arange(12), (_V2, _V3)), 0.15 if female else 0.2, 0.1)
     q = (m.q_ms >= 30) & (m.q >= 0.1)
     minor = (m.q_ms >= 20) & (m.q >= 0.05) & (m.q >= 0.25 * m.r)
     falling = m.r[_V2] < m.r[_V1] or m.r[_V3] < m.r[_V2] or m.r[_V4] < m.r[_V3]
@@ -78,11 +77,10 @@ def _repolarisation(m: Measurements, female: bool) -> dict[str, bool]:
     # III, aVR and V1 may have a negative T in health; aVL and aVF where QRS is small
     inverted = (upright | (np.arange(12) >= _V2)) & ~np.isin(np.arange(12), [LEAD["III"], LEAD["aVR"], _V1])
     inverted &= m.t <= -0.1
-    tall = m.t >= np.where(np.arange(12) >= _V1, 1.2, 0.6)
     return {
         "ST_depression": _two_neighbours(m.st <= -0.05),
         "T_inverted": bool(inverted.sum() >= 2),
         "T_low": bool(low.sum() >= 2),
-        "T_tall": _two_neighbours(tall),
+        "T_tall": _two_neighbours(m.t >= np.where(np.arange(12) >= _V1, 1.2, 0.6)),
         "QTc_long": m.qtc_ms >= (460 if female else 450),
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,25 +15,23 @@ from ecgutils.signals.record import Record, rate_ratio
 LEAD = {name: row for row, name in enumerate(LEADS)}
 HZ = 500
 MAX_QRS = 110  # samples: a QRS that seems longer has run into T, and is cut here
-_BEFORE, _AFTER = 0.32, 0.60  # seconds of the average beat around the QRS
+_BEFORE, _AFTER = 160, 300  # samples of the average beat around the QRS
 
 
 @dataclass(frozen=True)
 class Measurements:
     """One ECG's average beat and what is read from it.
 
-    `beat` float (12, 460) mV at 500 Hz, zero at the PR segment; `onset`, `offset` samples of QRS in it. `rate_bpm`;
-    `rr_cv` coefficient of variation of the RR intervals; `qrs_ms`; `axis` frontal degrees (0 = left, 90 = feet). Per
-    lead (12,): `q`, `r`, `s`, `r2` (R' after S) >= 0, `j` and `st` (6 and 60 ms after the end of QRS), `t` (largest
-    deflection, signed), `p` (largest upward deflection before QRS) mV; `q_ms`. `qtc_ms`: QT / RR^(1/3), Fridericia.
-    `p_ms`, `pr_ms`: NaN without a P wave.
+    `beat` float (12, 460) mV at 500 Hz, zero at the PR segment. `rate_bpm`; `rr_cv` coefficient of variation of the RR
+    intervals; `qrs_ms`; `axis` frontal degrees (0 = left, 90 = feet). Per lead (12,): `q`, `r`, `s`, `r2` (R' after S)
+    >= 0, `j` and `st` (6 and 60 ms after the end of QRS), `t` (largest deflection, signed), `p` (largest upward
+    deflection before QRS) mV; `q_ms`. `qtc_ms`: QT / RR^(1/3), Fridericia. `p_ms`, `pr_ms`: NaN without a P wave.
     """
 
     beat: np.ndarray
-    onset: int
-    offset: int
     rate_bpm: float
     rr_cv: float
+    qrs_ms: float
     axis: float
     q: np.ndarray
     q_ms: np.ndarray
@@ -46,11 +45,6 @@ class Measurements:
     p_ms: float
     pr_ms: float
     qtc_ms: float
-
-    @property
-    def qrs_ms(self) -> float:
-        """QRS duration in milliseconds."""
-        return (self.offset - self.onset) * 1000 / HZ
 
 
 def find_beats(signal_mv: np.ndarray, fs: float) -> np.ndarray:
@@ -69,27 +63,26 @@ def measure(signal_mv: np.ndarray, fs: float) -> Measurements | None:
         signal_mv = resample_poly(signal_mv.astype(float), *rate_ratio(fs, HZ), axis=1)
     signal = sosfiltfilt(butter(2, 0.4, "high", fs=HZ, output="sos"), signal_mv.astype(float), axis=1)
     found = find_beats(signal, HZ)
-    before, after = int(_BEFORE * HZ), int(_AFTER * HZ)
-    inside = found[(found >= before) & (found < signal.shape[1] - after)]
+    inside = found[(found >= _BEFORE) & (found < signal.shape[1] - _AFTER)]
     if len(inside) < 3:
         return None
-    beats = np.stack([signal[:, peak - before : peak + after] for peak in inside])
+    beats = np.stack([signal[:, peak - _BEFORE : peak + _AFTER] for peak in inside])
     beats -= beats.mean(axis=2, keepdims=True)
     middle = np.median(beats, axis=0)
-    window = slice(before - 60, before + 60)
-    like = [np.corrcoef(b[:, window].ravel(), middle[:, window].ravel())[0, 1] > 0.8 for b in beats]
+    window = np.s_[:, _BEFORE - 60 : _BEFORE + 60]
+    like = [np.corrcoef(b[window].ravel(), middle[window].ravel())[0, 1] > 0.8 for b in beats]
     if sum(like) >= 3:
         beats = beats[like]
         middle = np.median(beats, axis=0)
     rr = np.diff(found) / HZ
     # A P wave comes at the same place before each beat: the average keeps its power, but not that of f waves.
-    atrial = beats[:, :, before - 100 : before - 25]
+    atrial = beats[:, :, _BEFORE - 100 : _BEFORE - 25]
     atrial = atrial - atrial.mean(axis=2, keepdims=True)
     steady = (atrial.mean(axis=0) ** 2).sum() > 0.5 * (atrial**2).sum() / len(atrial)
-    return measure_beat(middle, before, 60 / np.median(rr), float(rr.std() / rr.mean()), steady)
+    return measure_beat(middle, _BEFORE, 60 / np.median(rr), float(rr.std() / rr.mean()), steady)
 
 
-def measure_beat(beat: np.ndarray, centre: int, rate: float, rr_cv: float, has_p_wave: bool = True) -> Measurements:
+def measure_beat(beat: np.ndarray, centre: int, rate: float, rr_cv: float, has_p_wave: bool) -> Measurements:
     """Measure one beat (12, W) mV at 500 Hz whose QRS lies around sample `centre`, with or without its P wave."""
     onset, offset = _find_qrs(beat, centre)
     beat = beat - np.median(beat[:, max(onset - 20, 0) : max(onset - 4, 1)], axis=1, keepdims=True)
@@ -98,22 +91,18 @@ def measure_beat(beat: np.ndarray, centre: int, rate: float, rr_cv: float, has_p
     size = np.sqrt((wave**2).sum(axis=0))
     end = int(np.flatnonzero(size > 0.08 * size.max())[-1]) + offset + 30
     first = max(onset - int(min(0.28, 0.38 * 60 / rate) * HZ), 0)
-    p, p_ms, pr_ms = _read_p(beat[:, first : max(onset - 4, first + 1)], onset - first)
     j, st = (beat[:, min(offset + late, beat.shape[1] - 1)] for late in (3, 30))
     return Measurements(
         beat=beat,
-        onset=onset,
-        offset=offset,
         rate_bpm=rate,
         rr_cv=rr_cv,
+        qrs_ms=(offset - onset) * 1000 / HZ,
         axis=frontal_axis(beat[:, onset:offset]),
         **_read_qrs(beat[:, onset:offset]),
         j=j,
         st=st,
         t=np.take_along_axis(wave, np.abs(wave).argmax(axis=1)[:, None], axis=1)[:, 0],
-        p=p,
-        p_ms=p_ms if has_p_wave else np.nan,
-        pr_ms=pr_ms if has_p_wave else np.nan,
+        **_read_p(beat[:, first : max(onset - 4, first + 1)], onset - first, has_p_wave),
         qtc_ms=(end - onset) * 1000 / HZ * (rate / 60) ** (1 / 3),
     )
 
@@ -161,33 +150,27 @@ def beat_targets(records: Iterable[Record]) -> pd.DataFrame:
     steps = np.arange(-12, 23)
     numbers = ["rr_mean", "rr_sd", "qrs_ms", "pr_ms", "p_ms", "qtc_ms", "axis_cos", "axis_sin"]
     columns = [*numbers, *(f"{lead}_{20 * step}" for lead in LEADS for step in steps)]
-    rows, ids = [], []
+    rows = []
     for record in records:
         m = measure(record.signal_mv, record.fs)
-        ids.append(record.record_id)
-        if m is None:
-            rows.append(np.full(len(columns), np.nan))
-            continue
-        rr, axis = 60 / m.rate_bpm, np.radians(m.axis)
-        read = [rr, rr * m.rr_cv, m.qrs_ms, m.pr_ms, m.p_ms, m.qtc_ms, np.cos(axis), np.sin(axis)]
-        rows.append(np.r_[read, m.beat[:, int(_BEFORE * HZ) + 10 * steps].ravel()])
-    table = pd.DataFrame(np.reshape(rows, (-1, len(columns))).astype(np.float32), columns=columns)
-    table.insert(0, "record_id", ids)
-    return table
+        values = np.full(len(columns), np.nan)
+        if m is not None:
+            rr, axis = 60 / m.rate_bpm, np.radians(m.axis)
+            read = [rr, rr * m.rr_cv, m.qrs_ms, m.pr_ms, m.p_ms, m.qtc_ms, np.cos(axis), np.sin(axis)]
+            values = np.r_[read, m.beat[:, _BEFORE + 10 * steps].ravel()]
+        rows.append((record.record_id, *values))
+    return pd.DataFrame(rows, columns=["record_id", *columns]).astype(dict.fromkeys(columns, np.float32))
 
 
-def _read_p(before: np.ndarray, onset: int) -> tuple[np.ndarray, float, float]:
-    """P amplitudes (12,), duration and PR in ms; the last two NaN when no lead rises .03 mV over a P's width."""
+def _read_p(before: np.ndarray, onset: int, there: bool) -> dict[str, Any]:
+    """`p`, `p_ms` and `pr_ms` as in Measurements; the last two NaN unless a P is `there` and of .06 mV in all leads."""
     base = np.median(before, axis=1, keepdims=True)
     size = np.sqrt(((before - base) ** 2).sum(axis=0))
     p = np.maximum((before - base).max(axis=1), 0)
     peak = int(size.argmax())
-    seen = np.flatnonzero(size > 0.25 * size[peak])
-    if size[peak] < 0.06 or not len(seen):
-        return p, np.nan, np.nan
-    start = stop = peak
-    while start > 0 and size[start - 1] > 0.2 * size[peak]:
-        start -= 1
-    while stop < len(size) - 1 and size[stop + 1] > 0.2 * size[peak]:
-        stop += 1
-    return p, (stop - start) * 1000 / HZ, (onset - start) * 1000 / HZ
+    if size[peak] < 0.06 or not there:
+        return {"p": p, "p_ms": np.nan, "pr_ms": np.nan}
+    small = np.flatnonzero(np.r_[True, size <= 0.2 * size[peak], True]) - 1
+    after = int(np.searchsorted(small, peak))
+    start, stop = small[after - 1] + 1, small[after] - 1
+    return {"p": p, "p_ms": float(stop - start) * 1000 / HZ, "pr_ms": float(onset - start) * 1000 / HZ}

@@ -13,7 +13,6 @@ from ecgutils.signals.readers import to_leads, wfdb_samples
 from ecgutils.signals.record import Record
 
 RATES = {100: "filename_lr", 500: "filename_hr"}
-_COLUMNS = ("ecg_id", "patient_id", "scp_codes", "strat_fold")
 
 
 def read_ptbxl(
@@ -21,21 +20,16 @@ def read_ptbxl(
 ) -> Iterator[Record]:
     """Yield the Records of a PTB-XL folder in the order of `ptbxl_database.csv`.
 
-    Parameters
-    ----------
     root : folder with `ptbxl_database.csv`, `scp_statements.csv` and `records100/` or `records500/`.
     rate : 100 or 500 Hz.
     folds : only these values of `strat_fold` (1..10; folds keep patients apart); None = all.
     rows : only these 0-based rows of the table; None = all.
 
-    Each Record has `record_id` = ecg_id, `patient_id` = "ptbxl-<number>", leads in LEADS order, mV, and findings by
-    `findings_from_scp`. Missing samples (NaN) become 0 mV and are counted in `details["missing_samples"]`; a record
-    with more than 10 % of them is refused; leads that never change are named in `details["flat_leads"]` and warned of.
+    Each Record has `record_id` = ecg_id, `patient_id` = "ptbxl-<number>", findings by `findings_from_scp`, and in its
+    `details` `scp_codes`, `age`, `sex`, `missing_samples` and `flat_leads` (see `to_leads`).
 
-    Raises
-    ------
-    FileNotFoundError : folder, table or signal file is not there. The tables are checked at the call.
-    ValueError : unknown rate or fold, missing column, wrong leads, unit or sampling rate, too many missing samples.
+    Raises FileNotFoundError for a folder, table or signal file that is not there, and ValueError for an unknown rate or
+    fold, a missing column, a wrong sampling rate, or as `to_leads`. The tables are checked at the call.
     """
     if rate not in RATES:
         raise ValueError(f"read_ptbxl: rate must be 100 or 500 Hz, got {rate!r}.")
@@ -80,9 +74,9 @@ def _tables(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read and check the two tables of a PTB-XL folder."""
     if not root.is_dir():
         raise FileNotFoundError(f"No PTB-XL folder at {root}: download PTB-XL from PhysioNet, or correct the path.")
-    table = _table(root / "ptbxl_database.csv", _COLUMNS)
-    statements = _table(root / "scp_statements.csv", ("diagnostic", "diagnostic_class"), index_col=0)
     where = root / "ptbxl_database.csv"
+    table = _table(where, ("ecg_id", "patient_id", "scp_codes", "strat_fold"))
+    statements = _table(root / "scp_statements.csv", ("diagnostic", "diagnostic_class"), index_col=0)
     for column in ("ecg_id", "patient_id", "strat_fold"):
         numbers = pd.to_numeric(table[column], errors="coerce")
         if numbers.isna().any():
@@ -110,10 +104,8 @@ def _codes(root: Path, row: dict[str, Any]) -> dict[str, float]:
     except (ValueError, SyntaxError, TypeError):
         codes = None
     if not isinstance(codes, dict):
-        raise ValueError(
-            f"{root / 'ptbxl_database.csv'}: scp_codes of ecg_id {row['ecg_id']} is {row['scp_codes']!r}; "
-            "a dict such as {'NORM': 100.0} is needed."
-        )
+        what = f"scp_codes of ecg_id {row['ecg_id']} is {row['scp_codes']!r}"
+        raise ValueError(f"{root / 'ptbxl_database.csv'}: {what}; a dict such as {{'NORM': 100.0}} is needed.")
     return codes
 
 
@@ -129,13 +121,6 @@ def _read_row(root: Path, row: dict[str, Any], statements: pd.DataFrame, rate: i
     details["scp_codes"] = _codes(root, row)
     details["age"] = None if pd.isna(row.get("age")) else min(int(row["age"]), 90)  # 300 stands for over 89
     details["sex"] = {0: "male", 1: "female"}.get(row.get("sex"))
-    return Record(
-        signal_mv=signal.astype(np.float32),
-        fs=rate,
-        findings=findings_from_scp(details["scp_codes"], statements),
-        record_id=str(row["ecg_id"]),
-        patient_id=f"ptbxl-{row['patient_id']}",
-        fold=row["strat_fold"],
-        source="ptbxl",
-        details=details,
-    )
+    findings = findings_from_scp(details["scp_codes"], statements)
+    record_id, patient_id, fold = str(row["ecg_id"]), f"ptbxl-{row['patient_id']}", row["strat_fold"]
+    return Record(signal.astype(np.float32), rate, findings, record_id, patient_id, fold, "ptbxl", details)

@@ -26,19 +26,13 @@ def to_leads(
     twelve leads are left out. units : C of V, mV, uV. where : what errors call the signal.
 
     Returns float64 (12, N) mV in LEADS order with missing samples as 0, and details: their number `missing_samples`,
-    and `flat_leads`, names of leads that never change (an electrode that was off). These are warned of and kept: one
-    such record must not end the reading of a whole set.
+    and `flat_leads`, which never change (an electrode was off): warned of, as one must not end the reading of a set.
 
-    Raises ValueError for a missing or repeated lead, an unknown or impossible unit, a lead with more than 10 % of its
-    samples missing.
+    Raises ValueError for a missing or repeated lead, an unknown or impossible unit, over 10 % of a lead's samples lost.
     """
     names = [str(name).strip().upper() for name in leads]
-    if len(names) != len(values):
-        raise ValueError(f"{where}: {len(names)} lead names for {len(values)} channels; name each channel once.")
     if wrong := [lead for lead in LEADS if names.count(lead.upper()) != 1]:
-        raise ValueError(
-            f"{where}: needs each of the twelve leads {', '.join(LEADS)} once; missing or repeated: {', '.join(wrong)}."
-        )
+        raise ValueError(f"{where}: needs each of the twelve leads once; missing or repeated: {', '.join(wrong)}.")
     order = [names.index(lead.upper()) for lead in LEADS]
     chosen = [str(units[row]).strip() for row in order]
     if unknown := sorted({unit for unit in chosen if unit.lower() not in _MILLIVOLTS}):
@@ -47,15 +41,12 @@ def to_leads(
     lost = ~np.isfinite(signal)
     worst = int(lost.mean(axis=1).argmax())
     if (share := lost[worst].mean()) > MAX_MISSING:  # a lead without a signal would be drawn as a flat line
-        raise ValueError(
-            f"{where}: {share:.0%} of the samples of {LEADS[worst]} are missing, over {MAX_MISSING:.0%}; leave it out."
-        )
+        raise ValueError(f"{where}: {share:.0%} of the samples of {LEADS[worst]} are missing; leave the record out.")
     signal = np.where(lost, 0.0, signal)
-    spread = float(np.ptp(np.percentile(signal, [1, 99], axis=1), axis=0).max())
+    spread = np.ptp(np.percentile(signal, [1, 99], axis=1), axis=0).max()
     if spread > MAX_RANGE_MV:
         raise ValueError(f"{where}: a lead ranges over {spread:.0f} mV, which no ECG does; check the unit.")
-    flat = [lead for lead, still in zip(LEADS, np.ptp(signal, axis=1) == 0, strict=True) if still]
-    if flat:
+    if flat := [lead for lead, still in zip(LEADS, np.ptp(signal, axis=1) == 0, strict=True) if still]:
         warnings.warn(f"{where}: {', '.join(flat)} never changes, as if its electrode had been off.", stacklevel=3)
     return signal, {"missing_samples": int(lost.sum()), "flat_leads": flat}
 
@@ -73,14 +64,11 @@ def record_from_array(
 ) -> Record:
     """Make a Record of a signal (C, N) or (N, C) with C channels named by `leads`.
 
-    Parameters
-    ----------
     fs : its sampling rate in Hz. to_fs : the Record's, by a polyphase filter.
     unit : V, mV or uV, of all channels or of each. findings : known findings, if any.
     seconds : length to keep, from the start; None keeps all. A signal up to 1 % shorter is filled with its last sample.
 
-    `details` has `missing_samples` (NaN, set to 0 mV), `flat_leads` (see `to_leads`), `left_out_s` (seconds beyond
-    `seconds`) and `filled_s`.
+    `details` has `missing_samples` (NaN, set to 0 mV) and `flat_leads` (see `to_leads`).
 
     Raises ValueError for wrong shapes, rates, leads or units (see `to_leads`) and for a signal shorter than `seconds`.
     """
@@ -100,10 +88,9 @@ def record_from_array(
     ordered, details = to_leads(values, leads, units, where)
     if to_fs != fs:  # point reflection at both ends: a signal goes on as it came
         ordered = resample_poly(ordered, *rate_ratio(fs, to_fs), axis=1, padtype="antireflect")
-    there = ordered.shape[1]
-    keep = there if seconds is None else round(seconds * to_fs)
-    ordered = np.pad(ordered[:, :keep], ((0, 0), (0, max(keep - there, 0))), mode="edge")
-    details |= {"left_out_s": max(round(lasting - keep / to_fs, 3), 0.0), "filled_s": max(keep - there, 0) / to_fs}
+    if seconds is not None:
+        ordered = ordered[:, : round(seconds * to_fs)]
+        ordered = np.pad(ordered, ((0, 0), (0, round(seconds * to_fs) - ordered.shape[1])), mode="edge")
     return Record(ordered.astype(np.float32), to_fs, frozenset(findings), record_id, source=source, details=details)
 
 
@@ -136,28 +123,23 @@ def read_csv(path: str | Path, fs: float, unit: str = "mV", **how: Any) -> Recor
             separator = max(",;\t", key=file.readline().count)
         cells = pd.read_csv(path, sep=separator, header=None, dtype=str, skipinitialspace=True, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path}: not a readable CSV ({error}); export it with a header line of lead names."
-        ) from error
+        raise ValueError(f"{path}: not a readable CSV ({error}); export it with a line of lead names.") from error
     if _is_lead(cells[0]).sum() > _is_lead(cells.iloc[0]).sum():
         cells = cells.T
-    names, leads = cells.iloc[0], _is_lead(cells.iloc[0])
+    leads = _is_lead(cells.iloc[0])
     if not leads.any():
-        raise ValueError(
-            f"{path}: no lead names in its first line or first column (the file begins with {cells.iat[0, 0]!r}); "
-            f"name the columns {', '.join(LEADS)}."
-        )
-    table = cells.iloc[1:].loc[:, leads]
+        begins = f"no lead names in its first line or first column (it begins with {cells.iat[0, 0]!r})"
+        raise ValueError(f"{path}: {begins}; name the columns {', '.join(LEADS)}.")
+    names, table = list(cells.iloc[0][leads]), cells.iloc[1:].loc[:, leads]
     if separator == ";":
         table = table.apply(lambda column: column.str.replace(",", "."))
     numbers = table.apply(pd.to_numeric, errors="coerce").to_numpy(float)
     words = np.argwhere(np.isnan(numbers) & table.notna().to_numpy())
     if len(words):
         row, column = words[0]
-        raise ValueError(
-            f"{path}: {table.iat[row, column]!r} in data row {row + 1}, lead {names[leads].iloc[column]}, is no number."
-        )
-    return record_from_array(numbers.T, fs, path.stem, list(names[leads]), unit, **{"source": "csv", **how})
+        word, lead = table.iat[row, column], names[column]
+        raise ValueError(f"{path}: {word!r} in data row {row + 1}, lead {lead}, is no number.")
+    return record_from_array(numbers.T, fs, path.stem, names, unit, **{"source": "csv", **how})
 
 
 def _is_lead(cells: pd.Series) -> pd.Series:
@@ -180,23 +162,19 @@ def wfdb_samples(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     try:
         import wfdb
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{path}: reading WFDB records, PTB-XL's too, needs a package that is not installed: pip install wfdb.",
-            name=error.name,
-        ) from None
+        message = f"{path}: reading WFDB records and PTB-XL needs a package that is not installed: pip install wfdb."
+        raise ModuleNotFoundError(message, name=error.name) from None
     header = path.with_name(path.name + ".hea")
-    if not header.is_file():
-        raise FileNotFoundError(f"No {header}: a WFDB record is a .hea file and the .dat or .mat that it names.")
     try:
         values, fields = wfdb.rdsamp(str(path))
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{header} names a file that is not there, {error.filename}: get it, too.") from None
+        what = f"a WFDB record is a .hea file and the files that it names, here {header}"
+        raise FileNotFoundError(f"No {error.filename}: {what}; get them all.") from None
     except (ValueError, IndexError, TypeError, OSError) as error:
         if str(error).startswith("time data"):  # of the date and the time of recording
             lines = header.read_text(errors="replace").splitlines()
             first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
-            raise ValueError(
-                f"{header}: the line {first!r} may only end in a time and date like 14:30:00 12/05/2020; change it."
-            ) from error
+            message = f"the line {first!r} may only end in a time and date like 14:30:00 12/05/2020; change it."
+            raise ValueError(f"{header}: {message}") from error
         raise ValueError(f"{path}: not a readable WFDB record ({error}); get the file again.") from error
     return values.T, fields

@@ -13,8 +13,6 @@ from ecgutils.findings import FINDINGS, LEADS
 class Record:
     """A 12-lead recording.
 
-    Attributes
-    ----------
     signal_mv : float32 (12, N) in LEADS order, millivolts.
     fs : samples per second.
     findings : subset of FINDINGS; empty = none of the five.
@@ -35,14 +33,11 @@ class Record:
 
     def __post_init__(self) -> None:
         if self.signal_mv.ndim != 2 or self.signal_mv.shape[0] != len(LEADS) or self.signal_mv.dtype != np.float32:
-            raise ValueError(
-                f"Record {self.record_id!r}: signal_mv must be float32 of shape (12, N), "
-                f"got {self.signal_mv.dtype} {self.signal_mv.shape}."
-            )
+            got = f"got {self.signal_mv.dtype} {self.signal_mv.shape}"
+            raise ValueError(f"Record {self.record_id!r}: signal_mv must be float32 of shape (12, N), {got}.")
         if not self.fs > 0:
             raise ValueError(f"Record {self.record_id!r}: fs must be a positive sampling rate in Hz, got {self.fs}.")
-        unknown = set(self.findings) - set(FINDINGS)
-        if unknown:
+        if unknown := set(self.findings) - set(FINDINGS):
             raise ValueError(f"Record {self.record_id!r}: unknown finding(s) {sorted(unknown)}; known are {FINDINGS}.")
 
 

@@ -30,7 +30,7 @@ def new_form():
 
 
 def drawn(finding, count):
-    return [simulate(np.random.default_rng([8, i]), finding, noise=False) for i in range(count)]
+    return [simulate(np.random.default_rng([8, i]), {finding}, noise=False) for i in range(count)]
 
 
 def test_a_heart_of_the_new_form_meets_its_criterion(new_form):
