@@ -1,6 +1,7 @@
 """The same seed draws what it drew before: signals, images and flat pages against fingerprints in `unchanged.json`.
 
-Bytes may differ between processors, so an image is compared as the means of 32 x 16 blocks, within one grey level.
+Bytes may differ between processors, so an image is compared as the means of 32 x 16 blocks, within one grey level, a
+flat page (of pre-processing version 10) within four: it is measured, not drawn.
 A header's numbers tell what is measured of the record, and may change: the upper quarter of a scan, which mostly has a
 header, is left out, and the photos are some without one.
 
@@ -77,7 +78,7 @@ def test_the_same_seed_draws_the_same_image(source):
 
 @pytest.mark.parametrize("seed", FLAT_SEEDS)
 def test_the_same_photo_has_the_same_flat_page(seed):
-    np.testing.assert_allclose(blocks(flatten(seed)), entry(f"flat {seed}")["blocks"], atol=1)
+    np.testing.assert_allclose(blocks(flatten(seed)), entry(f"flat {seed}")["blocks"], atol=4)
 
 
 if __name__ == "__main__":
