@@ -5,14 +5,15 @@ from math import cos, sin
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 from ecgutils.geometry import apply_homography, quarter_turns
 from ecgutils.signals.record import Record
-from ecgutils.synth.camera import NodeGrid, aim, draw_surface, scaled_projection
+from ecgutils.synth.camera import NodeGrid, aim, draw_surface
 from ecgutils.synth.effects import add_noise, blur, jpeg, motion_blur, sense, sharpen
 from ecgutils.synth.folder import scuff
 from ecgutils.synth.page import draw_layers, split_layers
-from ecgutils.synth.rendered import Lens, Projection, Rendered
+from ecgutils.synth.rendered import Lens, Projection, Rendered, Surface
 from ecgutils.synth.scan import check_size
 from ecgutils.synth.scene import draw_desk, lay_clutter
 from ecgutils.synth.sources import PHOTO_SOURCE
@@ -31,9 +32,10 @@ _MOSTLY_MILD = ("light", "colour", "shadow", "blur", "noise")
 _FINE_PPM = 5.0  # px/mm below which a page is softened before it is resampled, lest its grid beats with the pixels
 _BAND = 128  # rows that are worked on at a time: what belongs to them stays in the processor's cache
 Severity = float | dict[str, float] | None
+Streams = dict[str, Generator]
 
 
-def draw_severity(rng: np.random.Generator, severity: Severity) -> dict[str, float]:
+def draw_severity(rng: Generator, severity: Severity) -> dict[str, float]:
     """Severity of each of EFFECTS.
 
     None draws each one (0 in a tenth of photos or more, else in 0..1, mostly mild where phones help; quarter turns are
@@ -55,7 +57,7 @@ def draw_severity(rng: np.random.Generator, severity: Severity) -> dict[str, flo
 
 
 def render_photo(
-    record: Record, rng: np.random.Generator, severity: Severity = None, size: tuple[int, int] | None = None
+    record: Record, rng: Generator, severity: Severity = None, size: tuple[int, int] | None = None
 ) -> Rendered:
     """Draw a record as a phone photo.
 
@@ -74,15 +76,15 @@ def render_photo(
     ppm = _scale_at_centre(to_image_mm, style.width_mm / 2, style.height_mm / 2)
     surface_mm = draw_surface(streams, style, strength)
     k = float(np.clip(streams["lens"].normal(-0.008, 0.012), -0.035, 0.025)) * strength["lens"]
-    lens = Lens(k, ((size[0] - 1) / 2, (size[1] - 1) / 2), float(np.hypot(*size) / 2)) if k else Lens()
     layers, boxes, drawn = draw_layers(record, rng, style, ppm)
     if strength["crease"]:
         scuff(layers, streams["crease"].spawn(1)[0], strength["crease"], ppm)
     page_size = layers.shape[1::-1]
-    projection = scaled_projection(to_image_mm, surface_mm, camera_mm, ppm, lens)
+    lens = Lens(k, ((size[0] - 1) / 2, (size[1] - 1) / 2), float(np.hypot(*size) / 2))
+    surface = Surface(surface_mm.heights * np.float32(ppm), surface_mm.step * ppm)
+    projection = Projection(to_image_mm @ np.diag([1 / ppm, 1 / ppm, 1]), surface, camera_mm * ppm, lens)
 
-    nodes = NodeGrid(projection, size)
-    on_page = _on_page(nodes, page_size)
+    nodes = NodeGrid(projection, size, page_size)
     layers = _photograph(layers, ppm, projection, nodes, draw_desk(rng, size, _paper_cover(nodes, page_size)))
     if strength["clutter"]:
         lay_clutter(layers, streams["clutter"], strength["clutter"])
@@ -92,8 +94,8 @@ def render_photo(
     drawn |= {"severity": strength, "close_up": close, "rotation": (-turn % 4) * 90, "lens_k": k}
     photo = split_layers(layers, page_size, ppm, projection, boxes, drawn)
     if strength["stain"]:
-        _stain(photo.image, nodes, on_page, streams["stain"], strength["stain"], ppm)
-    _light(photo.image, nodes, on_page, projection, streams, strength)
+        _stain(photo.image, nodes, streams["stain"], strength["stain"], ppm)
+    _light(photo.image, nodes, projection, streams, strength)
     photo = replace(photo, image=_capture(photo.image, streams, strength))
     return _turned(photo, turn) if turn else photo
 
@@ -114,17 +116,11 @@ def _scale_at_centre(homography_mm: np.ndarray, x: float, y: float) -> float:
     return float(np.clip(np.sqrt(abs(a[0] * b[1] - a[1] * b[0])), 0.3, 40))
 
 
-def _on_page(nodes: NodeGrid, page_size: tuple[int, int]) -> np.ndarray:
-    """Bool (ny, nx): does this node lie on the paper?"""
-    x, y = nodes.page_xy[..., 0], nodes.page_xy[..., 1]
-    return (x > -0.5) & (x < page_size[0] - 0.5) & (y > -0.5) & (y < page_size[1] - 0.5)
-
-
 def _paper_cover(nodes: NodeGrid, page_size: tuple[int, int]) -> np.ndarray:
     """Share 0..1 of each node's cell that paper covers, float32, for the nodes inside the image; as if px and page px
     were of one size, which they nearly are. Without it the paper's contact shadow has steps."""
-    x, y = nodes.page_xy[1:-1, 1:-1, 0], nodes.page_xy[1:-1, 1:-1, 1]
-    inside = np.minimum(np.minimum(x, page_size[0] - 1 - x), np.minimum(y, page_size[1] - 1 - y))
+    xy = nodes.page_xy[1:-1, 1:-1]
+    inside = np.minimum(xy, np.array(page_size, np.float32) - 1 - xy).min(axis=-1)
     return np.clip(inside / nodes.step + 0.5, 0, 1)
 
 
@@ -162,11 +158,9 @@ def _apply(image: np.ndarray, nodes: NodeGrid, gain: np.ndarray, veil: np.ndarra
             cv2.add(band, nodes.enlarge(added, rows), dst=band)
 
 
-def _stain(
-    image: np.ndarray, nodes: NodeGrid, on_page: np.ndarray, rng: np.random.Generator, s: float, ppm: float
-) -> None:
+def _stain(image: np.ndarray, nodes: NodeGrid, rng: Generator, s: float, ppm: float) -> None:
     """Rings of a cup and dried spills on the paper: brown, with a darker rim."""
-    gain = np.ones((*on_page.shape, 3), np.float32)
+    gain = np.ones((*nodes.on_page.shape, 3), np.float32)
     tint = np.array([0.25, 0.5, 0.85]) * rng.uniform(0.6, 1.2)
     for _ in range(int(rng.integers(1, 4))):
         middle = nodes.page_xy[int(rng.integers(len(gain))), int(rng.integers(gain.shape[1]))]
@@ -176,22 +170,17 @@ def _stain(
         r = np.hypot(d[..., 0], d[..., 1]) / (radius * (1 + wobble))
         inside = rng.uniform(0, 0.5) / (1 + np.exp(np.clip((r - 1) * 40, -30, 30)))
         dark = s * rng.uniform(0.2, 0.6) * (inside + np.exp(-(((r - 1) * radius / 1.5) ** 2)))
-        gain *= 1 - np.clip(np.where(on_page, dark, 0)[..., None] * tint, 0, 0.8).astype(np.float32)
+        gain *= 1 - np.clip(np.where(nodes.on_page, dark, 0)[..., None] * tint, 0, 0.8).astype(np.float32)
     _apply(image, nodes, gain)
 
 
 def _light(
-    image: np.ndarray,
-    nodes: NodeGrid,
-    on_page: np.ndarray,
-    projection: Projection,
-    streams: dict[str, np.random.Generator],
-    strength: dict[str, float],
+    image: np.ndarray, nodes: NodeGrid, projection: Projection, streams: Streams, strength: dict[str, float]
 ) -> None:
     """Everything that changes brightness or colour slowly, gathered in one gain and one veil and applied once."""
     if not any(strength[n] for n in ("bend", "crease", "crumple", "light", "colour", "shadow", "glare", "moire")):
         return
-    ny, nx = on_page.shape
+    ny, nx = nodes.on_page.shape
     v, u = np.meshgrid(np.linspace(-ny / nx, ny / nx, ny, dtype=np.float32), np.linspace(-1, 1, nx, dtype=np.float32),
                        indexing="ij")  # fmt: skip
     gain = np.ones((ny, nx, 3), np.float32)
@@ -205,7 +194,7 @@ def _light(
         slope = projection.surface.slope(
             nodes.page_xy[..., 0], nodes.page_xy[..., 1], (float(np.cos(angle)), float(np.sin(angle)))
         )
-        gain *= np.where(on_page, np.clip(1 + steep * slope, 0.55, 1.15), 1)[..., None]
+        gain *= np.where(nodes.on_page, np.clip(1 + steep * slope, 0.55, 1.15), 1)[..., None]
     stray = strength["light"] * streams["light"].uniform(0.0, 0.14)  # stray light lifts the blacks
     glare = np.clip(_glare(streams["glare"], strength["glare"], u, v), 0, 0.8)[..., None]
     veil = stray + glare
@@ -214,7 +203,7 @@ def _light(
     _apply(image, nodes, gain * (1 - veil), (170 * stray + 252 * glare) * tint if veil.any() else None)
 
 
-def _moire(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray | float:
+def _moire(rng: Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray | float:
     """Coloured bands where the pixels of a photographed screen beat with the sensor's."""
     if not s:
         return 1.0
@@ -224,7 +213,7 @@ def _moire(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> 
     return 1 + np.float32(s * rng.uniform(0.02, 0.08)) * bands
 
 
-def _lamp(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def _lamp(rng: Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Exposure, falloff from a lamp, and vignetting."""
     x, y = rng.uniform(-1.2, 1.2, 2).tolist()  # numbers of Python's keep float32 fields float32
     height = rng.uniform(0.8, 2.0)
@@ -235,7 +224,7 @@ def _lamp(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> n
     return np.minimum(light / light.mean() * exposure, 1.08)
 
 
-def _cast(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def _cast(rng: Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Colour of the light, which may change over the picture (lamp on one side, window on the other)."""
     tints = np.array([(1, 0.88, 0.68), (1, 0.94, 0.84), (0.86, 0.94, 1), (0.9, 1, 0.94), (1, 0.9, 0.94)], np.float32)
     first, second = tints[rng.integers(len(tints), size=2)]
@@ -245,7 +234,7 @@ def _cast(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> n
     return 1 - s * (1 - (first * mix + second * (1 - mix)))
 
 
-def _shadow(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def _shadow(rng: Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Soft shadow of a head, arm or phone: the dark side of a wavy line, or a blob."""
     angle, at = rng.uniform(0, 2 * np.pi), rng.uniform(0.0, 0.8)
     along = -u * sin(angle) + v * cos(angle)
@@ -256,7 +245,7 @@ def _shadow(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) ->
     return 1 - s * rng.uniform(0.15, 0.55) * dark
 
 
-def _glare(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def _glare(rng: Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Specular patches of lamp or window on glossy paper."""
     glare = np.zeros_like(u)
     for _ in range(int(rng.integers(1, 3))):
@@ -267,7 +256,7 @@ def _glare(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> 
     return glare
 
 
-def _capture(image: np.ndarray, streams: dict[str, np.random.Generator], strength: dict[str, float]) -> np.ndarray:
+def _capture(image: np.ndarray, streams: Streams, strength: dict[str, float]) -> np.ndarray:
     """Lens, shake, sensor, phone and file: blur, noise, sharpening, JPEG. Lengths scale with the image."""
     scale = max(image.shape) / DEFAULT_PHOTO_SIZE[0]
     rng, s = streams["blur"], strength["blur"]
