@@ -96,8 +96,8 @@ def _inside(points: np.ndarray, quad: np.ndarray) -> bool:
     return bool(np.all(side[:, 0] * rel[..., 1] - side[:, 1] * rel[..., 0] >= 0))
 
 
-def draw_surface(streams: dict[str, Generator], style: PageStyle, strength: dict[str, float]) -> Surface:
-    """Bent paper in mm: curl and ripple ("bend"), folds and dents ("crease"), a net of ridges ("crumple")."""
+def draw_surface(streams: dict[str, Generator], style: PageStyle, strength: dict[str, float], ppm: float) -> Surface:
+    """Bent paper: curl and ripple ("bend"), folds and dents ("crease"), a net of ridges ("crumple")."""
     nx, ny = (int(np.ceil(side / _SURFACE_MM)) + 1 for side in (style.width_mm, style.height_mm))
     x, y = np.meshgrid(*(np.arange(n, dtype=np.float32) * _SURFACE_MM for n in (nx, ny)))
     heights = np.zeros((ny, nx), np.float32)
@@ -106,7 +106,7 @@ def draw_surface(streams: dict[str, Generator], style: PageStyle, strength: dict
     _crease(*at, streams["crease"], strength["crease"])
     if strength["crumple"]:
         _crumple(*at, streams["crumple"], strength["crumple"])
-    return Surface(heights, _SURFACE_MM) if heights.any() else Surface()
+    return Surface(heights * np.float32(ppm), _SURFACE_MM * ppm)
 
 
 def _curl(heights: np.ndarray, x: np.ndarray, y: np.ndarray, size: np.ndarray, rng: Generator, s: float) -> None:

@@ -13,7 +13,7 @@ from ecgutils.synth.camera import NodeGrid, aim, draw_surface
 from ecgutils.synth.effects import add_noise, blur, jpeg, motion_blur, sense, sharpen
 from ecgutils.synth.folder import scuff
 from ecgutils.synth.page import draw_layers, split_layers
-from ecgutils.synth.rendered import Lens, Projection, Rendered, Surface
+from ecgutils.synth.rendered import Lens, Projection, Rendered
 from ecgutils.synth.scan import check_size
 from ecgutils.synth.scene import draw_desk, lay_clutter
 from ecgutils.synth.sources import PHOTO_SOURCE
@@ -74,23 +74,21 @@ def render_photo(
 
     to_image_mm, camera_mm, close = aim(streams["framing"], style, size, strength["framing"], strength["perspective"])
     ppm = _scale_at_centre(to_image_mm, style.width_mm / 2, style.height_mm / 2)
-    surface_mm = draw_surface(streams, style, strength)
     k = float(np.clip(streams["lens"].normal(-0.008, 0.012), -0.035, 0.025)) * strength["lens"]
     layers, boxes, drawn = draw_layers(record, rng, style, ppm)
     if strength["crease"]:
         scuff(layers, streams["crease"].spawn(1)[0], strength["crease"], ppm)
     page_size = layers.shape[1::-1]
     lens = Lens(k, ((size[0] - 1) / 2, (size[1] - 1) / 2), float(np.hypot(*size) / 2))
-    surface = Surface(surface_mm.heights * np.float32(ppm), surface_mm.step * ppm)
-    projection = Projection(to_image_mm @ np.diag([1 / ppm, 1 / ppm, 1]), surface, camera_mm * ppm, lens)
+    surface, camera = draw_surface(streams, style, strength, ppm), tuple((camera_mm * ppm).tolist())
+    projection = Projection(to_image_mm @ np.diag([1 / ppm, 1 / ppm, 1]), surface, camera, lens)
 
     nodes = NodeGrid(projection, size, page_size)
     layers = _photograph(layers, ppm, projection, nodes, draw_desk(rng, size, _paper_cover(nodes, page_size)))
     if strength["clutter"]:
         lay_clutter(layers, streams["clutter"], strength["clutter"])
-    turn = 0  # clockwise quarter turns of the picture
-    if streams["rotation"].random() < 0.12 * strength["rotation"]:
-        turn = int(streams["rotation"].integers(1, 4))
+    turned = streams["rotation"].random() < 0.12 * strength["rotation"]
+    turn = int(streams["rotation"].integers(1, 4)) if turned else 0  # clockwise quarter turns
     drawn |= {"severity": strength, "close_up": close, "rotation": (-turn % 4) * 90, "lens_k": k}
     photo = split_layers(layers, page_size, ppm, projection, boxes, drawn)
     if strength["stain"]:

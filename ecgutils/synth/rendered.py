@@ -81,12 +81,11 @@ class Projection:
 
     homography: np.ndarray
     surface: Surface = field(default_factory=Surface)
-    camera: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    camera: tuple[float, ...] = (0.0, 0.0, 1.0)
     lens: Lens = field(default_factory=Lens)
 
     @property
     def is_plane(self) -> bool:
-        """True when the homography says all."""
         return self.surface.is_flat and not self.lens.k
 
     def to_image(self, page_xy: np.ndarray) -> np.ndarray:
