@@ -19,7 +19,7 @@ from ecgutils.parallel import for_each
 from ecgutils.signals.record import Record
 from ecgutils.synth.lettering import NUMBERS
 from ecgutils.synth.photo import DEFAULT_PHOTO_SIZE, render_photo
-from ecgutils.synth.rendered import Rendered
+from ecgutils.synth.rendered import Size
 from ecgutils.synth.scan import check_size, render_scan
 from ecgutils.synth.sources import DEFAULT_SCAN_SIZE, PHOTO_SOURCE, SCANS, SOURCES
 from ecgutils.synth.truth import truth_bytes, truth_path
@@ -27,7 +27,6 @@ from ecgutils.synth.truth import truth_bytes, truth_path
 STAGE = 2  # separates this stage's random streams from those of other stages
 VERSION = 6  # raise when the same seed draws another picture than before: existing files are then drawn again
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92]
-Size = tuple[int, int]
 
 
 def generate_images(
@@ -89,11 +88,9 @@ def stream(seed: int, row: int, source: str) -> np.random.Generator:
 
 def _check(sources: Sequence[str], size: Size | None) -> dict[str, Size]:
     """Size of each source, after checking the arguments."""
-    known = (*SCANS, PHOTO_SOURCE)
-    unknown = [s for s in sources if s not in known] if not isinstance(sources, str) else [sources]
-    if unknown or not sources or len(set(sources)) < len(sources):
-        raise ValueError(f"sources must be a list of different names from {', '.join(known)}; got {sources!r}.")
     default = dict.fromkeys(SCANS, DEFAULT_SCAN_SIZE) | {PHOTO_SOURCE: DEFAULT_PHOTO_SIZE}
+    if isinstance(sources, str) or not sources or not set(sources) <= set(default) or len(set(sources)) < len(sources):
+        raise ValueError(f"sources must be a list of different names from {', '.join(default)}; got {sources!r}.")
     return {source: check_size(size or default[source]) for source in sources}
 
 
@@ -140,23 +137,13 @@ def _render_record(
         write_bytes(path, cv2.imencode(".jpg", cv2.cvtColor(rendered.image, cv2.COLOR_RGB2BGR), _JPEG)[1].tobytes())
         write_bytes(truth, truth_bytes(rendered))
         row = {"image_id": image_id, "path": f"{source}/{path.name}", "image_source": source, **about}
-        row |= _truth(rendered)
+        row |= {"layout": rendered.style["layout"], "px_per_mm": round(rendered.px_per_mm, 4)}
+        row |= dict(zip(("width", "height"), rendered.image.shape[1::-1], strict=True))
+        corners = np.round(rendered.quad_xy.astype(np.float64).ravel(), 2).tolist()
+        row |= dict(zip(CORNER_COLUMNS, corners, strict=True)) | {"rotation": rendered.style["rotation"]}
         hashes = {"sha256": _sha256(path), "truth_sha256": _sha256(truth)}
         entries.append({"name": image_id, "key": key, **hashes, "row": row})
     return entries
-
-
-def _truth(rendered: Rendered) -> dict[str, Any]:
-    """Manifest columns that describe the drawing."""
-    corners = np.round(rendered.quad_xy.astype(np.float64).ravel(), 2).tolist()
-    return {
-        "layout": rendered.style["layout"],
-        "px_per_mm": round(rendered.px_per_mm, 4),
-        "width": rendered.image.shape[1],
-        "height": rendered.image.shape[0],
-        **dict(zip(CORNER_COLUMNS, corners, strict=True)),
-        "rotation": rendered.style["rotation"],
-    }
 
 
 def _sha256(path: Path) -> str | None:

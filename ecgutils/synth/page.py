@@ -1,6 +1,7 @@
 """Draw a flat ECG page straight into an array: grid, text, calibration, separators, traces."""
 
 from dataclasses import asdict
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -10,9 +11,9 @@ from ecgutils.signals.record import Record
 from ecgutils.synth.ink import ink, paleness, stroke
 from ecgutils.synth.layout import Plan, Strip, plan_page
 from ecgutils.synth.lettering import pen_marks, print_text
-from ecgutils.synth.rendered import Projection, Rendered
+from ecgutils.synth.rendered import Boxes, Projection, Rendered, Size
 from ecgutils.synth.sources import SCAN_SOURCES
-from ecgutils.synth.style import PageStyle, draw_style
+from ecgutils.synth.style import LAYOUTS, PageStyle, draw_style
 
 
 def render_page(
@@ -35,7 +36,7 @@ def render_page(
 
 def draw_layers(
     record: Record, rng: np.random.Generator, style: PageStyle, ppm: float
-) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
+) -> tuple[np.ndarray, Boxes, dict[str, Any]]:
     """The page as uint8 (H, W, 4), RGB and trace coverage (OpenCV resamples four channels faster than three), the lead
     boxes and `Rendered.style`; parameters as in `render_page`."""
     if not 0.3 <= ppm <= 40:
@@ -63,26 +64,14 @@ def draw_layers(
 
 
 def split_layers(
-    layers: np.ndarray,
-    page_size: tuple[int, int],
-    ppm: float,
-    projection: Projection,
-    boxes: dict[str, np.ndarray],
-    style: dict[str, Any],
+    layers: np.ndarray, page_size: Size, ppm: float, projection: Projection, boxes: Boxes, style: dict[str, Any]
 ) -> Rendered:
     """Rendered from its layers, uint8 (H, W, 4) RGB and trace coverage."""
-    return Rendered(
-        image=cv2.cvtColor(layers, cv2.COLOR_RGBA2RGB),
-        px_per_mm=float(ppm),
-        page_size=page_size,
-        projection=projection,
-        trace_mask=cv2.extractChannel(layers, 3),
-        lead_boxes=boxes,
-        style=style,
-    )
+    image, mask = cv2.cvtColor(layers, cv2.COLOR_RGBA2RGB), cv2.extractChannel(layers, 3)
+    return Rendered(image, float(ppm), page_size, projection, mask, boxes, style)
 
 
-def _paper(style: PageStyle, size: tuple[int, int], ppm: float, phase: np.ndarray) -> np.ndarray:
+def _paper(style: PageStyle, size: Size, ppm: float, phase: np.ndarray) -> np.ndarray:
     """Paper with its grid, uint8 (H, W, 4), last channel 0; lines keep their true width by area coverage.
 
     Coverage across the lines is rounded to 1/32, so only some dozens of different rows exist: each is worked out once.
@@ -165,28 +154,22 @@ def _draw_strip(mask: np.ndarray, record: Record, strip: Strip, style: PageStyle
 def _print_marks(mask: np.ndarray, style: PageStyle, plan: Plan, ppm: float) -> None:
     """Calibration pulses and column separators.
 
-    A pulse is 1 mV; a stepped one goes on at the chest leads' gain, or at half the gain where they have none of their
-    own.
+    A pulse is 1 mV; a stepped one goes on at the chest leads' gain, or at half the gain where they have no other.
     """
     lines: list[list[tuple[float, float]]] = []
-    for zero, pulse in plan.rows_mm:
-        if pulse is None:
-            continue
-        up, end = pulse + 1, pulse + 1 + style.pulse_mm
-        levels = [style.gain]
-        if style.calibration == "stepped":
-            levels.append(style.gain / 2 if style.chest_gain is None else style.chest_gain)
-        edges = np.linspace(up, end, len(levels) + 1)
-        shape = [(pulse, zero), (up, zero)]
-        for level, left, right in zip(levels, edges, edges[1:], strict=False):
+    levels = [style.gain]
+    if style.calibration == "stepped":
+        levels.append(style.gain / 2 if style.chest_gain is None else style.chest_gain)
+    for zero in plan.zeros_mm if plan.pulse_mm is not None else ():
+        up, end = plan.pulse_mm + 1, plan.pulse_mm + 1 + style.pulse_mm
+        shape = [(plan.pulse_mm, zero), (up, zero)]
+        for level, (left, right) in zip(levels, pairwise(np.linspace(up, end, len(levels) + 1)), strict=True):
             shape += [(left, zero - level), (right, zero - level)]
         lines.append([*shape, (end, zero), (end + 0.5, zero)])
-    n_rows = sum(strip.left_mm == plan.columns_mm[0] and "_" not in strip.name for strip in plan.strips)
-    top = max(0.0, plan.rows_mm[0][0] - 0.55 * plan.row_pitch_mm)
-    bottom = plan.rows_mm[n_rows - 1][0] + 0.6 * plan.row_pitch_mm
+    zeros = plan.zeros_mm[: len(LAYOUTS[style.layout][0][0])]  # without the rhythm strips
+    top, bottom = max(0.0, zeros[0] - 0.55 * plan.row_pitch_mm), zeros[-1] + 0.6 * plan.row_pitch_mm
     dots: list[list[tuple[float, float]]] = []
     for x in plan.columns_mm[1:]:
-        zeros = [zero for zero, _ in plan.rows_mm[:n_rows]]
         if style.separator == "ticks":
             lines += [[(x, zero + s * 2), (x, zero + s * 4.5)] for zero in zeros for s in (1, -1)]
         elif style.separator == "cross":

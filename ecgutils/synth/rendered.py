@@ -8,6 +8,9 @@ import numpy as np
 
 from ecgutils.geometry import apply_homography, frame_corners, sample_field
 
+Boxes = dict[str, np.ndarray]
+Size = tuple[int, int]
+
 
 @dataclass(frozen=True, eq=False)
 class Surface:
@@ -131,10 +134,10 @@ class Rendered:
 
     image: np.ndarray
     px_per_mm: float
-    page_size: tuple[int, int]
+    page_size: Size
     projection: Projection
     trace_mask: np.ndarray
-    lead_boxes: dict[str, np.ndarray]
+    lead_boxes: Boxes
     style: dict[str, Any]
 
     @property

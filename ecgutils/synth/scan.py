@@ -9,7 +9,7 @@ from ecgutils.signals.record import Record
 from ecgutils.synth.ink import RGB
 from ecgutils.synth.page import draw_layers, split_layers
 from ecgutils.synth.rendered import Projection, Rendered
-from ecgutils.synth.sources import DEFAULT_SCAN_SIZE, SCAN_SOURCES, scan_named
+from ecgutils.synth.sources import DEFAULT_SCAN_SIZE, SCAN_SOURCES, SCANS
 from ecgutils.synth.style import draw_style
 
 
@@ -29,7 +29,9 @@ def render_scan(
     """
     size = check_size(DEFAULT_SCAN_SIZE if size is None else size)
     source = SCAN_SOURCES[int(rng.integers(len(SCAN_SOURCES)))] if source is None else source
-    how = scan_named(source)
+    if source not in SCANS:
+        raise ValueError(f"Unknown scan source {source!r}; choose from {', '.join(SCANS)}.")
+    how = SCANS[source]
     style = draw_style(rng, source, size[0] / size[1])
     ppm = min(size[0] / style.width_mm, size[1] / style.height_mm)
     layers, boxes, drawn = draw_layers(record, rng, style, ppm)
@@ -40,12 +42,7 @@ def render_scan(
     lid: RGB = (70, 70, 72) if how.on_glass and rng.random() >= 0.7 else (255, 255, 255)
     skew = 0.0 if not how.on_glass else float(np.radians(np.clip(rng.normal(0, 0.7), -2.5, 2.5)))
     homography = _placement(page_size, size, skew)
-    if skew:
-        layers = cv2.warpAffine(layers, homography[:2], size, flags=cv2.INTER_LINEAR, borderValue=(*lid, 0))
-    elif page_size != size:
-        dx, dy = (int(v) for v in homography[:2, 2])
-        sides = {"top": dy, "bottom": size[1] - page_size[1] - dy, "left": dx, "right": size[0] - page_size[0] - dx}
-        layers = cv2.copyMakeBorder(layers, **sides, borderType=cv2.BORDER_CONSTANT, value=(*lid, 0))
+    layers = cv2.warpAffine(layers, homography[:2], size, flags=cv2.INTER_LINEAR, borderValue=(*lid, 0))
     scan = split_layers(layers, page_size, ppm, Projection(homography), boxes, drawn)
     image, more = how.scan(scan.image, rng) if how.scan else (scan.image, {})
     return replace(scan, image=image, style={**drawn, "skew_degrees": float(np.degrees(skew)), **more})

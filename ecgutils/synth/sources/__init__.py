@@ -18,13 +18,6 @@ PHOTO_SOURCE = photo.SOURCE.name
 SOURCES = (*SCAN_SOURCES, PHOTO_SOURCE)
 
 
-def scan_named(name: str) -> ScanSource:
-    """The scan-like source of this name, else ValueError."""
-    if name not in SCANS:
-        raise ValueError(f"Unknown scan source {name!r}; choose from {', '.join(SCANS)}.")
-    return SCANS[name]
-
-
 def source_named(name: str) -> Source:
     """The source of this name, scan-like or the photo, else ValueError."""
     if name not in (*SCANS, PHOTO_SOURCE):
