@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ecgutils.files import jsonable
 from ecgutils.signals import Record, measure
 from ecgutils.signals.measure import find_beats
 from ecgutils.synth.ink import stroke, write
@@ -62,12 +63,8 @@ def _header(record: Record, rng: np.random.Generator) -> list[list[str]]:
     visit = [f"{date}  {rng.integers(24):02d}:{rng.integers(60):02d}", f"Ward {rng.integers(1, 40)}", "Dr. ________"]
     for low, high in ((45, 130), (120, 215), (70, 150), (340, 470), (380, 480)):
         rng.integers(low, high)  # numbers were once invented: what a seed draws after them stays the same
-    return [
-        patient,
-        visit,
-        cart_numbers(record),
-        ["Unconfirmed", "Reviewed by: ________", f"Page {rng.integers(1, 4)}"],
-    ]
+    seen = ["Unconfirmed", "Reviewed by: ________", f"Page {rng.integers(1, 4)}"]
+    return [patient, visit, cart_numbers(record), seen]
 
 
 def cart_numbers(record: Record) -> list[str]:
@@ -77,9 +74,7 @@ def cart_numbers(record: Record) -> list[str]:
     simulated heart, else measured. The rate is the mean one; QTc is Fridericia's.
     """
     known = record.details if "rate_bpm" in record.details else _measured(record)
-    rate, pr, qrs, qt = (
-        value if (value := known.get(name)) is not None and np.isfinite(value) else None for name in NUMBERS
-    )
+    rate, pr, qrs, qt = (jsonable(known.get(name)) for name in NUMBERS)  # None where it is not finite
     lines = [] if rate is None else [f"Vent. rate {rate:6.0f} bpm"]
     if qrs is not None:
         lines.append(f"PR / QRS {'*' if pr is None else f'{pr:.0f}':>6} / {qrs:.0f} ms")
@@ -136,19 +131,16 @@ def pen_marks(mask: np.ndarray, rng: np.random.Generator, count: int, style: Pag
         elif kind == "ring":
             angle = rng.uniform(0, 2 * np.pi) + 2 * np.pi * 1.1 * t
             radius = 1 + 0.06 * np.sin(2 * angle + rng.uniform(0, 6)) + 0.08 * t
-            lines = [
-                np.stack([rng.uniform(5, 16) * radius * np.cos(angle), rng.uniform(4, 11) * radius * np.sin(angle)], -1)
-            ]
+            wide, high = rng.uniform(5, 16), rng.uniform(4, 11)
+            lines = [np.stack([wide * radius * np.cos(angle), high * radius * np.sin(angle)], -1)]
         elif kind == "underline":
             lines = [np.stack([rng.uniform(8, 30) * t, rng.normal(0, 1) * t**2 + 0.4 * np.sin(5 * t)], -1)]
         elif kind == "arrow":
             tip = np.array([rng.uniform(-12, 12), rng.uniform(6, 14)])
             back = -tip / np.hypot(*tip) * 2.5
             side = np.array([-back[1], back[0]]) * 0.6
-            lines = [
-                tip * t[:, None] + side * np.sin(3 * t)[:, None] * 0.5,
-                tip + np.stack([back + side, 0 * side, back - side]),
-            ]
+            shaft = tip * t[:, None] + side * np.sin(3 * t)[:, None] * 0.5
+            lines = [shaft, tip + np.stack([back + side, 0 * side, back - side])]
         else:
             lines = [np.array([(0, 0), (1.5, 2.5), (6, -5.0)])]
         stroke(mask, [(at + line) * ppm for line in lines], width)

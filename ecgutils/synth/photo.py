@@ -189,9 +189,7 @@ def _light(
 
     if not projection.surface.is_flat:  # paper turned to the lamp is brighter, turned away darker
         angle, steep = streams["crease"].uniform(0, 2 * np.pi), streams["crease"].uniform(0.4, 1)
-        slope = projection.surface.slope(
-            nodes.page_xy[..., 0], nodes.page_xy[..., 1], (float(np.cos(angle)), float(np.sin(angle)))
-        )
+        slope = projection.surface.slope(nodes.page_xy, angle)
         gain *= np.where(nodes.on_page, np.clip(1 + steep * slope, 0.55, 1.15), 1)[..., None]
     stray = strength["light"] * streams["light"].uniform(0.0, 0.14)  # stray light lifts the blacks
     glare = np.clip(_glare(streams["glare"], strength["glare"], u, v), 0, 0.8)[..., None]

@@ -34,11 +34,11 @@ class Surface:
         """Height at page px (x, y), arrays of one shape."""
         return sample_field(self.heights, x / self.step, y / self.step)
 
-    def slope(self, x: np.ndarray, y: np.ndarray, direction: tuple[float, float]) -> np.ndarray:
-        """Slope (no unit) of the paper at page px (x, y) along the unit vector `direction`."""
+    def slope(self, page_xy: np.ndarray, angle: float) -> np.ndarray:
+        """Slope (no unit) of the paper at page px (..., 2) in the direction `angle` (radians)."""
         dy, dx = np.gradient(self.heights, self.step)
-        slope = (dx * direction[0] + dy * direction[1]).astype(np.float32)
-        return sample_field(slope, x / self.step, y / self.step)
+        slope = (dx * float(np.cos(angle)) + dy * float(np.sin(angle))).astype(np.float32)
+        return sample_field(slope, *np.moveaxis(page_xy / self.step, -1, 0))
 
 
 @dataclass(frozen=True)

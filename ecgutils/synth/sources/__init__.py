@@ -1,9 +1,9 @@
 """The sources of images, one record each in a file of its own; a new one is listed here in one line."""
 
 from ecgutils.synth.sources import archive, fax, office, photo, thermal, vector
-from ecgutils.synth.sources.base import DEFAULT_SCAN_SIZE, ScanSource, Source
+from ecgutils.synth.sources.base import DEFAULT_SCAN_SIZE, Source
 
-SCANS: dict[str, ScanSource] = {
+SCANS: dict[str, Source] = {
     scan.name: scan
     for scan in (
         vector.SOURCE,

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from ecgutils.synth.effects import add_noise, blur, jpeg, smooth_field
-from ecgutils.synth.sources.base import ScanSource, coarse_size, scan_scale
+from ecgutils.synth.sources.base import Source, coarse_size, scan_scale
 
 
 def _scan(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
@@ -50,7 +50,7 @@ def _ink_and_paper(grey: np.ndarray) -> tuple[int, int]:
     return ink, paper
 
 
-SOURCE = ScanSource(
+SOURCE = Source(
     name="fax",
     layout={"3x4+1": 10, "3x4": 5, "6x2": 2, "12x1": 1},
     palette={"grey": 5, "brick": 3, "faint": 2},

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from ecgutils.synth.effects import add_noise, blur, jpeg, multiply_field, smooth_field
-from ecgutils.synth.sources.base import ScanSource, coarse_size, scan_scale
+from ecgutils.synth.sources.base import Source, coarse_size, scan_scale
 
 
 def _scan(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
@@ -28,7 +28,7 @@ def _scan(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict
     return jpeg(add_noise(image, rng, rng.uniform(1, 4)), quality), {"grey": grey, "jpeg_quality": quality}
 
 
-SOURCE = ScanSource(
+SOURCE = Source(
     name="office",
     layout={"3x4+1": 10, "3x4": 4, "3x4+3": 3, "6x2": 1, "6x2+1": 1},
     palette={"red": 4, "pink": 4, "orange": 3, "brick": 2, "green": 1, "crimson": 1},
