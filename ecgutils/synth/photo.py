@@ -123,22 +123,19 @@ def _paper_cover(nodes: NodeGrid, page_size: tuple[int, int]) -> np.ndarray:
 
 
 def _photograph(
-    layers: np.ndarray, ppm: float, projection: Projection, nodes: NodeGrid, scene: np.ndarray | None
+    layers: np.ndarray, ppm: float, projection: Projection, nodes: NodeGrid, scene: np.ndarray
 ) -> np.ndarray:
-    """The page's layers, resampled once, over the scene (None: the page fills the frame); uint8 (H, W, 4)."""
-    w, h = nodes.size
+    """The page's layers, resampled once, over the scene, in place; all uint8 (H, W, 4)."""
     if ppm < _FINE_PPM and np.abs(projection.homography[:2, :2] - np.eye(2)).max() > 1e-6:
         layers = blur(layers, 0.45)
-    out = np.zeros((h, w, 4), np.uint8) if scene is None else cv2.cvtColor(scene, cv2.COLOR_RGB2RGBA)
-    cv2.insertChannel(np.zeros((h, w), np.uint8), out, 3)
-    warp = {"borderMode": cv2.BORDER_TRANSPARENT}
+    warp = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_TRANSPARENT}
     if projection.is_plane:
-        return cv2.warpPerspective(layers, projection.homography, nodes.size, dst=out, flags=cv2.INTER_LINEAR, **warp)
+        return cv2.warpPerspective(layers, projection.homography, nodes.size, dst=scene, **warp)
     fields = [np.ascontiguousarray(nodes.page_xy[..., i]) for i in (0, 1)]
-    for rows in _bands(h):
+    for rows in _bands(len(scene)):
         x, y = (nodes.enlarge(field, rows) for field in fields)
-        cv2.remap(layers, x, y, cv2.INTER_LINEAR, dst=out[rows], **warp)
-    return out
+        cv2.remap(layers, x, y, cv2.INTER_LINEAR, dst=scene[rows], borderMode=cv2.BORDER_TRANSPARENT)
+    return scene
 
 
 def _bands(height: int) -> list[slice]:
@@ -179,8 +176,7 @@ def _light(
     if not any(strength[n] for n in ("bend", "crease", "crumple", "light", "colour", "shadow", "glare", "moire")):
         return
     ny, nx = nodes.on_page.shape
-    v, u = np.meshgrid(np.linspace(-ny / nx, ny / nx, ny, dtype=np.float32), np.linspace(-1, 1, nx, dtype=np.float32),
-                       indexing="ij")  # fmt: skip
+    u, v = np.meshgrid(np.linspace(-1, 1, nx, dtype=np.float32), np.linspace(-ny / nx, ny / nx, ny, dtype=np.float32))
     gain = np.ones((ny, nx, 3), np.float32)
     gain *= _lamp(streams["light"], strength["light"], u, v)[..., None]
     gain *= _cast(streams["colour"], strength["colour"], u, v)

@@ -30,9 +30,9 @@ class Surface:
     def is_flat(self) -> bool:
         return not self.heights.any()
 
-    def height(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Height at page px (x, y), arrays of one shape."""
-        return sample_field(self.heights, x / self.step, y / self.step)
+    def height(self, page_xy: np.ndarray) -> np.ndarray:
+        """Height (..., 1) at page px (..., 2)."""
+        return sample_field(self.heights, *np.moveaxis(page_xy / self.step, -1, 0))[..., None]
 
     def slope(self, page_xy: np.ndarray, angle: float) -> np.ndarray:
         """Slope (no unit) of the paper at page px (..., 2) in the direction `angle` (radians)."""
@@ -95,7 +95,7 @@ class Projection:
         """Page px (..., 2) -> image px (..., 2), float64."""
         xy = np.asarray(page_xy, dtype=np.float64)
         if not self.surface.is_flat:
-            lift = self.surface.height(xy[..., 0], xy[..., 1])[..., None] / self.camera[2]
+            lift = self.surface.height(xy) / self.camera[2]
             xy = (xy - np.array(self.camera[:2]) * lift) / (1 - lift)
         return self.lens.distort(apply_homography(self.homography, xy))
 
@@ -105,14 +105,12 @@ class Projection:
         plane = apply_homography(np.linalg.inv(self.homography), ideal)
         if self.surface.is_flat:
             return plane
-        flat_x, flat_y = x, y = plane[..., 0].copy(), plane[..., 1].copy()
-        away_x, away_y = ((c - v) / self.camera[2] for c, v in zip(self.camera, (x, y), strict=False))
+        xy, away = plane, (np.array(self.camera[:2]) - plane) / self.camera[2]
         for _ in range(40):  # slopes times the ray's tilt are below 0.3, but for corners of bent pages
-            lift = self.surface.height(x, y)
-            before, x, y = (x, y), flat_x + away_x * lift, flat_y + away_y * lift
-            if max(np.abs(x - before[0]).max(initial=0), np.abs(y - before[1]).max(initial=0)) < 1e-3:  # page px
+            before, xy = xy, plane + away * self.surface.height(xy)
+            if np.abs(xy - before).max(initial=0) < 1e-3:  # page px
                 break
-        return np.stack([x, y], axis=-1)
+        return xy
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 
 from ecgutils.signals.record import Record
-from ecgutils.synth.ink import RGB
 from ecgutils.synth.page import draw_layers, split_layers
 from ecgutils.synth.rendered import Projection, Rendered
 from ecgutils.synth.sources import DEFAULT_SCAN_SIZE, SCAN_SOURCES, SCANS
@@ -39,18 +38,13 @@ def render_scan(
     if how.wear:
         how.wear(layers, rng, ppm)
 
-    lid: RGB = (70, 70, 72) if how.on_glass and rng.random() >= 0.7 else (255, 255, 255)
+    lid = (70, 70, 72) if how.on_glass and rng.random() >= 0.7 else (255, 255, 255)
     skew = 0.0 if not how.on_glass else float(np.radians(np.clip(rng.normal(0, 0.7), -2.5, 2.5)))
-    homography = _placement(page_size, size, skew)
+    # the page in the middle (whole px), turned about its centre
+    cx, cy, dx, dy = *((side - 1) / 2 for side in page_size), *((size[i] - page_size[i]) // 2 for i in (0, 1))
+    c, s = np.cos(skew), np.sin(skew)
+    homography = np.array([[c, -s, cx - c * cx + s * cy + dx], [s, c, cy - s * cx - c * cy + dy], [0, 0, 1]])
     layers = cv2.warpAffine(layers, homography[:2], size, flags=cv2.INTER_LINEAR, borderValue=(*lid, 0))
     scan = split_layers(layers, page_size, ppm, Projection(homography), boxes, drawn)
     image, more = how.scan(scan.image, rng) if how.scan else (scan.image, {})
     return replace(scan, image=image, style={**drawn, "skew_degrees": float(np.degrees(skew)), **more})
-
-
-def _placement(page_size: tuple[int, int], size: tuple[int, int], skew: float) -> np.ndarray:
-    """Homography that centres the page in the image (whole px) and turns it by `skew` radians about its centre."""
-    cx, cy = ((page_size[i] - 1) / 2 for i in (0, 1))
-    dx, dy = ((size[i] - page_size[i]) // 2 for i in (0, 1))
-    c, s = np.cos(skew), np.sin(skew)
-    return np.array([[c, -s, cx - c * cx + s * cy + dx], [s, c, cy - s * cx - c * cy + dy], [0, 0, 1]])

@@ -18,14 +18,14 @@ _SKIN = ((232, 190, 164), (205, 152, 120), (160, 108, 78), (104, 68, 50))
 _PAPER = ((246, 246, 242), (238, 240, 244), (250, 240, 205), (222, 232, 244), (236, 214, 214))
 
 
-def draw_desk(rng: np.random.Generator, size: tuple[int, int], page: np.ndarray) -> np.ndarray | None:
-    """What the paper lies on and what lies beside it, with the paper's contact shadow: uint8 (H, W, 3) RGB.
+def draw_desk(rng: np.random.Generator, size: tuple[int, int], page: np.ndarray) -> np.ndarray:
+    """What the paper lies on and what lies beside it, with the paper's contact shadow: uint8 (H, W, 4) RGB and 0.
 
-    `page` is the paper's coverage, float32 0..1 of any size; None is returned when it fills the picture.
+    `page` is the paper's coverage, float32 0..1 of any size; where it fills the picture, nothing is drawn.
     """
     rng = np.random.default_rng(rng.integers(2**63))  # the same draws from `rng` whether or not any desk is seen
     if page.min() >= 1:
-        return None
+        return np.zeros((size[1], size[0], 4), np.uint8)
     coarse = max(3, round(max(size) / _DESK_PX))
     w, h = (-(-side // coarse) for side in size)
     kind = list(_DESKS)[int(rng.choice(len(_DESKS), p=[0.28, 0.16, 0.28, 0.08, 0.12, 0.08]))]
@@ -40,7 +40,7 @@ def draw_desk(rng: np.random.Generator, size: tuple[int, int], page: np.ndarray)
     dark = 0.35 * cv2.GaussianBlur(small, (0, 0), near)
     dark += 0.4 * cv2.GaussianBlur(cv2.warpAffine(small, shift, small.shape[::-1]), (0, 0), far)
     dark = cv2.resize(dark, (w, h))
-    desk = (desk * (1 - dark)[..., None]).astype(np.uint8)
+    desk = np.dstack([desk * (1 - dark)[..., None], np.zeros((h, w))]).astype(np.uint8)
     return cv2.resize(desk, size, interpolation=cv2.INTER_LINEAR)
 
 
@@ -50,9 +50,8 @@ def _texture(rng: np.random.Generator, kind: str, size: tuple[int, int]) -> np.n
     fine = rng.standard_normal((h, w), dtype=np.float32)
     if kind in ("wood", "steel"):  # fibres: noise drawn out along one direction, rings bent by a slow field
         side = int(np.hypot(w, h)) + 2
-        fibres = cv2.resize(
-            rng.standard_normal((side, 12), dtype=np.float32), (side, side), interpolation=cv2.INTER_CUBIC
-        )
+        strands = rng.standard_normal((side, 12), dtype=np.float32)
+        fibres = cv2.resize(strands, (side, side), interpolation=cv2.INTER_CUBIC)
         angle = float(rng.choice([0, 90])) + float(rng.normal(0, 12))
         turn = cv2.getRotationMatrix2D((side / 2, side / 2), angle, 1)
         turn[:, 2] -= ((side - w) / 2, (side - h) / 2)
@@ -172,9 +171,8 @@ def _lay_finger(layers: np.ndarray, rng: np.random.Generator, s: float) -> None:
     off = np.hypot(dx - behind * np.float32(inward[0]), dy - behind * np.float32(inward[1])) / np.float32(radius)
     skin = np.array(_SKIN[int(rng.integers(len(_SKIN)))], np.float32)
     round_ = np.sqrt(np.clip(1 - off**2, 0, 1))
-    wrinkles = 0.03 * cv2.resize(
-        rng.standard_normal((40, 40), dtype=np.float32), part.shape[1::-1], interpolation=cv2.INTER_CUBIC
-    )
+    coarse = rng.standard_normal((40, 40), dtype=np.float32)
+    wrinkles = 0.03 * cv2.resize(coarse, part.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     colour = skin * (0.62 + 0.38 * round_ + wrinkles)[..., None] + (1 - round_)[..., None] * np.float32([18, -4, -8])
     nail = ((dx * inward[0] + dy * inward[1]) / (0.75 * radius)) ** 4  # longer than wide, its free edge near the tip
     nail += ((-dx * inward[1] + dy * inward[0]) / (0.6 * radius)) ** 4

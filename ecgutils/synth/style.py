@@ -1,6 +1,7 @@
 """What a printed page can look like, and how each named source draws from that."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -121,8 +122,7 @@ def _pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
 
 
 def _jitter(rng: np.random.Generator, rgb: RGB, spread: int) -> RGB:
-    red, green, blue = np.clip(np.array(rgb) + rng.integers(-spread, spread + 1, 3), 0, 255).tolist()
-    return red, green, blue
+    return tuple(np.clip(np.array(rgb) + rng.integers(-spread, spread + 1, 3), 0, 255).tolist())
 
 
 def draw_style(rng: np.random.Generator, source: str, aspect: float = 1.3) -> PageStyle:
@@ -140,9 +140,8 @@ def draw_style(rng: np.random.Generator, source: str, aspect: float = 1.3) -> Pa
     # each draw takes its numbers from `rng` in turn: their order is part of what a seed means
     kind, palette = drawn.pop("paper"), drawn.pop("palette")
     paper = _draw_paper(rng, kind, aspect, n_rows, plotted)
-    gains = _draw_gains(rng, (paper["height_mm"] - paper["header_mm"] - paper["footer_mm"] - 8) / n_rows, plotted)
     calibration = _pick(rng, {"left": 6, "right": 2, "stepped": 0.3, "none": 1.5})
-    if gains["chest_gain"] and calibration != "none":
+    if paper["chest_gain"] and calibration != "none":
         calibration = "stepped"
     colours = [_jitter(rng, rgb, 2 if plotted else 7) for rgb in PALETTES[palette]]
     dots, fine = drawn["grid"] == "dots", 0.6 if plotted else 1.0
@@ -151,7 +150,6 @@ def draw_style(rng: np.random.Generator, source: str, aspect: float = 1.3) -> Pa
         **drawn,
         **paper,
         speed=50.0 if rng.random() < 0.03 else 25.0,
-        **gains,
         sequential=bool(rng.random() < 0.85),
         calibration=calibration,
         pulse_mm=float(rng.choice([5.0, 5.0, 3.0])),
@@ -188,8 +186,8 @@ def _draw_print(rng: np.random.Generator, prints: Source) -> tuple[dict[str, str
     return drawn, plotted
 
 
-def _draw_paper(rng: np.random.Generator, paper: str, aspect: float, n_rows: int, plotted: bool) -> dict[str, float]:
-    """Size of the paper, and what header and footer take of it, in mm."""
+def _draw_paper(rng: np.random.Generator, paper: str, aspect: float, n_rows: int, plotted: bool) -> dict[str, Any]:
+    """Size of the paper, what header and footer take of it, in mm; gains, halved where rows are low."""
     if paper == "strip":
         width = float(rng.uniform(264, 292))
         height = float(np.clip(width / aspect, max(95, 15 * n_rows), 240))
@@ -199,12 +197,9 @@ def _draw_paper(rng: np.random.Generator, paper: str, aspect: float, n_rows: int
     footer = float(rng.uniform(6, 10)) if rng.random() < 0.65 else 0.0
     if plotted and rng.random() < 0.6:
         header = footer = 0.0
-    return {"width_mm": width, "height_mm": height, "header_mm": header, "footer_mm": footer}
-
-
-def _draw_gains(rng: np.random.Generator, row_mm: float, plotted: bool) -> dict[str, float | None]:
-    """Gain, halved where rows are low, and sometimes another one for the chest leads."""
-    gain = 5.0 if row_mm < 16 and rng.random() < 0.75 else 10.0
+    gain = 5.0 if (height - header - footer - 8) / n_rows < 16 and rng.random() < 0.75 else 10.0
     if rng.random() < 0.05:
         gain = 5.0 if gain == 10 and rng.random() < 0.7 else 20.0
-    return {"gain": gain, "chest_gain": gain / 2 if rng.random() < 0.06 and not plotted else None}
+    chest_gain = gain / 2 if rng.random() < 0.06 and not plotted else None
+    size = {"width_mm": width, "height_mm": height, "header_mm": header, "footer_mm": footer}
+    return {**size, "gain": gain, "chest_gain": chest_gain}
