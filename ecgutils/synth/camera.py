@@ -156,17 +156,20 @@ class NodeGrid:
     """Page position of every image px, evaluated on nodes `step` px apart and enlarged when asked for.
 
     Nodes reach one step beyond the image so that enlarging never extrapolates. `page_xy` is float32 (ny, nx, 2),
-    `on_page` bool (ny, nx): does this node lie on the paper?
+    `on_page` bool (ny, nx): does this node lie on the paper? `cover` float32 is the share 0..1 of the cell of each node
+    inside the image that paper covers, as if px and page px were of one size, which they nearly are.
     """
 
     def __init__(self, projection: Projection, size: tuple[int, int], page_size: tuple[int, int]) -> None:
-        self.size = size
+        self.projection, self.size = projection, size
         self.step = max(4, round(max(size) / _NODES))
         # cv2.resize puts node j at px j * step + (step - 1) / 2
         x, y = (np.arange(-1, -(-side // self.step) + 1) * self.step + (self.step - 1) / 2 for side in size)
         # float64: a page far out of frame costs digits; 60,000 nodes are cheap
         self.page_xy = projection.to_page(np.stack(np.meshgrid(x, y), axis=-1)).astype(np.float32)
         self.on_page = ((self.page_xy > -0.5) & (self.page_xy < np.array(page_size) - 0.5)).all(-1)
+        inside = np.minimum(self.page_xy, np.array(page_size, np.float32) - 1 - self.page_xy)[1:-1, 1:-1].min(axis=-1)
+        self.cover = np.clip(inside / self.step + 0.5, 0, 1)
 
     def enlarge(self, field: np.ndarray, rows: slice) -> np.ndarray:
         """Field on the nodes (ny, nx), float32 or uint8 with any channels -> `rows` of (H, W), linearly."""

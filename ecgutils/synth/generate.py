@@ -3,7 +3,8 @@
 import hashlib
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence
+from operator import length_hint
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,8 @@ def generate_images(
         number of workers, and a source more, or a new one, changes no other image.
     size : (W, H) of all images; default 1100 x 850 for scans and 1280 x 704 for photos.
 
-    Returns
-    -------
-    The manifest as written (relative paths), with CORNER_COLUMNS and "rotation", the clockwise degrees that make the
-    image upright. A second call keeps every file whose settings, seed, record and bytes are unchanged.
-
-    Raises
-    ------
+    Returns the manifest as written (relative paths), with CORNER_COLUMNS and "rotation", the clockwise degrees that
+    make the image upright. A second call keeps every file whose settings, seed, record and bytes are unchanged.
     ValueError : no record, a repeated record_id, an unknown or repeated source, an impossible size.
     """
     out_dir = Path(out_dir)
@@ -67,10 +63,9 @@ def generate_images(
         (i, record, seed, sizes, out_dir, [progress.done.get(_image_id(record, source)) for source in sizes])
         for i, record in enumerate(_unique(records))
     )
-    total = len(records) if isinstance(records, Sized) else None
     rows: list[dict[str, Any]] = []
     drawn = for_each(_render_record, tasks, workers, pre_dispatch="3*n_jobs")
-    for entries in tqdm(drawn, total=total, desc="rendering", unit="record"):
+    for entries in tqdm(drawn, total=length_hint(records) or None, desc="rendering", unit="record"):
         for entry in entries:
             progress.add(entry)
             rows.append(entry["row"])
@@ -115,13 +110,8 @@ def _render_record(
     """Render one record in all sources (in a worker); returns entries {name, key, sha256, truth_sha256, row}."""
     content = hashlib.sha256(np.ascontiguousarray(record.signal_mv).tobytes()).hexdigest()
     printed = jsonable([record.details.get(number) for number in NUMBERS])
-    about = {
-        "signal_source": record.source,
-        "record_id": record.record_id,
-        "patient_id": record.patient_id,
-        "fold": record.fold,
-        **{f: int(f in record.findings) for f in FINDINGS},
-    }
+    about = {"signal_source": record.source, "record_id": record.record_id, "patient_id": record.patient_id}
+    about |= {"fold": record.fold, **{f: int(f in record.findings) for f in FINDINGS}}
     entries = []
     for (source, size), old in zip(sizes.items(), known, strict=True):
         key = settings_key([VERSION, seed, index, source, size, float(record.fs), content, printed])

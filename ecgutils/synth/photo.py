@@ -84,7 +84,7 @@ def render_photo(
     projection = Projection(to_image_mm @ np.diag([1 / ppm, 1 / ppm, 1]), surface, camera, lens)
 
     nodes = NodeGrid(projection, size, page_size)
-    layers = _photograph(layers, ppm, projection, nodes, draw_desk(rng, size, _paper_cover(nodes, page_size)))
+    layers = _photograph(layers, ppm, nodes, draw_desk(rng, size, nodes.cover))
     if strength["clutter"]:
         lay_clutter(layers, streams["clutter"], strength["clutter"])
     turned = streams["rotation"].random() < 0.12 * strength["rotation"]
@@ -93,7 +93,7 @@ def render_photo(
     photo = split_layers(layers, page_size, ppm, projection, boxes, drawn)
     if strength["stain"]:
         _stain(photo.image, nodes, streams["stain"], strength["stain"], ppm)
-    _light(photo.image, nodes, projection, streams, strength)
+    _light(photo.image, nodes, streams, strength)
     photo = replace(photo, image=_capture(photo.image, streams, strength))
     return _turned(photo, turn) if turn else photo
 
@@ -114,23 +114,13 @@ def _scale_at_centre(homography_mm: np.ndarray, x: float, y: float) -> float:
     return float(np.clip(np.sqrt(abs(a[0] * b[1] - a[1] * b[0])), 0.3, 40))
 
 
-def _paper_cover(nodes: NodeGrid, page_size: tuple[int, int]) -> np.ndarray:
-    """Share 0..1 of each node's cell that paper covers, float32, for the nodes inside the image; as if px and page px
-    were of one size, which they nearly are. Without it the paper's contact shadow has steps."""
-    xy = nodes.page_xy[1:-1, 1:-1]
-    inside = np.minimum(xy, np.array(page_size, np.float32) - 1 - xy).min(axis=-1)
-    return np.clip(inside / nodes.step + 0.5, 0, 1)
-
-
-def _photograph(
-    layers: np.ndarray, ppm: float, projection: Projection, nodes: NodeGrid, scene: np.ndarray
-) -> np.ndarray:
+def _photograph(layers: np.ndarray, ppm: float, nodes: NodeGrid, scene: np.ndarray) -> np.ndarray:
     """The page's layers, resampled once, over the scene, in place; all uint8 (H, W, 4)."""
-    if ppm < _FINE_PPM and np.abs(projection.homography[:2, :2] - np.eye(2)).max() > 1e-6:
+    if ppm < _FINE_PPM and np.abs(nodes.projection.homography[:2, :2] - np.eye(2)).max() > 1e-6:
         layers = blur(layers, 0.45)
-    warp = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_TRANSPARENT}
-    if projection.is_plane:
-        return cv2.warpPerspective(layers, projection.homography, nodes.size, dst=scene, **warp)
+    if nodes.projection.is_plane:
+        warp = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_TRANSPARENT}
+        return cv2.warpPerspective(layers, nodes.projection.homography, nodes.size, dst=scene, **warp)
     fields = [np.ascontiguousarray(nodes.page_xy[..., i]) for i in (0, 1)]
     for rows in _bands(len(scene)):
         x, y = (nodes.enlarge(field, rows) for field in fields)
@@ -169,9 +159,7 @@ def _stain(image: np.ndarray, nodes: NodeGrid, rng: Generator, s: float, ppm: fl
     _apply(image, nodes, gain)
 
 
-def _light(
-    image: np.ndarray, nodes: NodeGrid, projection: Projection, streams: Streams, strength: dict[str, float]
-) -> None:
+def _light(image: np.ndarray, nodes: NodeGrid, streams: Streams, strength: dict[str, float]) -> None:
     """Everything that changes brightness or colour slowly, gathered in one gain and one veil and applied once."""
     if not any(strength[n] for n in ("bend", "crease", "crumple", "light", "colour", "shadow", "glare", "moire")):
         return
@@ -183,9 +171,9 @@ def _light(
     gain *= _shadow(streams["shadow"], strength["shadow"], u, v)[..., None]
     gain *= _moire(streams["moire"], strength["moire"], u, v)
 
-    if not projection.surface.is_flat:  # paper turned to the lamp is brighter, turned away darker
+    if not nodes.projection.surface.is_flat:  # paper turned to the lamp is brighter, turned away darker
         angle, steep = streams["crease"].uniform(0, 2 * np.pi), streams["crease"].uniform(0.4, 1)
-        slope = projection.surface.slope(nodes.page_xy, angle)
+        slope = nodes.projection.surface.slope(nodes.page_xy, angle)
         gain *= np.where(nodes.on_page, np.clip(1 + steep * slope, 0.55, 1.15), 1)[..., None]
     stray = strength["light"] * streams["light"].uniform(0.0, 0.14)  # stray light lifts the blacks
     glare = np.clip(_glare(streams["glare"], strength["glare"], u, v), 0, 0.8)[..., None]

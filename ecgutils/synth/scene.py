@@ -48,6 +48,7 @@ def _texture(rng: np.random.Generator, kind: str, size: tuple[int, int]) -> np.n
     """Relative brightness of a desk, float32 (H, W), mean about 0."""
     w, h = size
     fine = rng.standard_normal((h, w), dtype=np.float32)
+    y, x = np.mgrid[:h, :w].astype(np.float32)
     if kind in ("wood", "steel"):  # fibres: noise drawn out along one direction, rings bent by a slow field
         side = int(np.hypot(w, h)) + 2
         strands = rng.standard_normal((side, 12), dtype=np.float32)
@@ -58,21 +59,18 @@ def _texture(rng: np.random.Generator, kind: str, size: tuple[int, int]) -> np.n
         grain = cv2.warpAffine(fibres, turn, size)
         if kind == "steel":
             return 0.03 * grain + 0.02 * fine
-        y, x = np.mgrid[:h, :w].astype(np.float32) / w
-        across = x * np.float32(np.sin(np.radians(angle))) + y * np.float32(np.cos(np.radians(angle)))
+        across = x / w * np.float32(np.sin(np.radians(angle))) + y / w * np.float32(np.cos(np.radians(angle)))
         rings = np.sin(across * rng.uniform(40, 160) + rng.uniform(2, 7) * smooth_field(rng, size, 2.5))
         planks = rng.uniform(1.5, 5)
         off_gap = np.abs(np.mod(across * planks, 1) - 0.5)
         gaps = -0.5 * np.clip((0.006 - off_gap) * w / planks + 0.5, 0, 1)
         return (0.07 * grain + 0.06 * rings + 0.02 * fine + gaps).astype(np.float32)
     if kind == "cloth":
-        y, x = np.mgrid[:h, :w].astype(np.float32)
         weave = np.sin(x * rng.uniform(1.2, 2.2)) * np.sin(y * rng.uniform(1.2, 2.2))
         return 0.14 * smooth_field(rng, size, 4) + 0.07 * weave + 0.06 * fine
     if kind == "board":  # its edge crosses the picture somewhere
         level = 0.03 * smooth_field(rng, size, 60) + 0.03 * fine
         angle, at = rng.uniform(0, 2 * np.pi), rng.uniform(0.25, 0.48) * w
-        y, x = np.mgrid[:h, :w].astype(np.float32)
         beyond = np.clip((x - w / 2) * np.cos(angle) + (y - h / 2) * np.sin(angle) - at + 0.5, 0, 1)
         return (level * (1 - 0.9 * beyond) - 0.55 * beyond).astype(np.float32)
     speckle = cv2.GaussianBlur(fine, (0, 0), 0.8)
@@ -126,27 +124,22 @@ def _lay_paper(image: np.ndarray, rng: np.random.Generator, s: float = 0.0) -> N
 
 def lay_clutter(layers: np.ndarray, rng: np.random.Generator, s: float) -> None:
     """Labels, fingers and whited-out names on the page, in place; uint8 (H, W, 4), coverage is 0 below them."""
+    h, w = layers.shape[:2]
     kinds = rng.permutation(["label", "finger", "white"])
     for kind in kinds[: 1 + int(rng.random() < 0.35)]:
         if kind == "label":
             _lay_paper(layers, rng, s)
         elif kind == "finger":
             _lay_finger(layers, rng, s)
-        else:
-            _white_out(layers, rng, s)
-
-
-def _white_out(layers: np.ndarray, rng: np.random.Generator, s: float) -> None:
-    """A name painted over by hand in a picture editor."""
-    h, w = layers.shape[:2]
-    at = np.array([rng.uniform(0, 1) * w, rng.choice([0.02, 0.98]) * h])
-    if rng.random() < 0.3:
-        at = np.array([rng.choice([0.01, 0.99]) * w, rng.uniform(0, 1) * h])
-    n = int(rng.integers(2, 6))
-    points = at + np.cumsum(rng.normal(0, 1, (n, 2)) * ((0.02 + 0.05 * s) * w, 0.008 * w), axis=0)
-    level = int(rng.choice([255, 255, 0]))
-    thick = max(2, round(s * rng.uniform(0.015, 0.05) * w))
-    cv2.polylines(layers, [_fixed(points)], False, (level, level, level, 0), thick, cv2.LINE_AA, 4)
+        else:  # painted over by hand in a picture editor
+            at = np.array([rng.uniform(0, 1) * w, rng.choice([0.02, 0.98]) * h])
+            if rng.random() < 0.3:
+                at = np.array([rng.choice([0.01, 0.99]) * w, rng.uniform(0, 1) * h])
+            n = int(rng.integers(2, 6))
+            points = at + np.cumsum(rng.normal(0, 1, (n, 2)) * ((0.02 + 0.05 * s) * w, 0.008 * w), axis=0)
+            level = int(rng.choice([255, 255, 0]))
+            thick = max(2, round(s * rng.uniform(0.015, 0.05) * w))
+            cv2.polylines(layers, [_fixed(points)], False, (level, level, level, 0), thick, cv2.LINE_AA, 4)
 
 
 def _lay_finger(layers: np.ndarray, rng: np.random.Generator, s: float) -> None:
