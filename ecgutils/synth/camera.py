@@ -6,7 +6,7 @@ from numpy.random import Generator
 from scipy.spatial import cKDTree
 
 from ecgutils.geometry import affine, apply_homography
-from ecgutils.synth.rendered import Projection, Surface
+from ecgutils.synth.rendered import Projection, Size, Surface
 from ecgutils.synth.style import LAYOUTS, PageStyle
 
 _SURFACE_MM = 1.25  # grid of the paper's height; the sharpest folds are 1.6 mm wide
@@ -14,7 +14,7 @@ _NODES = 320  # maps are evaluated on about this many nodes per row and enlarged
 
 
 def aim(
-    rng: Generator, style: PageStyle, size: tuple[int, int], framing: float, perspective: float
+    rng: Generator, style: PageStyle, size: Size, framing: float, perspective: float
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Choose camera and crop.
 
@@ -67,7 +67,7 @@ def _look(style: PageStyle, tilt: np.ndarray, roll: float, distance: float) -> t
 
 
 def _zoom_in(
-    style: PageStyle, size: tuple[int, int], plane: np.ndarray, corners: np.ndarray, grow: float
+    style: PageStyle, size: Size, plane: np.ndarray, corners: np.ndarray, grow: float
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """What a close-up frames, as its lowest and highest (x, y) on `plane`, and the scale.
 
@@ -160,7 +160,7 @@ class NodeGrid:
     inside the image that paper covers, as if px and page px were of one size, which they nearly are.
     """
 
-    def __init__(self, projection: Projection, size: tuple[int, int], page_size: tuple[int, int]) -> None:
+    def __init__(self, projection: Projection, size: Size, page_size: Size) -> None:
         self.projection, self.size = projection, size
         self.step = max(4, round(max(size) / _NODES))
         # cv2.resize puts node j at px j * step + (step - 1) / 2

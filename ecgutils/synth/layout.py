@@ -27,7 +27,7 @@ class Plan:
 
     strips: tuple[Strip, ...]
     zeros_mm: tuple[float, ...]
-    pulse_mm: float | None
+    pulse_left_mm: float | None
     columns_mm: tuple[float, ...]
     row_pitch_mm: float
 

@@ -1,6 +1,7 @@
 """What is printed or written on the page besides grid and traces: lead names, header, footer, a pen's notes."""
 
 import numpy as np
+from numpy.random import Generator
 
 from ecgutils.files import jsonable
 from ecgutils.signals import Record, measure
@@ -12,9 +13,7 @@ from ecgutils.synth.style import PageStyle
 NUMBERS = ("rate_bpm", "pr_ms", "qrs_ms", "qt_ms")  # what `Record.details` calls the numbers a header tells
 
 
-def print_text(
-    mask: np.ndarray, style: PageStyle, plan: Plan, record: Record, rng: np.random.Generator, ppm: float
-) -> list[str]:
+def print_text(mask: np.ndarray, style: PageStyle, plan: Plan, record: Record, rng: Generator, ppm: float) -> list[str]:
     """Print lead names, footer and header; returns the header's lines.
 
     But for `cart_numbers` no text depends on the record: labels must not leak.
@@ -43,7 +42,7 @@ def _print_columns(mask: np.ndarray, style: PageStyle, columns: list[list[str]],
             write(mask, text, x * ppm, (y_mm + i * line_mm) * ppm, style.font.removesuffix("-bold"), size_mm * ppm)
 
 
-def _footer(style: PageStyle, rng: np.random.Generator) -> list[str]:
+def _footer(style: PageStyle, rng: Generator) -> list[str]:
     gains = f"{style.gain:g}" if style.chest_gain is None else f"{style.gain:g}/{style.chest_gain:g}"
     footer = [
         f"{style.speed:g} mm/s",
@@ -55,7 +54,7 @@ def _footer(style: PageStyle, rng: np.random.Generator) -> list[str]:
     return ["   ".join(footer)] if rng.random() < 0.5 else footer  # in one run, as many carts print it
 
 
-def _header(record: Record, rng: np.random.Generator) -> list[list[str]]:
+def _header(record: Record, rng: Generator) -> list[list[str]]:
     """Four columns: an invented patient and visit, the cart's numbers, who has seen it."""
     sex, age = rng.choice(["F", "M"]), rng.integers(18, 95)
     date = f"{rng.integers(1, 29):02d}.{rng.integers(1, 13):02d}.{rng.integers(1998, 2030)}"
@@ -99,7 +98,7 @@ def _measured(record: Record) -> dict[str, float]:
     return dict(zip(NUMBERS, (rate, m.pr_ms, m.qrs_ms, qt), strict=True))
 
 
-def scrawl(rng: np.random.Generator, letters: int) -> list[np.ndarray]:
+def scrawl(rng: Generator, letters: int) -> list[np.ndarray]:
     """Illegible handwriting of `letters` letters as strokes (n, 2) in units of a small letter's height, from (0, 0)."""
     strokes, x = [], 0.0
     while letters > 0:
@@ -117,11 +116,11 @@ def scrawl(rng: np.random.Generator, letters: int) -> list[np.ndarray]:
     return strokes
 
 
-def pen_marks(mask: np.ndarray, rng: np.random.Generator, count: int, style: PageStyle, ppm: float) -> None:
-    """`count` notes of a pen: words, rings, underlines, arrows and ticks anywhere on the page."""
+def pen_marks(mask: np.ndarray, rng: Generator, style: PageStyle, ppm: float) -> None:
+    """Notes of a pen: words, rings, underlines, arrows and ticks anywhere on the page."""
     width = float(rng.uniform(0.3, 0.7)) * ppm
     t = np.linspace(0, 1, 40)
-    for _ in range(count):
+    for _ in range(style.notes):
         at = np.array([rng.uniform(0.03, 0.85) * style.width_mm, rng.uniform(0.05, 0.95) * style.height_mm])
         kind = str(rng.choice(["words", "words", "ring", "underline", "arrow", "tick"]))
         if kind == "words":

@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 from ecgutils.signals.record import Record
 from ecgutils.synth.ink import ink, paleness, stroke
@@ -16,9 +17,7 @@ from ecgutils.synth.sources import SCAN_SOURCES
 from ecgutils.synth.style import LAYOUTS, PageStyle, draw_style
 
 
-def render_page(
-    record: Record, rng: np.random.Generator, style: PageStyle | None = None, px_per_mm: float = 4.0
-) -> Rendered:
+def render_page(record: Record, rng: Generator, style: PageStyle | None = None, px_per_mm: float = 4.0) -> Rendered:
     """Draw the flat page of a record.
 
     Parameters
@@ -35,7 +34,7 @@ def render_page(
 
 
 def draw_layers(
-    record: Record, rng: np.random.Generator, style: PageStyle, ppm: float
+    record: Record, rng: Generator, style: PageStyle, ppm: float
 ) -> tuple[np.ndarray, Boxes, dict[str, Any]]:
     """The page as uint8 (H, W, 4), RGB and trace coverage (OpenCV resamples four channels faster than three), the lead
     boxes and `Rendered.style`; parameters as in `render_page`."""
@@ -57,7 +56,7 @@ def draw_layers(
     cv2.insertChannel(mask, layers, 3)
     if style.notes:
         mask[:] = 0
-        pen_marks(mask, rng, style.notes, style, ppm)
+        pen_marks(mask, rng, style, ppm)
         ink(layers, mask, style.pen_rgb, opacity=0.85)
     drawn = {"grid_phase_mm": [float(p) for p in phase], "header": header, "rotation": 0}
     return layers, boxes, {**asdict(style), **drawn}
@@ -160,9 +159,9 @@ def _print_marks(mask: np.ndarray, style: PageStyle, plan: Plan, ppm: float) -> 
     levels = [style.gain]
     if style.calibration == "stepped":
         levels.append(style.gain / 2 if style.chest_gain is None else style.chest_gain)
-    for zero in plan.zeros_mm if plan.pulse_mm is not None else ():
-        up, end = plan.pulse_mm + 1, plan.pulse_mm + 1 + style.pulse_mm
-        shape = [(plan.pulse_mm, zero), (up, zero)]
+    for zero in plan.zeros_mm if plan.pulse_left_mm is not None else ():
+        up, end = plan.pulse_left_mm + 1, plan.pulse_left_mm + 1 + style.pulse_mm
+        shape = [(plan.pulse_left_mm, zero), (up, zero)]
         for level, (left, right) in zip(levels, pairwise(np.linspace(up, end, len(levels) + 1)), strict=True):
             shape += [(left, zero - level), (right, zero - level)]
         lines.append([*shape, (end, zero), (end + 0.5, zero)])

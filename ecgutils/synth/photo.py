@@ -13,7 +13,7 @@ from ecgutils.synth.camera import NodeGrid, aim, draw_surface
 from ecgutils.synth.effects import add_noise, blur, jpeg, motion_blur, sense, sharpen
 from ecgutils.synth.folder import scuff
 from ecgutils.synth.page import draw_layers, split_layers
-from ecgutils.synth.rendered import Lens, Projection, Rendered
+from ecgutils.synth.rendered import Lens, Projection, Rendered, Size
 from ecgutils.synth.scan import check_size
 from ecgutils.synth.scene import draw_desk, lay_clutter
 from ecgutils.synth.sources import PHOTO_SOURCE
@@ -56,9 +56,7 @@ def draw_severity(rng: Generator, severity: Severity) -> dict[str, float]:
     return {name: float(given.get(name, 0.0)) for name in EFFECTS}
 
 
-def render_photo(
-    record: Record, rng: Generator, severity: Severity = None, size: tuple[int, int] | None = None
-) -> Rendered:
+def render_photo(record: Record, rng: Generator, severity: Severity = None, size: Size | None = None) -> Rendered:
     """Draw a record as a phone photo.
 
     Parameters

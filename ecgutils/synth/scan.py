@@ -4,24 +4,23 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 from ecgutils.signals.record import Record
 from ecgutils.synth.page import draw_layers, split_layers
-from ecgutils.synth.rendered import Projection, Rendered
+from ecgutils.synth.rendered import Projection, Rendered, Size
 from ecgutils.synth.sources import DEFAULT_SCAN_SIZE, SCAN_SOURCES, SCANS
 from ecgutils.synth.style import draw_style
 
 
-def check_size(size: tuple[int, int]) -> tuple[int, int]:
+def check_size(size: Size) -> Size:
     """Return `size` as two ints (W, H); ValueError unless both are 200..10000 px."""
     if len(size) != 2 or not all(200 <= int(s) <= 10000 for s in size):
         raise ValueError(f"Image size must be (W, H) with 200 to 10000 px each, got {size}.")
     return int(size[0]), int(size[1])
 
 
-def render_scan(
-    record: Record, rng: np.random.Generator, source: str | None = None, size: tuple[int, int] | None = None
-) -> Rendered:
+def render_scan(record: Record, rng: Generator, source: str | None = None, size: Size | None = None) -> Rendered:
     """Draw a record as one of SCAN_SOURCES (None: drawn at random), in `size` (W, H), default 1100 x 850 px.
 
     The page is drawn at its final scale and fills the image as far as its shape allows.
