@@ -171,10 +171,8 @@ class NodeGrid:
         inside = np.minimum(self.page_xy, np.array(page_size, np.float32) - 1 - self.page_xy)[1:-1, 1:-1].min(axis=-1)
         self.cover = np.clip(inside / self.step + 0.5, 0, 1)
 
-    def enlarge(self, field: np.ndarray, rows: slice) -> np.ndarray:
-        """Field on the nodes (ny, nx), float32 or uint8 with any channels -> `rows` of (H, W), linearly."""
-        k, first = self.step, rows.start // self.step
-        part = field[first : -(-rows.stop // k) + 2]
-        full = cv2.resize(part, (part.shape[1] * k, part.shape[0] * k), interpolation=cv2.INTER_LINEAR)
-        top = k + rows.start - first * k
-        return full[top : top + rows.stop - rows.start, k : k + self.size[0]]
+    def enlarge(self, field: np.ndarray) -> np.ndarray:
+        """Field on the nodes (ny, nx), float32 or uint8 with any channels -> (H, W), linearly."""
+        k, (w, h) = self.step, self.size
+        full = cv2.resize(field, (field.shape[1] * k, field.shape[0] * k), interpolation=cv2.INTER_LINEAR)
+        return full[k : k + h, k : k + w]

@@ -30,7 +30,6 @@ _ABSENT |= {"blur": 0.35, "moire": 0.93, "sharpen": 0.15, "jpeg": 0.4}
 # Phones meter, balance, focus and clean so well that strong effects are rare: the square of a uniform number
 _MOSTLY_MILD = ("light", "colour", "shadow", "blur", "noise")
 _FINE_PPM = 5.0  # px/mm below which a page is softened before it is resampled, lest its grid beats with the pixels
-_BAND = 128  # rows that are worked on at a time: what belongs to them stays in the processor's cache
 Severity = float | dict[str, float] | None
 Streams = dict[str, Generator]
 
@@ -119,26 +118,16 @@ def _photograph(layers: np.ndarray, ppm: float, nodes: NodeGrid, scene: np.ndarr
     if nodes.projection.is_plane:
         warp = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_TRANSPARENT}
         return cv2.warpPerspective(layers, nodes.projection.homography, nodes.size, dst=scene, **warp)
-    fields = [np.ascontiguousarray(nodes.page_xy[..., i]) for i in (0, 1)]
-    for rows in _bands(len(scene)):
-        x, y = (nodes.enlarge(field, rows) for field in fields)
-        cv2.remap(layers, x, y, cv2.INTER_LINEAR, dst=scene[rows], borderMode=cv2.BORDER_TRANSPARENT)
-    return scene
-
-
-def _bands(height: int) -> list[slice]:
-    return [slice(y, min(y + _BAND, height)) for y in range(0, height, _BAND)]
+    x, y = (nodes.enlarge(np.ascontiguousarray(nodes.page_xy[..., i])) for i in (0, 1))
+    return cv2.remap(layers, x, y, cv2.INTER_LINEAR, dst=scene, borderMode=cv2.BORDER_TRANSPARENT)
 
 
 def _apply(image: np.ndarray, nodes: NodeGrid, gain: np.ndarray, veil: np.ndarray | None = None) -> None:
     """image * gain + veil in place; gain 0..1.5 and veil 0..255 on the nodes, (ny, nx, 3)."""
     coded = np.clip(np.round(gain * 170), 0, 255).astype(np.uint8)  # steps of 0.6 % lie below a sensor's noise
-    added = None if veil is None else np.clip(veil, 0, 255).astype(np.uint8)
-    for rows in _bands(len(image)):
-        band = image[rows]
-        cv2.multiply(band, nodes.enlarge(coded, rows), dst=band, scale=1 / 170)
-        if added is not None:
-            cv2.add(band, nodes.enlarge(added, rows), dst=band)
+    cv2.multiply(image, nodes.enlarge(coded), dst=image, scale=1 / 170)
+    if veil is not None:
+        cv2.add(image, nodes.enlarge(np.clip(veil, 0, 255).astype(np.uint8)), dst=image)
 
 
 def _stain(image: np.ndarray, nodes: NodeGrid, rng: Generator, s: float, ppm: float) -> None:
