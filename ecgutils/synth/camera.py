@@ -30,8 +30,14 @@ def aim(
     close = bool(rng.random() < 0.72)
     zoom_out, shift = rng.uniform(0.02, 0.3), rng.uniform(-1, 1, 2)
 
-    plane, camera_mm = _look(style, tilt, roll, distance)
-    corners = apply_homography(plane, _box(style.width_mm, 0, style.height_mm))
+    w_mm, h_mm = style.width_mm, style.height_mm
+    turns = [cv2.Rodrigues(np.array(turn))[0] for turn in ((tilt[0], 0, 0), (0, tilt[1], 0), (0, 0, np.radians(roll)))]
+    rotation = turns[2] @ (turns[0] @ turns[1])
+    centred = np.array([[1, 0, -w_mm / 2], [0, 1, -h_mm / 2], [0, 0, 1.0]])
+    plane = np.diag([distance, distance, 1]) @ np.column_stack([rotation[:, :2], (0, 0, distance)]) @ centred
+    camera = -rotation.T @ np.array([0, 0, distance])  # its z points into the table: turn it up
+    camera_mm = np.array([camera[0] + w_mm / 2, camera[1] + h_mm / 2, -camera[2]])
+    corners = apply_homography(plane, _box(w_mm, 0, h_mm))
     low, high = corners.min(axis=0), corners.max(axis=0)
     room = np.zeros(2)
     if close:
@@ -50,20 +56,6 @@ def aim(
 def _box(width: float, top: float, bottom: float) -> np.ndarray:
     """Corners (4, 2), clockwise from the top left, of what lies between two heights of a page."""
     return np.array([(0, top), (width, top), (width, bottom), (0, bottom)], dtype=np.float64)
-
-
-def _look(style: PageStyle, tilt: np.ndarray, roll: float, distance: float) -> tuple[np.ndarray, np.ndarray]:
-    """Homography (3, 3) from page mm to a picture of unit scale, and the camera centre in page mm.
-
-    `tilt` about x and y in radians, `roll` in degrees, `distance` in mm from the middle of the page.
-    """
-    w_mm, h_mm = style.width_mm, style.height_mm
-    rotation = cv2.Rodrigues(np.array([tilt[0], 0, 0]))[0] @ cv2.Rodrigues(np.array([0, tilt[1], 0]))[0]
-    rotation = cv2.Rodrigues(np.array([0, 0, np.radians(roll)]))[0] @ rotation
-    centred = np.array([[1, 0, -w_mm / 2], [0, 1, -h_mm / 2], [0, 0, 1.0]])
-    plane = np.diag([distance, distance, 1]) @ np.column_stack([rotation[:, :2], (0, 0, distance)]) @ centred
-    camera = -rotation.T @ np.array([0, 0, distance])  # its z points into the table: turn it up
-    return plane, np.array([camera[0] + w_mm / 2, camera[1] + h_mm / 2, -camera[2]])
 
 
 def _zoom_in(

@@ -57,7 +57,10 @@ def generate_images(
     ValueError : no record, a repeated record_id, an unknown or repeated source, an impossible size.
     """
     out_dir = Path(out_dir)
-    sizes = _check(sources, size)
+    default = dict.fromkeys(SCANS, DEFAULT_SCAN_SIZE) | {PHOTO_SOURCE: DEFAULT_PHOTO_SIZE}
+    if isinstance(sources, str) or not sources or not set(sources) <= set(default) or len(set(sources)) < len(sources):
+        raise ValueError(f"sources must be a list of different names from {', '.join(default)}; got {sources!r}.")
+    sizes = {source: check_size(size or default[source]) for source in sources}
     progress = Progress(out_dir / f"{name}.progress.jsonl")
     tasks = (
         (i, record, seed, sizes, out_dir, [progress.done.get(_image_id(record, source)) for source in sizes])
@@ -79,14 +82,6 @@ def generate_images(
 def stream(seed: int, row: int, source: str) -> np.random.Generator:
     """Random numbers of the image of record number `row` in `source`: they depend on its name, not on its place."""
     return np.random.default_rng([seed, STAGE, row, zlib.crc32(source.encode())])
-
-
-def _check(sources: Sequence[str], size: Size | None) -> dict[str, Size]:
-    """Size of each source, after checking the arguments."""
-    default = dict.fromkeys(SCANS, DEFAULT_SCAN_SIZE) | {PHOTO_SOURCE: DEFAULT_PHOTO_SIZE}
-    if isinstance(sources, str) or not sources or not set(sources) <= set(default) or len(set(sources)) < len(sources):
-        raise ValueError(f"sources must be a list of different names from {', '.join(default)}; got {sources!r}.")
-    return {source: check_size(size or default[source]) for source in sources}
 
 
 def _image_id(record: Record, source: str) -> str:
@@ -117,25 +112,24 @@ def _render_record(
         key = settings_key([VERSION, seed, index, source, size, float(record.fs), content, printed])
         image_id = _image_id(record, source)
         path = out_dir / source / f"{image_id}.jpg"
-        truth = truth_path(path)
-        if old and old["key"] == key and [_sha256(p) for p in (path, truth)] == [old["sha256"], old["truth_sha256"]]:
+        if old and old == {**old, "key": key, **_hashes(path)}:
             entries.append({**old, "row": {**old["row"], **about}})
             continue
         rng = stream(seed, index, source)
         is_photo = source == PHOTO_SOURCE
         rendered = render_photo(record, rng, size=size) if is_photo else render_scan(record, rng, source, size)
         write_bytes(path, cv2.imencode(".jpg", cv2.cvtColor(rendered.image, cv2.COLOR_RGB2BGR), _JPEG)[1].tobytes())
-        write_bytes(truth, truth_bytes(rendered))
+        write_bytes(truth_path(path), truth_bytes(rendered))
         row = {"image_id": image_id, "path": f"{source}/{path.name}", "image_source": source, **about}
         row |= {"layout": rendered.style["layout"], "px_per_mm": round(rendered.px_per_mm, 4)}
         row |= dict(zip(("width", "height"), rendered.image.shape[1::-1], strict=True))
         corners = np.round(rendered.quad_xy.astype(np.float64).ravel(), 2).tolist()
         row |= dict(zip(CORNER_COLUMNS, corners, strict=True)) | {"rotation": rendered.style["rotation"]}
-        hashes = {"sha256": _sha256(path), "truth_sha256": _sha256(truth)}
-        entries.append({"name": image_id, "key": key, **hashes, "row": row})
+        entries.append({"name": image_id, "key": key, **_hashes(path), "row": row})
     return entries
 
 
-def _sha256(path: Path) -> str | None:
-    """Of the file's content; None where no file is."""
-    return content_hash(path) if path.is_file() else None
+def _hashes(path: Path) -> dict[str, str | None]:
+    """SHA-256 of an image and of its truth; None where no file is."""
+    files = {"sha256": path, "truth_sha256": truth_path(path)}
+    return {name: content_hash(file) if file.is_file() else None for name, file in files.items()}

@@ -70,7 +70,10 @@ def render_photo(record: Record, rng: Generator, severity: Severity = None, size
     style = draw_style(rng, PHOTO_SOURCE, size[0] / size[1])
 
     to_image_mm, camera_mm, close = aim(streams["framing"], style, size, strength["framing"], strength["perspective"])
-    ppm = _scale_at_centre(to_image_mm, style.width_mm / 2, style.height_mm / 2)
+    x, y = style.width_mm / 2, style.height_mm / 2
+    at = apply_homography(to_image_mm, np.array([(x, y), (x + 1, y), (x, y + 1)]))
+    (ax, ay), (bx, by) = at[1:] - at[0]
+    ppm = float(np.clip(np.sqrt(abs(ax * by - ay * bx)), 0.3, 40))  # the scale at its centre: none larger than needed
     k = float(np.clip(streams["lens"].normal(-0.008, 0.012), -0.035, 0.025)) * strength["lens"]
     layers, boxes, drawn = draw_layers(record, rng, style, ppm)
     if strength["crease"]:
@@ -91,24 +94,11 @@ def render_photo(record: Record, rng: Generator, severity: Severity = None, size
     if strength["stain"]:
         _stain(photo.image, nodes, streams["stain"], strength["stain"], ppm)
     _light(photo.image, nodes, streams, strength)
-    photo = replace(photo, image=_capture(photo.image, streams, strength))
-    return _turned(photo, turn) if turn else photo
-
-
-def _turned(photo: Rendered, turn: int) -> Rendered:
-    """Picture and truth after clockwise quarter turns, which turn the lens about its axis."""
-    image, mask = (np.ascontiguousarray(np.rot90(a, -turn)) for a in (photo.image, photo.trace_mask))
-    before = photo.projection
-    lens = replace(before.lens, centre=((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2))
-    turned = quarter_turns(turn, photo.image.shape[1::-1]) @ before.homography
-    return replace(photo, image=image, trace_mask=mask, projection=replace(before, homography=turned, lens=lens))
-
-
-def _scale_at_centre(homography_mm: np.ndarray, x: float, y: float) -> float:
-    """Image px per mm at page mm (x, y): the scale at which the page is drawn, so that none is larger than needed."""
-    p = apply_homography(homography_mm, np.array([(x, y), (x + 1, y), (x, y + 1)]))
-    a, b = p[1] - p[0], p[2] - p[0]
-    return float(np.clip(np.sqrt(abs(a[0] * b[1] - a[1] * b[0])), 0.3, 40))
+    image = _capture(photo.image, streams, strength)
+    image, mask = (np.ascontiguousarray(np.rot90(a, -turn)) for a in (image, photo.trace_mask))
+    lens = replace(lens, centre=((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2))  # turned about its axis
+    projection = replace(projection, homography=quarter_turns(turn, size) @ projection.homography, lens=lens)
+    return replace(photo, image=image, trace_mask=mask, projection=projection)
 
 
 def _photograph(layers: np.ndarray, ppm: float, nodes: NodeGrid, scene: np.ndarray) -> np.ndarray:

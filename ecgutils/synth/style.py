@@ -7,7 +7,7 @@ import numpy as np
 
 from ecgutils.findings import LEADS
 from ecgutils.synth.ink import FONT_FILES, RGB
-from ecgutils.synth.sources import Source, source_named
+from ecgutils.synth.sources import PHOTO_SOURCE, SCANS, Source, photo
 
 _COLUMNS_OF_3 = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
 _COLUMNS_OF_6 = (LEADS[:6], LEADS[6:])
@@ -133,7 +133,10 @@ def draw_style(rng: np.random.Generator, source: str, aspect: float = 1.3) -> Pa
     source : name of a source; anything else raises ValueError.
     aspect : W / H of the picture to be made: a cropped strip takes this shape as far as the traces allow.
     """
-    prints = source_named(source)
+    known = {**SCANS, PHOTO_SOURCE: photo.SOURCE}
+    if source not in known:
+        raise ValueError(f"Unknown image source {source!r}; choose from {', '.join(known)}.")
+    prints = known[source]
     drawn, plotted = _draw_print(rng, prints)
     columns, rhythm = LAYOUTS[drawn["layout"]]
     n_rows = len(columns[0]) + len(rhythm)

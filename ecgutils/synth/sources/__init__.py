@@ -8,10 +8,3 @@ SCANS: dict[str, Source] = {source.name: source for source in _LISTED}
 SCAN_SOURCES = tuple(SCANS)
 PHOTO_SOURCE = photo.SOURCE.name
 SOURCES = (*SCAN_SOURCES, PHOTO_SOURCE)
-
-
-def source_named(name: str) -> Source:
-    """The source of this name, scan-like or the photo, else ValueError."""
-    if name not in (*SCANS, PHOTO_SOURCE):
-        raise ValueError(f"Unknown image source {name!r}; choose from {', '.join((*SCANS, PHOTO_SOURCE))}.")
-    return SCANS.get(name, photo.SOURCE)
