@@ -95,8 +95,7 @@ def _punch(layers: np.ndarray, rng: np.random.Generator, ppm: float) -> None:
     left = rng.random() < 0.6
     length, edge = (h, rng.uniform(8, 13) * ppm) if left else (w, rng.uniform(7, 11) * ppm)
     behind = int(rng.choice([255, 235, 60]))
-    offsets = (-40, 40) if rng.random() < 0.7 else (-120, -40, 40, 120)
-    for offset in offsets:
+    for offset in (-40, 40) if rng.random() < 0.7 else (-120, -40, 40, 120):
         along = length / 2 + (offset + rng.normal(0, 0.3)) * ppm
         x, y = (edge, along) if left else (along, edge)
         centre, radius = (round(16 * x), round(16 * y)), 3 * ppm

@@ -35,10 +35,9 @@ def _print_columns(mask: np.ndarray, style: PageStyle, columns: list[list[str]],
     """Print columns of text; the first line of the footer stands at `y_mm`, of the header a line below."""
     size_mm = 0.85 * style.name_mm
     line_mm = min(1.8 * size_mm, (style.header_mm - 2) / 3)
-    first = 0 if len(columns[0]) == 1 else 1
     left = style.side_mm + style.border_mm + 2
     for x, lines in zip(np.linspace(left, 0.8 * style.width_mm, len(columns)), columns, strict=True):
-        for i, text in enumerate(lines, start=first):
+        for i, text in enumerate(lines, start=int(len(columns[0]) > 1)):
             write(mask, text, x * ppm, (y_mm + i * line_mm) * ppm, style.font.removesuffix("-bold"), size_mm * ppm)
 
 

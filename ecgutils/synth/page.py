@@ -104,16 +104,15 @@ def _paper(style: PageStyle, size: Size, ppm: float, phase: np.ndarray) -> np.nd
     for row, kind in zip(table, kinds / 32, strict=True):
         if style.grid == "dots":  # bold lines made of dots
             row[:] = np.minimum(inked(major_x * kind[2], bold), inked(dotted_x * kind[1], bold))
-        elif style.grid == "millimetre":  # no bold lines
-            row[:] = blank
-        else:
-            row[:] = np.minimum(plain, inked(kind[1], bold))
+            row[:] = np.minimum(row, inked(minor_x * kind[0], fine))
+            continue
+        row[:] = (
+            blank if style.grid == "millimetre" else np.minimum(plain, inked(kind[1], bold))
+        )  # it has no bold lines
         if style.grid in ("lines", "millimetre"):
             row[:] = np.minimum(row, inked(minor_x + kind[0] - minor_x * kind[0], fine))
         elif style.grid == "stipple":  # fine lines made of dots
             row[:] = np.minimum(row, inked(np.maximum(minor_x * kind[2], dotted_x * kind[0]), fine))
-        elif style.grid == "dots":
-            row[:] = np.minimum(row, inked(minor_x * kind[0], fine))
     area = table[which.ravel()]
     if not edge:
         return area

@@ -16,11 +16,8 @@ Size = tuple[int, int]
 class Surface:
     """Height of bent paper above its plane, in page px towards the camera, interpolated linearly between grid points.
 
-    Attributes
-    ----------
-    heights : float32 (gh, gw); grid point (j, i) lies at page px (i * step, j * step). Beyond the grid the outermost
-        heights go on.
-    step : distance of grid points in page px.
+    `heights` is float32 (gh, gw); grid point (j, i) lies at page px (i * step, j * step). Beyond the grid the outermost
+    heights go on.
     """
 
     heights: np.ndarray = field(default_factory=lambda: np.zeros((2, 2), np.float32))

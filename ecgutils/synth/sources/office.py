@@ -21,8 +21,7 @@ def _scan(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict
     for x, y, r in (16 * dust.T).astype(int).tolist():
         cv2.circle(image, (x, y), r, (90, 85, 80), -1, cv2.LINE_AA, 4)
     image = blur(image, rng.uniform(0.35, 0.75) * scale)
-    grey = bool(rng.random() < 0.12)
-    if grey:
+    if grey := bool(rng.random() < 0.12):
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     quality = int(rng.integers(45, 92))
     return jpeg(add_noise(image, rng, rng.uniform(1, 4)), quality), {"grey": grey, "jpeg_quality": quality}
