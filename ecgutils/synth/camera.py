@@ -2,10 +2,11 @@
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 from scipy.spatial import cKDTree
 
 from ecgutils.geometry import affine, apply_homography
-from ecgutils.synth.rendered import Lens, Projection, Surface
+from ecgutils.synth.rendered import Projection, Size, Surface
 from ecgutils.synth.style import LAYOUTS, PageStyle
 
 _SURFACE_MM = 1.25  # grid of the paper's height; the sharpest folds are 1.6 mm wide
@@ -13,18 +14,15 @@ _NODES = 320  # maps are evaluated on about this many nodes per row and enlarged
 
 
 def aim(
-    rng: np.random.Generator, style: PageStyle, size: tuple[int, int], framing: float, perspective: float
-) -> tuple[np.ndarray, tuple[float, float, float], bool]:
+    rng: Generator, style: PageStyle, size: Size, framing: float, perspective: float
+) -> tuple[np.ndarray, np.ndarray, bool]:
     """Choose camera and crop.
 
     `framing` and `perspective` are severities 0..1; at 0 the whole page fills the frame, seen from straight above.
 
-    Returns
-    -------
-    homography (3, 3) from page mm to image px, the camera centre (x, y, z) in page mm, and whether the shot is a
-    close-up: these (72 %) zoom in on the traces until hardly any paper edge is left in the frame, the others zoom out.
+    Returns the homography (3, 3) from page mm to image px, the camera centre (x, y, z) in page mm, and whether the shot
+    is a close-up: these (72 %) zoom in on the traces until hardly any paper edge is left, the others zoom out.
     """
-    w_mm, h_mm = style.width_mm, style.height_mm
     # held in front of the reader: the far edge of the page is mostly its upper one
     tilt = np.array([rng.normal(-9, 10), rng.normal(0, 7)]).clip(-28, 26) * np.radians(1) * perspective
     roll = float(np.clip(rng.normal(0, 2.2), -7, 7)) * perspective
@@ -32,7 +30,13 @@ def aim(
     close = bool(rng.random() < 0.72)
     zoom_out, shift = rng.uniform(0.02, 0.3), rng.uniform(-1, 1, 2)
 
-    plane, camera_mm = _look(style, tilt, roll, distance)
+    w_mm, h_mm = style.width_mm, style.height_mm
+    turns = [cv2.Rodrigues(np.array(turn))[0] for turn in ((tilt[0], 0, 0), (0, tilt[1], 0), (0, 0, np.radians(roll)))]
+    rotation = turns[2] @ (turns[0] @ turns[1])
+    centred = np.array([[1, 0, -w_mm / 2], [0, 1, -h_mm / 2], [0, 0, 1.0]])
+    plane = np.diag([distance, distance, 1]) @ np.column_stack([rotation[:, :2], (0, 0, distance)]) @ centred
+    camera = -rotation.T @ np.array([0, 0, distance])  # its z points into the table: turn it up
+    camera_mm = np.array([camera[0] + w_mm / 2, camera[1] + h_mm / 2, -camera[2]])
     corners = apply_homography(plane, _box(w_mm, 0, h_mm))
     low, high = corners.min(axis=0), corners.max(axis=0)
     room = np.zeros(2)
@@ -54,24 +58,8 @@ def _box(width: float, top: float, bottom: float) -> np.ndarray:
     return np.array([(0, top), (width, top), (width, bottom), (0, bottom)], dtype=np.float64)
 
 
-def _look(
-    style: PageStyle, tilt: np.ndarray, roll: float, distance: float
-) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """Homography (3, 3) from page mm to a picture of unit scale, and the camera centre in page mm.
-
-    `tilt` about x and y in radians, `roll` in degrees, `distance` in mm from the middle of the page.
-    """
-    w_mm, h_mm = style.width_mm, style.height_mm
-    rotation = cv2.Rodrigues(np.array([tilt[0], 0, 0]))[0] @ cv2.Rodrigues(np.array([0, tilt[1], 0]))[0]
-    rotation = cv2.Rodrigues(np.array([0, 0, np.radians(roll)]))[0] @ rotation
-    centred = np.array([[1, 0, -w_mm / 2], [0, 1, -h_mm / 2], [0, 0, 1.0]])
-    plane = np.diag([distance, distance, 1]) @ np.column_stack([rotation[:, :2], (0, 0, distance)]) @ centred
-    camera = -rotation.T @ np.array([0, 0, distance])  # its z points into the table: turn it up
-    return plane, (float(camera[0] + w_mm / 2), float(camera[1] + h_mm / 2), float(-camera[2]))
-
-
 def _zoom_in(
-    style: PageStyle, size: tuple[int, int], plane: np.ndarray, corners: np.ndarray, grow: float
+    style: PageStyle, size: Size, plane: np.ndarray, corners: np.ndarray, grow: float
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """What a close-up frames, as its lowest and highest (x, y) on `plane`, and the scale.
 
@@ -87,7 +75,7 @@ def _zoom_in(
     high = (1 - grow) * corners.max(axis=0) + grow * body.max(axis=0)
     scale = float(min(np.array(size) / (high - low)))
     largest = scale * (1 + 0.22 * grow)
-    frame = np.array([(0, 0), (size[0], 0), size, (0, size[1])], dtype=np.float64) - np.array(size) / 2
+    frame = _box(size[0], 0, size[1]) - np.array(size) / 2
     while scale < largest and not _inside(frame / scale + (low + high) / 2, corners):
         scale *= 1.02
     return low, high, scale
@@ -100,8 +88,8 @@ def _inside(points: np.ndarray, quad: np.ndarray) -> bool:
     return bool(np.all(side[:, 0] * rel[..., 1] - side[:, 1] * rel[..., 0] >= 0))
 
 
-def draw_surface(streams: dict[str, np.random.Generator], style: PageStyle, strength: dict[str, float]) -> Surface:
-    """Bent paper in mm: curl and ripple ("bend"), folds and dents ("crease"), a net of ridges ("crumple")."""
+def draw_surface(streams: dict[str, Generator], style: PageStyle, strength: dict[str, float], ppm: float) -> Surface:
+    """Bent paper: curl and ripple ("bend"), folds and dents ("crease"), a net of ridges ("crumple")."""
     nx, ny = (int(np.ceil(side / _SURFACE_MM)) + 1 for side in (style.width_mm, style.height_mm))
     x, y = np.meshgrid(*(np.arange(n, dtype=np.float32) * _SURFACE_MM for n in (nx, ny)))
     heights = np.zeros((ny, nx), np.float32)
@@ -110,12 +98,10 @@ def draw_surface(streams: dict[str, np.random.Generator], style: PageStyle, stre
     _crease(*at, streams["crease"], strength["crease"])
     if strength["crumple"]:
         _crumple(*at, streams["crumple"], strength["crumple"])
-    return Surface(heights, _SURFACE_MM) if heights.any() else Surface()
+    return Surface(heights * np.float32(ppm), _SURFACE_MM * ppm)
 
 
-def _curl(
-    heights: np.ndarray, x: np.ndarray, y: np.ndarray, size: np.ndarray, rng: np.random.Generator, s: float
-) -> None:
+def _curl(heights: np.ndarray, x: np.ndarray, y: np.ndarray, size: np.ndarray, rng: Generator, s: float) -> None:
     """Add waves across the page, and the curl that roll paper keeps at one end, to `heights` at (x, y) mm."""
     width = float(size[0])
     for longest, height in ((1.0, 14.0), (0.45, 3.0)):
@@ -128,9 +114,7 @@ def _curl(
     heights += np.float32(s * rng.uniform(0, 0.25) * edge * (rng.random() < 0.4)) * lift
 
 
-def _crease(
-    heights: np.ndarray, x: np.ndarray, y: np.ndarray, size: np.ndarray, rng: np.random.Generator, s: float
-) -> None:
+def _crease(heights: np.ndarray, x: np.ndarray, y: np.ndarray, size: np.ndarray, rng: Generator, s: float) -> None:
     """Add a fold in half or in three, then creases right across and dents of some cm."""
     for i in range(int(rng.integers(1, 8))):
         sharp, length = rng.uniform(1.6, 5), np.inf
@@ -149,9 +133,7 @@ def _crease(
         heights += a * (1 - 0.8 * fade) * np.exp(-((across / sharp) ** 2) - (along / length) ** 2)
 
 
-def _crumple(
-    heights: np.ndarray, x: np.ndarray, y: np.ndarray, size: np.ndarray, rng: np.random.Generator, s: float
-) -> None:
+def _crumple(heights: np.ndarray, x: np.ndarray, y: np.ndarray, size: np.ndarray, rng: Generator, s: float) -> None:
     """Add facets between straight ridges: the squared distance to the nearest of random points."""
     cell_mm = rng.uniform(16, 40)
     middles = rng.uniform(-0.1, 1.1, (int(1.4 * size.prod() / cell_mm**2) + 4, 2)) * size
@@ -162,34 +144,27 @@ def _crumple(
     heights += np.float32(depth) * (facets * np.clip(0.7 + 0.5 * swell, 0, 2) + np.float32(0.15 * cell_mm) * swell)
 
 
-def scaled_projection(
-    homography_mm: np.ndarray, surface_mm: Surface, camera_mm: tuple[float, float, float], ppm: float, lens: Lens
-) -> Projection:
-    """The projection in page px, from lengths in mm."""
-    x, y, z = (float(v) * ppm for v in camera_mm)
-    surface = Surface(surface_mm.heights * np.float32(ppm), surface_mm.step * ppm)
-    return Projection(homography_mm @ np.diag([1 / ppm, 1 / ppm, 1]), surface, (x, y, z), lens)
-
-
 class NodeGrid:
     """Page position of every image px, evaluated on nodes `step` px apart and enlarged when asked for.
 
-    Nodes reach one step beyond the image so that enlarging never extrapolates. `page_xy` is float32 (ny, nx, 2).
+    Nodes reach one step beyond the image so that enlarging never extrapolates. `page_xy` is float32 (ny, nx, 2),
+    `on_page` bool (ny, nx): does this node lie on the paper? `cover` float32 is the share 0..1 of the cell of each node
+    inside the image that paper covers, as if px and page px were of one size, which they nearly are.
     """
 
-    def __init__(self, projection: Projection, size: tuple[int, int]) -> None:
-        self.size = size
+    def __init__(self, projection: Projection, size: Size, page_size: Size) -> None:
+        self.projection, self.size = projection, size
         self.step = max(4, round(max(size) / _NODES))
         # cv2.resize puts node j at px j * step + (step - 1) / 2
         x, y = (np.arange(-1, -(-side // self.step) + 1) * self.step + (self.step - 1) / 2 for side in size)
-        self.image_xy = np.stack(np.meshgrid(x, y), axis=-1)
         # float64: a page far out of frame costs digits; 60,000 nodes are cheap
-        self.page_xy = projection.to_page(self.image_xy).astype(np.float32)
+        self.page_xy = projection.to_page(np.stack(np.meshgrid(x, y), axis=-1)).astype(np.float32)
+        self.on_page = ((self.page_xy > -0.5) & (self.page_xy < np.array(page_size) - 0.5)).all(-1)
+        inside = np.minimum(self.page_xy, np.array(page_size, np.float32) - 1 - self.page_xy)[1:-1, 1:-1].min(axis=-1)
+        self.cover = np.clip(inside / self.step + 0.5, 0, 1)
 
-    def enlarge(self, field: np.ndarray, rows: slice) -> np.ndarray:
-        """Field on the nodes (ny, nx), float32 or uint8 with any channels -> `rows` of (H, W), linearly."""
-        k, first = self.step, rows.start // self.step
-        part = field[first : -(-rows.stop // k) + 2]
-        full = cv2.resize(part, (part.shape[1] * k, part.shape[0] * k), interpolation=cv2.INTER_LINEAR)
-        top = k + rows.start - first * k
-        return full[top : top + rows.stop - rows.start, k : k + self.size[0]]
+    def enlarge(self, field: np.ndarray) -> np.ndarray:
+        """Field on the nodes (ny, nx), float32 or uint8 with any channels -> (H, W), linearly."""
+        k, (w, h) = self.step, self.size
+        full = cv2.resize(field, (field.shape[1] * k, field.shape[0] * k), interpolation=cv2.INTER_LINEAR)
+        return full[k : k + h, k : k + w]

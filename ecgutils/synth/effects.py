@@ -65,7 +65,7 @@ def sense(image: np.ndarray, rng: np.random.Generator, sigma: float) -> np.ndarr
 
 def sharpen(image: np.ndarray, sigma: float, amount: float) -> np.ndarray:
     """Unsharp mask, as phones apply it: light and dark rims along edges."""
-    return cv2.addWeighted(image, 1 + amount, gaussian(image, sigma), -amount, 0, dst=image)
+    return cv2.addWeighted(image, 1 + amount, blur(image, sigma), -amount, 0, dst=image)
 
 
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
@@ -76,12 +76,9 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
 
 
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur; below 0.2 px nothing is done."""
-    return gaussian(image, sigma) if sigma >= 0.2 else image
-
-
-def gaussian(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur whose kernel ends at two sigma instead of OpenCV's three: two thirds of the time."""
+    """Gaussian blur, none below 0.2 px; its kernel ends at two sigma, not at OpenCV's three: two thirds of the time."""
+    if sigma < 0.2:
+        return image
     side = 2 * max(1, round(2 * sigma)) + 1
     return cv2.GaussianBlur(image, (side, side), sigma)
 
@@ -96,17 +93,3 @@ def motion_blur(image: np.ndarray, length_px: float, angle: float) -> np.ndarray
     a, b = (tuple(int(v) for v in end) for end in ends)
     cv2.line(kernel, a, b, 255, 1, cv2.LINE_AA, 4)
     return cv2.filter2D(image, -1, kernel.astype(np.float32) / kernel.sum())
-
-
-def specks(
-    image: np.ndarray, rng: np.random.Generator, count: int, largest_px: float, rgb: tuple[int, int, int]
-) -> None:
-    """Dust: `count` small filled discs of colour `rgb`, drawn in place."""
-    h, w = image.shape[:2]
-    for x, y, r in zip(
-        rng.uniform(0, w, count),
-        rng.uniform(0, h, count),
-        rng.uniform(0.3 * largest_px, largest_px, count),
-        strict=True,
-    ):
-        cv2.circle(image, (int(16 * x), int(16 * y)), int(16 * r), rgb, -1, cv2.LINE_AA, 4)

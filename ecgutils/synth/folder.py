@@ -61,14 +61,8 @@ def _stamp(layers: np.ndarray, rng: np.random.Generator, ppm: float) -> None:
     worn = cv2.resize(rng.standard_normal((24, 24), dtype=np.float32), (w, w), interpolation=cv2.INTER_CUBIC)
     patch = (patch * np.clip(0.75 + 0.4 * worn, 0, 1)).astype(np.uint8)
     x, y = (int(rng.integers(-w // 4, n - w // 2)) for n in (layers.shape[1], layers.shape[0]))
-    left, above = max(0, x), max(0, y)
-    target = layers[above : y + w, left : x + w]
-    patch = patch[above - y : above - y + target.shape[0], left - x : left - x + target.shape[1]]
-    part = target.copy()
-    ink(
-        part, np.ascontiguousarray(patch), _STAMP_RGB[int(rng.integers(len(_STAMP_RGB)))], float(rng.uniform(0.5, 0.85))
-    )
-    target[:] = part
+    mask = cv2.warpAffine(patch, np.array([[1.0, 0, x], [0, 1, y]]), layers.shape[1::-1])
+    ink(layers, mask, _STAMP_RGB[int(rng.integers(len(_STAMP_RGB)))], float(rng.uniform(0.5, 0.85)))
 
 
 def _fold(layers: np.ndarray, rng: np.random.Generator) -> None:
@@ -90,9 +84,8 @@ def _staple(layers: np.ndarray, rng: np.random.Generator, ppm: float) -> None:
     ends = np.array([(x, y), (x + 11 * ppm * np.cos(angle), y - 5 * ppm * np.sin(angle))])
     ends[:, 0] = ends[:, 0] if rng.random() < 0.7 else w - ends[:, 0]
     mask = np.zeros((h, w), np.uint8)
-    stroke(
-        mask, [ends] if rng.random() < 0.5 else [end + np.array([(0, 0), (0.4, 0.3)]) * ppm for end in ends], 0.7 * ppm
-    )
+    spots = [end + np.array([(0, 0), (0.4, 0.3)]) * ppm for end in ends]
+    stroke(mask, [ends] if rng.random() < 0.5 else spots, 0.7 * ppm)
     ink(layers, mask, (110, 90, 70), 0.85)
 
 
@@ -102,8 +95,7 @@ def _punch(layers: np.ndarray, rng: np.random.Generator, ppm: float) -> None:
     left = rng.random() < 0.6
     length, edge = (h, rng.uniform(8, 13) * ppm) if left else (w, rng.uniform(7, 11) * ppm)
     behind = int(rng.choice([255, 235, 60]))
-    offsets = (-40, 40) if rng.random() < 0.7 else (-120, -40, 40, 120)
-    for offset in offsets:
+    for offset in (-40, 40) if rng.random() < 0.7 else (-120, -40, 40, 120):
         along = length / 2 + (offset + rng.normal(0, 0.3)) * ppm
         x, y = (edge, along) if left else (along, edge)
         centre, radius = (round(16 * x), round(16 * y)), 3 * ppm

@@ -3,7 +3,8 @@
 import hashlib
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence
+from operator import length_hint
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ecgutils.parallel import for_each
 from ecgutils.signals.record import Record
 from ecgutils.synth.lettering import NUMBERS
 from ecgutils.synth.photo import DEFAULT_PHOTO_SIZE, render_photo
-from ecgutils.synth.rendered import Rendered
+from ecgutils.synth.rendered import Size
 from ecgutils.synth.scan import check_size, render_scan
 from ecgutils.synth.sources import DEFAULT_SCAN_SIZE, PHOTO_SOURCE, SCANS, SOURCES
 from ecgutils.synth.truth import truth_bytes, truth_path
@@ -27,7 +28,6 @@ from ecgutils.synth.truth import truth_bytes, truth_path
 STAGE = 2  # separates this stage's random streams from those of other stages
 VERSION = 6  # raise when the same seed draws another picture than before: existing files are then drawn again
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92]
-Size = tuple[int, int]
 
 
 def generate_images(
@@ -52,26 +52,23 @@ def generate_images(
         number of workers, and a source more, or a new one, changes no other image.
     size : (W, H) of all images; default 1100 x 850 for scans and 1280 x 704 for photos.
 
-    Returns
-    -------
-    The manifest as written (relative paths), with CORNER_COLUMNS and "rotation", the clockwise degrees that make the
-    image upright. A second call keeps every file whose settings, seed, record and bytes are unchanged.
-
-    Raises
-    ------
+    Returns the manifest as written (relative paths), with CORNER_COLUMNS and "rotation", the clockwise degrees that
+    make the image upright. A second call keeps every file whose settings, seed, record and bytes are unchanged.
     ValueError : no record, a repeated record_id, an unknown or repeated source, an impossible size.
     """
     out_dir = Path(out_dir)
-    sizes = _check(sources, size)
+    default = dict.fromkeys(SCANS, DEFAULT_SCAN_SIZE) | {PHOTO_SOURCE: DEFAULT_PHOTO_SIZE}
+    if isinstance(sources, str) or not sources or not set(sources) <= set(default) or len(set(sources)) < len(sources):
+        raise ValueError(f"sources must be a list of different names from {', '.join(default)}; got {sources!r}.")
+    sizes = {source: check_size(size or default[source]) for source in sources}
     progress = Progress(out_dir / f"{name}.progress.jsonl")
     tasks = (
         (i, record, seed, sizes, out_dir, [progress.done.get(_image_id(record, source)) for source in sizes])
         for i, record in enumerate(_unique(records))
     )
-    total = len(records) if isinstance(records, Sized) else None
     rows: list[dict[str, Any]] = []
     drawn = for_each(_render_record, tasks, workers, pre_dispatch="3*n_jobs")
-    for entries in tqdm(drawn, total=total, desc="rendering", unit="record"):
+    for entries in tqdm(drawn, total=length_hint(records) or None, desc="rendering", unit="record"):
         for entry in entries:
             progress.add(entry)
             rows.append(entry["row"])
@@ -85,16 +82,6 @@ def generate_images(
 def stream(seed: int, row: int, source: str) -> np.random.Generator:
     """Random numbers of the image of record number `row` in `source`: they depend on its name, not on its place."""
     return np.random.default_rng([seed, STAGE, row, zlib.crc32(source.encode())])
-
-
-def _check(sources: Sequence[str], size: Size | None) -> dict[str, Size]:
-    """Size of each source, after checking the arguments."""
-    known = (*SCANS, PHOTO_SOURCE)
-    unknown = [s for s in sources if s not in known] if not isinstance(sources, str) else [sources]
-    if unknown or not sources or len(set(sources)) < len(sources):
-        raise ValueError(f"sources must be a list of different names from {', '.join(known)}; got {sources!r}.")
-    default = dict.fromkeys(SCANS, DEFAULT_SCAN_SIZE) | {PHOTO_SOURCE: DEFAULT_PHOTO_SIZE}
-    return {source: check_size(size or default[source]) for source in sources}
 
 
 def _image_id(record: Record, source: str) -> str:
@@ -118,47 +105,31 @@ def _render_record(
     """Render one record in all sources (in a worker); returns entries {name, key, sha256, truth_sha256, row}."""
     content = hashlib.sha256(np.ascontiguousarray(record.signal_mv).tobytes()).hexdigest()
     printed = jsonable([record.details.get(number) for number in NUMBERS])
-    about = {
-        "signal_source": record.source,
-        "record_id": record.record_id,
-        "patient_id": record.patient_id,
-        "fold": record.fold,
-        **{f: int(f in record.findings) for f in FINDINGS},
-    }
+    about = {"signal_source": record.source, "record_id": record.record_id, "patient_id": record.patient_id}
+    about |= {"fold": record.fold, **{f: int(f in record.findings) for f in FINDINGS}}
     entries = []
     for (source, size), old in zip(sizes.items(), known, strict=True):
         key = settings_key([VERSION, seed, index, source, size, float(record.fs), content, printed])
         image_id = _image_id(record, source)
         path = out_dir / source / f"{image_id}.jpg"
-        truth = truth_path(path)
-        if old and old["key"] == key and [_sha256(p) for p in (path, truth)] == [old["sha256"], old["truth_sha256"]]:
+        if old and old == {**old, "key": key, **_hashes(path)}:
             entries.append({**old, "row": {**old["row"], **about}})
             continue
         rng = stream(seed, index, source)
         is_photo = source == PHOTO_SOURCE
         rendered = render_photo(record, rng, size=size) if is_photo else render_scan(record, rng, source, size)
         write_bytes(path, cv2.imencode(".jpg", cv2.cvtColor(rendered.image, cv2.COLOR_RGB2BGR), _JPEG)[1].tobytes())
-        write_bytes(truth, truth_bytes(rendered))
+        write_bytes(truth_path(path), truth_bytes(rendered))
         row = {"image_id": image_id, "path": f"{source}/{path.name}", "image_source": source, **about}
-        row |= _truth(rendered)
-        hashes = {"sha256": _sha256(path), "truth_sha256": _sha256(truth)}
-        entries.append({"name": image_id, "key": key, **hashes, "row": row})
+        row |= {"layout": rendered.style["layout"], "px_per_mm": round(rendered.px_per_mm, 4)}
+        row |= dict(zip(("width", "height"), rendered.image.shape[1::-1], strict=True))
+        corners = np.round(rendered.quad_xy.astype(np.float64).ravel(), 2).tolist()
+        row |= dict(zip(CORNER_COLUMNS, corners, strict=True)) | {"rotation": rendered.style["rotation"]}
+        entries.append({"name": image_id, "key": key, **_hashes(path), "row": row})
     return entries
 
 
-def _truth(rendered: Rendered) -> dict[str, Any]:
-    """Manifest columns that describe the drawing."""
-    corners = np.round(rendered.quad_xy.astype(np.float64).ravel(), 2).tolist()
-    return {
-        "layout": rendered.style["layout"],
-        "px_per_mm": round(rendered.px_per_mm, 4),
-        "width": rendered.image.shape[1],
-        "height": rendered.image.shape[0],
-        **dict(zip(CORNER_COLUMNS, corners, strict=True)),
-        "rotation": rendered.style["rotation"],
-    }
-
-
-def _sha256(path: Path) -> str | None:
-    """Of the file's content; None where no file is."""
-    return content_hash(path) if path.is_file() else None
+def _hashes(path: Path) -> dict[str, str | None]:
+    """SHA-256 of an image and of its truth; None where no file is."""
+    files = {"sha256": path, "truth_sha256": truth_path(path)}
+    return {name: content_hash(file) if file.is_file() else None for name, file in files.items()}

@@ -23,10 +23,11 @@ class Strip:
 
 @dataclass(frozen=True)
 class Plan:
-    """All strips of a page, the rows' (y of zero, x of the calibration pulse or None), and where the columns begin."""
+    """All strips of a page, the rows' y of zero, x of the calibration pulses or None, and where the columns begin."""
 
     strips: tuple[Strip, ...]
-    rows_mm: tuple[tuple[float, float | None], ...]
+    zeros_mm: tuple[float, ...]
+    pulse_left_mm: float | None
     columns_mm: tuple[float, ...]
     row_pitch_mm: float
 
@@ -47,20 +48,15 @@ def plan_page(style: PageStyle, duration_s: float) -> Plan:
     zeros = [first + (row + 0.55) * pitch for row in range(n_rows)]
 
     column_s = shown_s / len(columns)
+    starts = [left + c * column_s * style.speed for c in range(len(columns))]
     strips = []
     for c, leads in enumerate(columns):
         start = c * column_s if style.sequential else 0.0
         for row, name in enumerate(leads):
-            x = left + c * column_s * style.speed
             stop = start + max(0.5 * column_s, column_s - style.gap_mm / style.speed)
-            strips.append(Strip(name, LEADS.index(name), start, stop, x, zeros[row]))
+            strips.append(Strip(name, LEADS.index(name), start, stop, starts[c], zeros[row]))
     for row, name in enumerate(rhythm, start=len(columns[0])):
         strips.append(Strip(f"{name}_rhythm", LEADS.index(name), 0.0, shown_s, left, zeros[row]))
     before, after = left - style.pulse_mm - 2.5, left + shown_s * style.speed + 1.0
     pulse = {"left": before, "stepped": before, "right": after, "none": None}[style.calibration]
-    return Plan(
-        strips=tuple(strips),
-        rows_mm=tuple((zero, pulse) for zero in zeros),
-        columns_mm=tuple(left + c * column_s * style.speed for c in range(len(columns))),
-        row_pitch_mm=pitch,
-    )
+    return Plan(tuple(strips), tuple(zeros), pulse, tuple(starts), pitch)

@@ -1,7 +1,9 @@
 """What is printed or written on the page besides grid and traces: lead names, header, footer, a pen's notes."""
 
 import numpy as np
+from numpy.random import Generator
 
+from ecgutils.files import jsonable
 from ecgutils.signals import Record, measure
 from ecgutils.signals.measure import find_beats
 from ecgutils.synth.ink import stroke, write
@@ -11,9 +13,7 @@ from ecgutils.synth.style import PageStyle
 NUMBERS = ("rate_bpm", "pr_ms", "qrs_ms", "qt_ms")  # what `Record.details` calls the numbers a header tells
 
 
-def print_text(
-    mask: np.ndarray, style: PageStyle, plan: Plan, record: Record, rng: np.random.Generator, ppm: float
-) -> list[str]:
+def print_text(mask: np.ndarray, style: PageStyle, plan: Plan, record: Record, rng: Generator, ppm: float) -> list[str]:
     """Print lead names, footer and header; returns the header's lines.
 
     But for `cart_numbers` no text depends on the record: labels must not leak.
@@ -35,14 +35,13 @@ def _print_columns(mask: np.ndarray, style: PageStyle, columns: list[list[str]],
     """Print columns of text; the first line of the footer stands at `y_mm`, of the header a line below."""
     size_mm = 0.85 * style.name_mm
     line_mm = min(1.8 * size_mm, (style.header_mm - 2) / 3)
-    first = 0 if len(columns[0]) == 1 else 1
     left = style.side_mm + style.border_mm + 2
     for x, lines in zip(np.linspace(left, 0.8 * style.width_mm, len(columns)), columns, strict=True):
-        for i, text in enumerate(lines, start=first):
+        for i, text in enumerate(lines, start=int(len(columns[0]) > 1)):
             write(mask, text, x * ppm, (y_mm + i * line_mm) * ppm, style.font.removesuffix("-bold"), size_mm * ppm)
 
 
-def _footer(style: PageStyle, rng: np.random.Generator) -> list[str]:
+def _footer(style: PageStyle, rng: Generator) -> list[str]:
     gains = f"{style.gain:g}" if style.chest_gain is None else f"{style.gain:g}/{style.chest_gain:g}"
     footer = [
         f"{style.speed:g} mm/s",
@@ -54,7 +53,7 @@ def _footer(style: PageStyle, rng: np.random.Generator) -> list[str]:
     return ["   ".join(footer)] if rng.random() < 0.5 else footer  # in one run, as many carts print it
 
 
-def _header(record: Record, rng: np.random.Generator) -> list[list[str]]:
+def _header(record: Record, rng: Generator) -> list[list[str]]:
     """Four columns: an invented patient and visit, the cart's numbers, who has seen it."""
     sex, age = rng.choice(["F", "M"]), rng.integers(18, 95)
     date = f"{rng.integers(1, 29):02d}.{rng.integers(1, 13):02d}.{rng.integers(1998, 2030)}"
@@ -62,12 +61,8 @@ def _header(record: Record, rng: np.random.Generator) -> list[list[str]]:
     visit = [f"{date}  {rng.integers(24):02d}:{rng.integers(60):02d}", f"Ward {rng.integers(1, 40)}", "Dr. ________"]
     for low, high in ((45, 130), (120, 215), (70, 150), (340, 470), (380, 480)):
         rng.integers(low, high)  # numbers were once invented: what a seed draws after them stays the same
-    return [
-        patient,
-        visit,
-        cart_numbers(record),
-        ["Unconfirmed", "Reviewed by: ________", f"Page {rng.integers(1, 4)}"],
-    ]
+    seen = ["Unconfirmed", "Reviewed by: ________", f"Page {rng.integers(1, 4)}"]
+    return [patient, visit, cart_numbers(record), seen]
 
 
 def cart_numbers(record: Record) -> list[str]:
@@ -77,9 +72,7 @@ def cart_numbers(record: Record) -> list[str]:
     simulated heart, else measured. The rate is the mean one; QTc is Fridericia's.
     """
     known = record.details if "rate_bpm" in record.details else _measured(record)
-    rate, pr, qrs, qt = (
-        value if (value := known.get(name)) is not None and np.isfinite(value) else None for name in NUMBERS
-    )
+    rate, pr, qrs, qt = (jsonable(known.get(name)) for name in NUMBERS)  # None where it is not finite
     lines = [] if rate is None else [f"Vent. rate {rate:6.0f} bpm"]
     if qrs is not None:
         lines.append(f"PR / QRS {'*' if pr is None else f'{pr:.0f}':>6} / {qrs:.0f} ms")
@@ -104,7 +97,7 @@ def _measured(record: Record) -> dict[str, float]:
     return dict(zip(NUMBERS, (rate, m.pr_ms, m.qrs_ms, qt), strict=True))
 
 
-def scrawl(rng: np.random.Generator, letters: int) -> list[np.ndarray]:
+def scrawl(rng: Generator, letters: int) -> list[np.ndarray]:
     """Illegible handwriting of `letters` letters as strokes (n, 2) in units of a small letter's height, from (0, 0)."""
     strokes, x = [], 0.0
     while letters > 0:
@@ -122,11 +115,11 @@ def scrawl(rng: np.random.Generator, letters: int) -> list[np.ndarray]:
     return strokes
 
 
-def pen_marks(mask: np.ndarray, rng: np.random.Generator, count: int, style: PageStyle, ppm: float) -> None:
-    """`count` notes of a pen: words, rings, underlines, arrows and ticks anywhere on the page."""
+def pen_marks(mask: np.ndarray, rng: Generator, style: PageStyle, ppm: float) -> None:
+    """Notes of a pen: words, rings, underlines, arrows and ticks anywhere on the page."""
     width = float(rng.uniform(0.3, 0.7)) * ppm
     t = np.linspace(0, 1, 40)
-    for _ in range(count):
+    for _ in range(style.notes):
         at = np.array([rng.uniform(0.03, 0.85) * style.width_mm, rng.uniform(0.05, 0.95) * style.height_mm])
         kind = str(rng.choice(["words", "words", "ring", "underline", "arrow", "tick"]))
         if kind == "words":
@@ -136,19 +129,16 @@ def pen_marks(mask: np.ndarray, rng: np.random.Generator, count: int, style: Pag
         elif kind == "ring":
             angle = rng.uniform(0, 2 * np.pi) + 2 * np.pi * 1.1 * t
             radius = 1 + 0.06 * np.sin(2 * angle + rng.uniform(0, 6)) + 0.08 * t
-            lines = [
-                np.stack([rng.uniform(5, 16) * radius * np.cos(angle), rng.uniform(4, 11) * radius * np.sin(angle)], -1)
-            ]
+            wide, high = rng.uniform(5, 16), rng.uniform(4, 11)
+            lines = [np.stack([wide * radius * np.cos(angle), high * radius * np.sin(angle)], -1)]
         elif kind == "underline":
             lines = [np.stack([rng.uniform(8, 30) * t, rng.normal(0, 1) * t**2 + 0.4 * np.sin(5 * t)], -1)]
         elif kind == "arrow":
             tip = np.array([rng.uniform(-12, 12), rng.uniform(6, 14)])
             back = -tip / np.hypot(*tip) * 2.5
             side = np.array([-back[1], back[0]]) * 0.6
-            lines = [
-                tip * t[:, None] + side * np.sin(3 * t)[:, None] * 0.5,
-                tip + np.stack([back + side, 0 * side, back - side]),
-            ]
+            shaft = tip * t[:, None] + side * np.sin(3 * t)[:, None] * 0.5
+            lines = [shaft, tip + np.stack([back + side, 0 * side, back - side])]
         else:
             lines = [np.array([(0, 0), (1.5, 2.5), (6, -5.0)])]
         stroke(mask, [(at + line) * ppm for line in lines], width)

@@ -1,23 +1,23 @@
 """Draw a flat ECG page straight into an array: grid, text, calibration, separators, traces."""
 
 from dataclasses import asdict
+from itertools import pairwise
 from typing import Any
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 from ecgutils.signals.record import Record
 from ecgutils.synth.ink import ink, paleness, stroke
 from ecgutils.synth.layout import Plan, Strip, plan_page
 from ecgutils.synth.lettering import pen_marks, print_text
-from ecgutils.synth.rendered import Projection, Rendered
+from ecgutils.synth.rendered import Boxes, Projection, Rendered, Size
 from ecgutils.synth.sources import SCAN_SOURCES
-from ecgutils.synth.style import PageStyle, draw_style
+from ecgutils.synth.style import LAYOUTS, PageStyle, draw_style
 
 
-def render_page(
-    record: Record, rng: np.random.Generator, style: PageStyle | None = None, px_per_mm: float = 4.0
-) -> Rendered:
+def render_page(record: Record, rng: Generator, style: PageStyle | None = None, px_per_mm: float = 4.0) -> Rendered:
     """Draw the flat page of a record.
 
     Parameters
@@ -34,8 +34,8 @@ def render_page(
 
 
 def draw_layers(
-    record: Record, rng: np.random.Generator, style: PageStyle, ppm: float
-) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
+    record: Record, rng: Generator, style: PageStyle, ppm: float
+) -> tuple[np.ndarray, Boxes, dict[str, Any]]:
     """The page as uint8 (H, W, 4), RGB and trace coverage (OpenCV resamples four channels faster than three), the lead
     boxes and `Rendered.style`; parameters as in `render_page`."""
     if not 0.3 <= ppm <= 40:
@@ -56,33 +56,21 @@ def draw_layers(
     cv2.insertChannel(mask, layers, 3)
     if style.notes:
         mask[:] = 0
-        pen_marks(mask, rng, style.notes, style, ppm)
+        pen_marks(mask, rng, style, ppm)
         ink(layers, mask, style.pen_rgb, opacity=0.85)
     drawn = {"grid_phase_mm": [float(p) for p in phase], "header": header, "rotation": 0}
     return layers, boxes, {**asdict(style), **drawn}
 
 
 def split_layers(
-    layers: np.ndarray,
-    page_size: tuple[int, int],
-    ppm: float,
-    projection: Projection,
-    boxes: dict[str, np.ndarray],
-    style: dict[str, Any],
+    layers: np.ndarray, page_size: Size, ppm: float, projection: Projection, boxes: Boxes, style: dict[str, Any]
 ) -> Rendered:
     """Rendered from its layers, uint8 (H, W, 4) RGB and trace coverage."""
-    return Rendered(
-        image=cv2.cvtColor(layers, cv2.COLOR_RGBA2RGB),
-        px_per_mm=float(ppm),
-        page_size=page_size,
-        projection=projection,
-        trace_mask=cv2.extractChannel(layers, 3),
-        lead_boxes=boxes,
-        style=style,
-    )
+    image, mask = cv2.cvtColor(layers, cv2.COLOR_RGBA2RGB), cv2.extractChannel(layers, 3)
+    return Rendered(image, float(ppm), page_size, projection, mask, boxes, style)
 
 
-def _paper(style: PageStyle, size: tuple[int, int], ppm: float, phase: np.ndarray) -> np.ndarray:
+def _paper(style: PageStyle, size: Size, ppm: float, phase: np.ndarray) -> np.ndarray:
     """Paper with its grid, uint8 (H, W, 4), last channel 0; lines keep their true width by area coverage.
 
     Coverage across the lines is rounded to 1/32, so only some dozens of different rows exist: each is worked out once.
@@ -116,16 +104,15 @@ def _paper(style: PageStyle, size: tuple[int, int], ppm: float, phase: np.ndarra
     for row, kind in zip(table, kinds / 32, strict=True):
         if style.grid == "dots":  # bold lines made of dots
             row[:] = np.minimum(inked(major_x * kind[2], bold), inked(dotted_x * kind[1], bold))
-        elif style.grid == "millimetre":  # no bold lines
-            row[:] = blank
-        else:
-            row[:] = np.minimum(plain, inked(kind[1], bold))
+            row[:] = np.minimum(row, inked(minor_x * kind[0], fine))
+            continue
+        row[:] = (
+            blank if style.grid == "millimetre" else np.minimum(plain, inked(kind[1], bold))
+        )  # it has no bold lines
         if style.grid in ("lines", "millimetre"):
             row[:] = np.minimum(row, inked(minor_x + kind[0] - minor_x * kind[0], fine))
         elif style.grid == "stipple":  # fine lines made of dots
             row[:] = np.minimum(row, inked(np.maximum(minor_x * kind[2], dotted_x * kind[0]), fine))
-        elif style.grid == "dots":
-            row[:] = np.minimum(row, inked(minor_x * kind[0], fine))
     area = table[which.ravel()]
     if not edge:
         return area
@@ -165,28 +152,22 @@ def _draw_strip(mask: np.ndarray, record: Record, strip: Strip, style: PageStyle
 def _print_marks(mask: np.ndarray, style: PageStyle, plan: Plan, ppm: float) -> None:
     """Calibration pulses and column separators.
 
-    A pulse is 1 mV; a stepped one goes on at the chest leads' gain, or at half the gain where they have none of their
-    own.
+    A pulse is 1 mV; a stepped one goes on at the chest leads' gain, or at half the gain where they have no other.
     """
     lines: list[list[tuple[float, float]]] = []
-    for zero, pulse in plan.rows_mm:
-        if pulse is None:
-            continue
-        up, end = pulse + 1, pulse + 1 + style.pulse_mm
-        levels = [style.gain]
-        if style.calibration == "stepped":
-            levels.append(style.gain / 2 if style.chest_gain is None else style.chest_gain)
-        edges = np.linspace(up, end, len(levels) + 1)
-        shape = [(pulse, zero), (up, zero)]
-        for level, left, right in zip(levels, edges, edges[1:], strict=False):
+    levels = [style.gain]
+    if style.calibration == "stepped":
+        levels.append(style.gain / 2 if style.chest_gain is None else style.chest_gain)
+    for zero in plan.zeros_mm if plan.pulse_left_mm is not None else ():
+        up, end = plan.pulse_left_mm + 1, plan.pulse_left_mm + 1 + style.pulse_mm
+        shape = [(plan.pulse_left_mm, zero), (up, zero)]
+        for level, (left, right) in zip(levels, pairwise(np.linspace(up, end, len(levels) + 1)), strict=True):
             shape += [(left, zero - level), (right, zero - level)]
         lines.append([*shape, (end, zero), (end + 0.5, zero)])
-    n_rows = sum(strip.left_mm == plan.columns_mm[0] and "_" not in strip.name for strip in plan.strips)
-    top = max(0.0, plan.rows_mm[0][0] - 0.55 * plan.row_pitch_mm)
-    bottom = plan.rows_mm[n_rows - 1][0] + 0.6 * plan.row_pitch_mm
+    zeros = plan.zeros_mm[: len(LAYOUTS[style.layout][0][0])]  # without the rhythm strips
+    top, bottom = max(0.0, zeros[0] - 0.55 * plan.row_pitch_mm), zeros[-1] + 0.6 * plan.row_pitch_mm
     dots: list[list[tuple[float, float]]] = []
     for x in plan.columns_mm[1:]:
-        zeros = [zero for zero, _ in plan.rows_mm[:n_rows]]
         if style.separator == "ticks":
             lines += [[(x, zero + s * 2), (x, zero + s * 4.5)] for zero in zeros for s in (1, -1)]
         elif style.separator == "cross":

@@ -5,14 +5,15 @@ from math import cos, sin
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 from ecgutils.geometry import apply_homography, quarter_turns
 from ecgutils.signals.record import Record
-from ecgutils.synth.camera import NodeGrid, aim, draw_surface, scaled_projection
+from ecgutils.synth.camera import NodeGrid, aim, draw_surface
 from ecgutils.synth.effects import add_noise, blur, jpeg, motion_blur, sense, sharpen
 from ecgutils.synth.folder import scuff
 from ecgutils.synth.page import draw_layers, split_layers
-from ecgutils.synth.rendered import Lens, Projection, Rendered
+from ecgutils.synth.rendered import Lens, Projection, Rendered, Size
 from ecgutils.synth.scan import check_size
 from ecgutils.synth.scene import draw_desk, lay_clutter
 from ecgutils.synth.sources import PHOTO_SOURCE
@@ -29,11 +30,11 @@ _ABSENT |= {"blur": 0.35, "moire": 0.93, "sharpen": 0.15, "jpeg": 0.4}
 # Phones meter, balance, focus and clean so well that strong effects are rare: the square of a uniform number
 _MOSTLY_MILD = ("light", "colour", "shadow", "blur", "noise")
 _FINE_PPM = 5.0  # px/mm below which a page is softened before it is resampled, lest its grid beats with the pixels
-_BAND = 128  # rows that are worked on at a time: what belongs to them stays in the processor's cache
 Severity = float | dict[str, float] | None
+Streams = dict[str, Generator]
 
 
-def draw_severity(rng: np.random.Generator, severity: Severity) -> dict[str, float]:
+def draw_severity(rng: Generator, severity: Severity) -> dict[str, float]:
     """Severity of each of EFFECTS.
 
     None draws each one (0 in a tenth of photos or more, else in 0..1, mostly mild where phones help; quarter turns are
@@ -54,9 +55,7 @@ def draw_severity(rng: np.random.Generator, severity: Severity) -> dict[str, flo
     return {name: float(given.get(name, 0.0)) for name in EFFECTS}
 
 
-def render_photo(
-    record: Record, rng: np.random.Generator, severity: Severity = None, size: tuple[int, int] | None = None
-) -> Rendered:
+def render_photo(record: Record, rng: Generator, severity: Severity = None, size: Size | None = None) -> Rendered:
     """Draw a record as a phone photo.
 
     Parameters
@@ -71,102 +70,59 @@ def render_photo(
     style = draw_style(rng, PHOTO_SOURCE, size[0] / size[1])
 
     to_image_mm, camera_mm, close = aim(streams["framing"], style, size, strength["framing"], strength["perspective"])
-    ppm = _scale_at_centre(to_image_mm, style.width_mm / 2, style.height_mm / 2)
-    surface_mm = draw_surface(streams, style, strength)
+    x, y = style.width_mm / 2, style.height_mm / 2
+    at = apply_homography(to_image_mm, np.array([(x, y), (x + 1, y), (x, y + 1)]))
+    (ax, ay), (bx, by) = at[1:] - at[0]
+    ppm = float(np.clip(np.sqrt(abs(ax * by - ay * bx)), 0.3, 40))  # the scale at its centre: none larger than needed
     k = float(np.clip(streams["lens"].normal(-0.008, 0.012), -0.035, 0.025)) * strength["lens"]
-    lens = Lens(k, ((size[0] - 1) / 2, (size[1] - 1) / 2), float(np.hypot(*size) / 2)) if k else Lens()
     layers, boxes, drawn = draw_layers(record, rng, style, ppm)
     if strength["crease"]:
         scuff(layers, streams["crease"].spawn(1)[0], strength["crease"], ppm)
     page_size = layers.shape[1::-1]
-    projection = scaled_projection(to_image_mm, surface_mm, camera_mm, ppm, lens)
+    lens = Lens(k, ((size[0] - 1) / 2, (size[1] - 1) / 2), float(np.hypot(*size) / 2))
+    surface, camera = draw_surface(streams, style, strength, ppm), tuple((camera_mm * ppm).tolist())
+    projection = Projection(to_image_mm @ np.diag([1 / ppm, 1 / ppm, 1]), surface, camera, lens)
 
-    nodes = NodeGrid(projection, size)
-    on_page = _on_page(nodes, page_size)
-    layers = _photograph(layers, ppm, projection, nodes, draw_desk(rng, size, _paper_cover(nodes, page_size)))
+    nodes = NodeGrid(projection, size, page_size)
+    layers = _photograph(layers, ppm, nodes, draw_desk(rng, size, nodes.cover))
     if strength["clutter"]:
         lay_clutter(layers, streams["clutter"], strength["clutter"])
-    turn = 0  # clockwise quarter turns of the picture
-    if streams["rotation"].random() < 0.12 * strength["rotation"]:
-        turn = int(streams["rotation"].integers(1, 4))
+    turned = streams["rotation"].random() < 0.12 * strength["rotation"]
+    turn = int(streams["rotation"].integers(1, 4)) if turned else 0  # clockwise quarter turns
     drawn |= {"severity": strength, "close_up": close, "rotation": (-turn % 4) * 90, "lens_k": k}
     photo = split_layers(layers, page_size, ppm, projection, boxes, drawn)
     if strength["stain"]:
-        _stain(photo.image, nodes, on_page, streams["stain"], strength["stain"], ppm)
-    _light(photo.image, nodes, on_page, projection, streams, strength)
-    photo = replace(photo, image=_capture(photo.image, streams, strength))
-    return _turned(photo, turn) if turn else photo
+        _stain(photo.image, nodes, streams["stain"], strength["stain"], ppm)
+    _light(photo.image, nodes, streams, strength)
+    image = _capture(photo.image, streams, strength)
+    image, mask = (np.ascontiguousarray(np.rot90(a, -turn)) for a in (image, photo.trace_mask))
+    lens = replace(lens, centre=((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2))  # turned about its axis
+    projection = replace(projection, homography=quarter_turns(turn, size) @ projection.homography, lens=lens)
+    return replace(photo, image=image, trace_mask=mask, projection=projection)
 
 
-def _turned(photo: Rendered, turn: int) -> Rendered:
-    """Picture and truth after clockwise quarter turns, which turn the lens about its axis."""
-    image, mask = (np.ascontiguousarray(np.rot90(a, -turn)) for a in (photo.image, photo.trace_mask))
-    before = photo.projection
-    lens = replace(before.lens, centre=((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2))
-    turned = quarter_turns(turn, photo.image.shape[1::-1]) @ before.homography
-    return replace(photo, image=image, trace_mask=mask, projection=replace(before, homography=turned, lens=lens))
-
-
-def _scale_at_centre(homography_mm: np.ndarray, x: float, y: float) -> float:
-    """Image px per mm at page mm (x, y): the scale at which the page is drawn, so that none is larger than needed."""
-    p = apply_homography(homography_mm, np.array([(x, y), (x + 1, y), (x, y + 1)]))
-    a, b = p[1] - p[0], p[2] - p[0]
-    return float(np.clip(np.sqrt(abs(a[0] * b[1] - a[1] * b[0])), 0.3, 40))
-
-
-def _on_page(nodes: NodeGrid, page_size: tuple[int, int]) -> np.ndarray:
-    """Bool (ny, nx): does this node lie on the paper?"""
-    x, y = nodes.page_xy[..., 0], nodes.page_xy[..., 1]
-    return (x > -0.5) & (x < page_size[0] - 0.5) & (y > -0.5) & (y < page_size[1] - 0.5)
-
-
-def _paper_cover(nodes: NodeGrid, page_size: tuple[int, int]) -> np.ndarray:
-    """Share 0..1 of each node's cell that paper covers, float32, for the nodes inside the image; as if px and page px
-    were of one size, which they nearly are. Without it the paper's contact shadow has steps."""
-    x, y = nodes.page_xy[1:-1, 1:-1, 0], nodes.page_xy[1:-1, 1:-1, 1]
-    inside = np.minimum(np.minimum(x, page_size[0] - 1 - x), np.minimum(y, page_size[1] - 1 - y))
-    return np.clip(inside / nodes.step + 0.5, 0, 1)
-
-
-def _photograph(
-    layers: np.ndarray, ppm: float, projection: Projection, nodes: NodeGrid, scene: np.ndarray | None
-) -> np.ndarray:
-    """The page's layers, resampled once, over the scene (None: the page fills the frame); uint8 (H, W, 4)."""
-    w, h = nodes.size
-    if ppm < _FINE_PPM and np.abs(projection.homography[:2, :2] - np.eye(2)).max() > 1e-6:
+def _photograph(layers: np.ndarray, ppm: float, nodes: NodeGrid, scene: np.ndarray) -> np.ndarray:
+    """The page's layers, resampled once, over the scene, in place; all uint8 (H, W, 4)."""
+    if ppm < _FINE_PPM and np.abs(nodes.projection.homography[:2, :2] - np.eye(2)).max() > 1e-6:
         layers = blur(layers, 0.45)
-    out = np.zeros((h, w, 4), np.uint8) if scene is None else cv2.cvtColor(scene, cv2.COLOR_RGB2RGBA)
-    cv2.insertChannel(np.zeros((h, w), np.uint8), out, 3)
-    warp = {"borderMode": cv2.BORDER_TRANSPARENT}
-    if projection.is_plane:
-        return cv2.warpPerspective(layers, projection.homography, nodes.size, dst=out, flags=cv2.INTER_LINEAR, **warp)
-    fields = [np.ascontiguousarray(nodes.page_xy[..., i]) for i in (0, 1)]
-    for rows in _bands(h):
-        x, y = (nodes.enlarge(field, rows) for field in fields)
-        cv2.remap(layers, x, y, cv2.INTER_LINEAR, dst=out[rows], **warp)
-    return out
-
-
-def _bands(height: int) -> list[slice]:
-    return [slice(y, min(y + _BAND, height)) for y in range(0, height, _BAND)]
+    if nodes.projection.is_plane:
+        warp = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_TRANSPARENT}
+        return cv2.warpPerspective(layers, nodes.projection.homography, nodes.size, dst=scene, **warp)
+    x, y = (nodes.enlarge(np.ascontiguousarray(nodes.page_xy[..., i])) for i in (0, 1))
+    return cv2.remap(layers, x, y, cv2.INTER_LINEAR, dst=scene, borderMode=cv2.BORDER_TRANSPARENT)
 
 
 def _apply(image: np.ndarray, nodes: NodeGrid, gain: np.ndarray, veil: np.ndarray | None = None) -> None:
     """image * gain + veil in place; gain 0..1.5 and veil 0..255 on the nodes, (ny, nx, 3)."""
     coded = np.clip(np.round(gain * 170), 0, 255).astype(np.uint8)  # steps of 0.6 % lie below a sensor's noise
-    added = None if veil is None else np.clip(veil, 0, 255).astype(np.uint8)
-    for rows in _bands(len(image)):
-        band = image[rows]
-        cv2.multiply(band, nodes.enlarge(coded, rows), dst=band, scale=1 / 170)
-        if added is not None:
-            cv2.add(band, nodes.enlarge(added, rows), dst=band)
+    cv2.multiply(image, nodes.enlarge(coded), dst=image, scale=1 / 170)
+    if veil is not None:
+        cv2.add(image, nodes.enlarge(np.clip(veil, 0, 255).astype(np.uint8)), dst=image)
 
 
-def _stain(
-    image: np.ndarray, nodes: NodeGrid, on_page: np.ndarray, rng: np.random.Generator, s: float, ppm: float
-) -> None:
+def _stain(image: np.ndarray, nodes: NodeGrid, rng: Generator, s: float, ppm: float) -> None:
     """Rings of a cup and dried spills on the paper: brown, with a darker rim."""
-    gain = np.ones((*on_page.shape, 3), np.float32)
+    gain = np.ones((*nodes.on_page.shape, 3), np.float32)
     tint = np.array([0.25, 0.5, 0.85]) * rng.uniform(0.6, 1.2)
     for _ in range(int(rng.integers(1, 4))):
         middle = nodes.page_xy[int(rng.integers(len(gain))), int(rng.integers(gain.shape[1]))]
@@ -176,36 +132,26 @@ def _stain(
         r = np.hypot(d[..., 0], d[..., 1]) / (radius * (1 + wobble))
         inside = rng.uniform(0, 0.5) / (1 + np.exp(np.clip((r - 1) * 40, -30, 30)))
         dark = s * rng.uniform(0.2, 0.6) * (inside + np.exp(-(((r - 1) * radius / 1.5) ** 2)))
-        gain *= 1 - np.clip(np.where(on_page, dark, 0)[..., None] * tint, 0, 0.8).astype(np.float32)
+        gain *= 1 - np.clip(np.where(nodes.on_page, dark, 0)[..., None] * tint, 0, 0.8).astype(np.float32)
     _apply(image, nodes, gain)
 
 
-def _light(
-    image: np.ndarray,
-    nodes: NodeGrid,
-    on_page: np.ndarray,
-    projection: Projection,
-    streams: dict[str, np.random.Generator],
-    strength: dict[str, float],
-) -> None:
+def _light(image: np.ndarray, nodes: NodeGrid, streams: Streams, strength: dict[str, float]) -> None:
     """Everything that changes brightness or colour slowly, gathered in one gain and one veil and applied once."""
     if not any(strength[n] for n in ("bend", "crease", "crumple", "light", "colour", "shadow", "glare", "moire")):
         return
-    ny, nx = on_page.shape
-    v, u = np.meshgrid(np.linspace(-ny / nx, ny / nx, ny, dtype=np.float32), np.linspace(-1, 1, nx, dtype=np.float32),
-                       indexing="ij")  # fmt: skip
+    ny, nx = nodes.on_page.shape
+    u, v = np.meshgrid(np.linspace(-1, 1, nx, dtype=np.float32), np.linspace(-ny / nx, ny / nx, ny, dtype=np.float32))
     gain = np.ones((ny, nx, 3), np.float32)
     gain *= _lamp(streams["light"], strength["light"], u, v)[..., None]
     gain *= _cast(streams["colour"], strength["colour"], u, v)
     gain *= _shadow(streams["shadow"], strength["shadow"], u, v)[..., None]
     gain *= _moire(streams["moire"], strength["moire"], u, v)
 
-    if not projection.surface.is_flat:  # paper turned to the lamp is brighter, turned away darker
+    if not nodes.projection.surface.is_flat:  # paper turned to the lamp is brighter, turned away darker
         angle, steep = streams["crease"].uniform(0, 2 * np.pi), streams["crease"].uniform(0.4, 1)
-        slope = projection.surface.slope(
-            nodes.page_xy[..., 0], nodes.page_xy[..., 1], (float(np.cos(angle)), float(np.sin(angle)))
-        )
-        gain *= np.where(on_page, np.clip(1 + steep * slope, 0.55, 1.15), 1)[..., None]
+        slope = nodes.projection.surface.slope(nodes.page_xy, angle)
+        gain *= np.where(nodes.on_page, np.clip(1 + steep * slope, 0.55, 1.15), 1)[..., None]
     stray = strength["light"] * streams["light"].uniform(0.0, 0.14)  # stray light lifts the blacks
     glare = np.clip(_glare(streams["glare"], strength["glare"], u, v), 0, 0.8)[..., None]
     veil = stray + glare
@@ -214,7 +160,7 @@ def _light(
     _apply(image, nodes, gain * (1 - veil), (170 * stray + 252 * glare) * tint if veil.any() else None)
 
 
-def _moire(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray | float:
+def _moire(rng: Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray | float:
     """Coloured bands where the pixels of a photographed screen beat with the sensor's."""
     if not s:
         return 1.0
@@ -224,7 +170,7 @@ def _moire(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> 
     return 1 + np.float32(s * rng.uniform(0.02, 0.08)) * bands
 
 
-def _lamp(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def _lamp(rng: Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Exposure, falloff from a lamp, and vignetting."""
     x, y = rng.uniform(-1.2, 1.2, 2).tolist()  # numbers of Python's keep float32 fields float32
     height = rng.uniform(0.8, 2.0)
@@ -235,7 +181,7 @@ def _lamp(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> n
     return np.minimum(light / light.mean() * exposure, 1.08)
 
 
-def _cast(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def _cast(rng: Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Colour of the light, which may change over the picture (lamp on one side, window on the other)."""
     tints = np.array([(1, 0.88, 0.68), (1, 0.94, 0.84), (0.86, 0.94, 1), (0.9, 1, 0.94), (1, 0.9, 0.94)], np.float32)
     first, second = tints[rng.integers(len(tints), size=2)]
@@ -245,7 +191,7 @@ def _cast(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> n
     return 1 - s * (1 - (first * mix + second * (1 - mix)))
 
 
-def _shadow(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def _shadow(rng: Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Soft shadow of a head, arm or phone: the dark side of a wavy line, or a blob."""
     angle, at = rng.uniform(0, 2 * np.pi), rng.uniform(0.0, 0.8)
     along = -u * sin(angle) + v * cos(angle)
@@ -256,7 +202,7 @@ def _shadow(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) ->
     return 1 - s * rng.uniform(0.15, 0.55) * dark
 
 
-def _glare(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def _glare(rng: Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Specular patches of lamp or window on glossy paper."""
     glare = np.zeros_like(u)
     for _ in range(int(rng.integers(1, 3))):
@@ -267,7 +213,7 @@ def _glare(rng: np.random.Generator, s: float, u: np.ndarray, v: np.ndarray) -> 
     return glare
 
 
-def _capture(image: np.ndarray, streams: dict[str, np.random.Generator], strength: dict[str, float]) -> np.ndarray:
+def _capture(image: np.ndarray, streams: Streams, strength: dict[str, float]) -> np.ndarray:
     """Lens, shake, sensor, phone and file: blur, noise, sharpening, JPEG. Lengths scale with the image."""
     scale = max(image.shape) / DEFAULT_PHOTO_SIZE[0]
     rng, s = streams["blur"], strength["blur"]

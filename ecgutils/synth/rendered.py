@@ -8,16 +8,16 @@ import numpy as np
 
 from ecgutils.geometry import apply_homography, frame_corners, sample_field
 
+Boxes = dict[str, np.ndarray]
+Size = tuple[int, int]
+
 
 @dataclass(frozen=True, eq=False)
 class Surface:
     """Height of bent paper above its plane, in page px towards the camera, interpolated linearly between grid points.
 
-    Attributes
-    ----------
-    heights : float32 (gh, gw); grid point (j, i) lies at page px (i * step, j * step). Beyond the grid the outermost
-        heights go on.
-    step : distance of grid points in page px.
+    `heights` is float32 (gh, gw); grid point (j, i) lies at page px (i * step, j * step). Beyond the grid the outermost
+    heights go on.
     """
 
     heights: np.ndarray = field(default_factory=lambda: np.zeros((2, 2), np.float32))
@@ -27,15 +27,15 @@ class Surface:
     def is_flat(self) -> bool:
         return not self.heights.any()
 
-    def height(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Height at page px (x, y), arrays of one shape."""
-        return sample_field(self.heights, x / self.step, y / self.step)
+    def height(self, page_xy: np.ndarray) -> np.ndarray:
+        """Height (..., 1) at page px (..., 2)."""
+        return sample_field(self.heights, *np.moveaxis(page_xy / self.step, -1, 0))[..., None]
 
-    def slope(self, x: np.ndarray, y: np.ndarray, direction: tuple[float, float]) -> np.ndarray:
-        """Slope (no unit) of the paper at page px (x, y) along the unit vector `direction`."""
+    def slope(self, page_xy: np.ndarray, angle: float) -> np.ndarray:
+        """Slope (no unit) of the paper at page px (..., 2) in the direction `angle` (radians)."""
         dy, dx = np.gradient(self.heights, self.step)
-        slope = (dx * direction[0] + dy * direction[1]).astype(np.float32)
-        return sample_field(slope, x / self.step, y / self.step)
+        slope = (dx * float(np.cos(angle)) + dy * float(np.sin(angle))).astype(np.float32)
+        return sample_field(slope, *np.moveaxis(page_xy / self.step, -1, 0))
 
 
 @dataclass(frozen=True)
@@ -81,19 +81,18 @@ class Projection:
 
     homography: np.ndarray
     surface: Surface = field(default_factory=Surface)
-    camera: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    camera: tuple[float, ...] = (0.0, 0.0, 1.0)
     lens: Lens = field(default_factory=Lens)
 
     @property
     def is_plane(self) -> bool:
-        """True when the homography says all."""
         return self.surface.is_flat and not self.lens.k
 
     def to_image(self, page_xy: np.ndarray) -> np.ndarray:
         """Page px (..., 2) -> image px (..., 2), float64."""
         xy = np.asarray(page_xy, dtype=np.float64)
         if not self.surface.is_flat:
-            lift = self.surface.height(xy[..., 0], xy[..., 1])[..., None] / self.camera[2]
+            lift = self.surface.height(xy) / self.camera[2]
             xy = (xy - np.array(self.camera[:2]) * lift) / (1 - lift)
         return self.lens.distort(apply_homography(self.homography, xy))
 
@@ -103,14 +102,12 @@ class Projection:
         plane = apply_homography(np.linalg.inv(self.homography), ideal)
         if self.surface.is_flat:
             return plane
-        flat_x, flat_y = x, y = plane[..., 0].copy(), plane[..., 1].copy()
-        away_x, away_y = ((c - v) / self.camera[2] for c, v in zip(self.camera, (x, y), strict=False))
+        xy, away = plane, (np.array(self.camera[:2]) - plane) / self.camera[2]
         for _ in range(40):  # slopes times the ray's tilt are below 0.3, but for corners of bent pages
-            lift = self.surface.height(x, y)
-            before, x, y = (x, y), flat_x + away_x * lift, flat_y + away_y * lift
-            if max(np.abs(x - before[0]).max(initial=0), np.abs(y - before[1]).max(initial=0)) < 1e-3:  # page px
+            before, xy = xy, plane + away * self.surface.height(xy)
+            if np.abs(xy - before).max(initial=0) < 1e-3:  # page px
                 break
-        return np.stack([x, y], axis=-1)
+        return xy
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,10 +129,10 @@ class Rendered:
 
     image: np.ndarray
     px_per_mm: float
-    page_size: tuple[int, int]
+    page_size: Size
     projection: Projection
     trace_mask: np.ndarray
-    lead_boxes: dict[str, np.ndarray]
+    lead_boxes: Boxes
     style: dict[str, Any]
 
     @property

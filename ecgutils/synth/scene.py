@@ -18,14 +18,14 @@ _SKIN = ((232, 190, 164), (205, 152, 120), (160, 108, 78), (104, 68, 50))
 _PAPER = ((246, 246, 242), (238, 240, 244), (250, 240, 205), (222, 232, 244), (236, 214, 214))
 
 
-def draw_desk(rng: np.random.Generator, size: tuple[int, int], page: np.ndarray) -> np.ndarray | None:
-    """What the paper lies on and what lies beside it, with the paper's contact shadow: uint8 (H, W, 3) RGB.
+def draw_desk(rng: np.random.Generator, size: tuple[int, int], page: np.ndarray) -> np.ndarray:
+    """What the paper lies on and what lies beside it, with the paper's contact shadow: uint8 (H, W, 4) RGB and 0.
 
-    `page` is the paper's coverage, float32 0..1 of any size; None is returned when it fills the picture.
+    `page` is the paper's coverage, float32 0..1 of any size; where it fills the picture, nothing is drawn.
     """
     rng = np.random.default_rng(rng.integers(2**63))  # the same draws from `rng` whether or not any desk is seen
     if page.min() >= 1:
-        return None
+        return np.zeros((size[1], size[0], 4), np.uint8)
     coarse = max(3, round(max(size) / _DESK_PX))
     w, h = (-(-side // coarse) for side in size)
     kind = list(_DESKS)[int(rng.choice(len(_DESKS), p=[0.28, 0.16, 0.28, 0.08, 0.12, 0.08]))]
@@ -40,7 +40,7 @@ def draw_desk(rng: np.random.Generator, size: tuple[int, int], page: np.ndarray)
     dark = 0.35 * cv2.GaussianBlur(small, (0, 0), near)
     dark += 0.4 * cv2.GaussianBlur(cv2.warpAffine(small, shift, small.shape[::-1]), (0, 0), far)
     dark = cv2.resize(dark, (w, h))
-    desk = (desk * (1 - dark)[..., None]).astype(np.uint8)
+    desk = np.dstack([desk * (1 - dark)[..., None], np.zeros((h, w))]).astype(np.uint8)
     return cv2.resize(desk, size, interpolation=cv2.INTER_LINEAR)
 
 
@@ -48,32 +48,29 @@ def _texture(rng: np.random.Generator, kind: str, size: tuple[int, int]) -> np.n
     """Relative brightness of a desk, float32 (H, W), mean about 0."""
     w, h = size
     fine = rng.standard_normal((h, w), dtype=np.float32)
+    y, x = np.mgrid[:h, :w].astype(np.float32)
     if kind in ("wood", "steel"):  # fibres: noise drawn out along one direction, rings bent by a slow field
         side = int(np.hypot(w, h)) + 2
-        fibres = cv2.resize(
-            rng.standard_normal((side, 12), dtype=np.float32), (side, side), interpolation=cv2.INTER_CUBIC
-        )
+        strands = rng.standard_normal((side, 12), dtype=np.float32)
+        fibres = cv2.resize(strands, (side, side), interpolation=cv2.INTER_CUBIC)
         angle = float(rng.choice([0, 90])) + float(rng.normal(0, 12))
         turn = cv2.getRotationMatrix2D((side / 2, side / 2), angle, 1)
         turn[:, 2] -= ((side - w) / 2, (side - h) / 2)
         grain = cv2.warpAffine(fibres, turn, size)
         if kind == "steel":
             return 0.03 * grain + 0.02 * fine
-        y, x = np.mgrid[:h, :w].astype(np.float32) / w
-        across = x * np.float32(np.sin(np.radians(angle))) + y * np.float32(np.cos(np.radians(angle)))
+        across = x / w * np.float32(np.sin(np.radians(angle))) + y / w * np.float32(np.cos(np.radians(angle)))
         rings = np.sin(across * rng.uniform(40, 160) + rng.uniform(2, 7) * smooth_field(rng, size, 2.5))
         planks = rng.uniform(1.5, 5)
         off_gap = np.abs(np.mod(across * planks, 1) - 0.5)
         gaps = -0.5 * np.clip((0.006 - off_gap) * w / planks + 0.5, 0, 1)
         return (0.07 * grain + 0.06 * rings + 0.02 * fine + gaps).astype(np.float32)
     if kind == "cloth":
-        y, x = np.mgrid[:h, :w].astype(np.float32)
         weave = np.sin(x * rng.uniform(1.2, 2.2)) * np.sin(y * rng.uniform(1.2, 2.2))
         return 0.14 * smooth_field(rng, size, 4) + 0.07 * weave + 0.06 * fine
     if kind == "board":  # its edge crosses the picture somewhere
         level = 0.03 * smooth_field(rng, size, 60) + 0.03 * fine
         angle, at = rng.uniform(0, 2 * np.pi), rng.uniform(0.25, 0.48) * w
-        y, x = np.mgrid[:h, :w].astype(np.float32)
         beyond = np.clip((x - w / 2) * np.cos(angle) + (y - h / 2) * np.sin(angle) - at + 0.5, 0, 1)
         return (level * (1 - 0.9 * beyond) - 0.55 * beyond).astype(np.float32)
     speckle = cv2.GaussianBlur(fine, (0, 0), 0.8)
@@ -127,27 +124,22 @@ def _lay_paper(image: np.ndarray, rng: np.random.Generator, s: float = 0.0) -> N
 
 def lay_clutter(layers: np.ndarray, rng: np.random.Generator, s: float) -> None:
     """Labels, fingers and whited-out names on the page, in place; uint8 (H, W, 4), coverage is 0 below them."""
+    h, w = layers.shape[:2]
     kinds = rng.permutation(["label", "finger", "white"])
     for kind in kinds[: 1 + int(rng.random() < 0.35)]:
         if kind == "label":
             _lay_paper(layers, rng, s)
         elif kind == "finger":
             _lay_finger(layers, rng, s)
-        else:
-            _white_out(layers, rng, s)
-
-
-def _white_out(layers: np.ndarray, rng: np.random.Generator, s: float) -> None:
-    """A name painted over by hand in a picture editor."""
-    h, w = layers.shape[:2]
-    at = np.array([rng.uniform(0, 1) * w, rng.choice([0.02, 0.98]) * h])
-    if rng.random() < 0.3:
-        at = np.array([rng.choice([0.01, 0.99]) * w, rng.uniform(0, 1) * h])
-    n = int(rng.integers(2, 6))
-    points = at + np.cumsum(rng.normal(0, 1, (n, 2)) * ((0.02 + 0.05 * s) * w, 0.008 * w), axis=0)
-    level = int(rng.choice([255, 255, 0]))
-    thick = max(2, round(s * rng.uniform(0.015, 0.05) * w))
-    cv2.polylines(layers, [_fixed(points)], False, (level, level, level, 0), thick, cv2.LINE_AA, 4)
+        else:  # painted over by hand in a picture editor
+            at = np.array([rng.uniform(0, 1) * w, rng.choice([0.02, 0.98]) * h])
+            if rng.random() < 0.3:
+                at = np.array([rng.choice([0.01, 0.99]) * w, rng.uniform(0, 1) * h])
+            n = int(rng.integers(2, 6))
+            points = at + np.cumsum(rng.normal(0, 1, (n, 2)) * ((0.02 + 0.05 * s) * w, 0.008 * w), axis=0)
+            level = int(rng.choice([255, 255, 0]))
+            thick = max(2, round(s * rng.uniform(0.015, 0.05) * w))
+            cv2.polylines(layers, [_fixed(points)], False, (level, level, level, 0), thick, cv2.LINE_AA, 4)
 
 
 def _lay_finger(layers: np.ndarray, rng: np.random.Generator, s: float) -> None:
@@ -172,9 +164,8 @@ def _lay_finger(layers: np.ndarray, rng: np.random.Generator, s: float) -> None:
     off = np.hypot(dx - behind * np.float32(inward[0]), dy - behind * np.float32(inward[1])) / np.float32(radius)
     skin = np.array(_SKIN[int(rng.integers(len(_SKIN)))], np.float32)
     round_ = np.sqrt(np.clip(1 - off**2, 0, 1))
-    wrinkles = 0.03 * cv2.resize(
-        rng.standard_normal((40, 40), dtype=np.float32), part.shape[1::-1], interpolation=cv2.INTER_CUBIC
-    )
+    coarse = rng.standard_normal((40, 40), dtype=np.float32)
+    wrinkles = 0.03 * cv2.resize(coarse, part.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     colour = skin * (0.62 + 0.38 * round_ + wrinkles)[..., None] + (1 - round_)[..., None] * np.float32([18, -4, -8])
     nail = ((dx * inward[0] + dy * inward[1]) / (0.75 * radius)) ** 4  # longer than wide, its free edge near the tip
     nail += ((-dx * inward[1] + dy * inward[0]) / (0.6 * radius)) ** 4

@@ -7,7 +7,7 @@ import numpy as np
 
 from ecgutils.findings import LEADS
 from ecgutils.synth.ink import FONT_FILES, RGB
-from ecgutils.synth.sources import Source, source_named
+from ecgutils.synth.sources import PHOTO_SOURCE, SCANS, Source, photo
 
 _COLUMNS_OF_3 = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
 _COLUMNS_OF_6 = (LEADS[:6], LEADS[6:])
@@ -104,10 +104,8 @@ class PageStyle:
                 raise ValueError(f"PageStyle: {name} must be positive, got {getattr(self, name)}.")
         body_mm = self.height_mm - 2 * self.top_mm - self.header_mm - self.footer_mm
         if not (self.width_mm >= 60 and self.height_mm >= 40 and body_mm >= 20):
-            raise ValueError(
-                f"PageStyle: a page of {self.width_mm:g} x {self.height_mm:g} mm leaves {body_mm:g} mm for the traces; "
-                "use at least 60 x 40 mm with 20 mm left between header and footer."
-            )
+            size = f"a page of {self.width_mm:g} x {self.height_mm:g} mm"
+            raise ValueError(f"PageStyle: {size} leaves {body_mm:g} mm for traces; use 60 x 40 mm and 20 mm or more.")
 
     def gain_of(self, lead: int) -> float:
         """mm/mV of lead number `lead` in LEADS order."""
@@ -124,10 +122,7 @@ def _pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
 
 
 def _jitter(rng: np.random.Generator, rgb: RGB, spread: int) -> RGB:
-    red, green, blue = (
-        int(np.clip(c + d, 0, 255)) for c, d in zip(rgb, rng.integers(-spread, spread + 1, 3), strict=True)
-    )
-    return red, green, blue
+    return tuple(np.clip(np.array(rgb) + rng.integers(-spread, spread + 1, 3), 0, 255).tolist())
 
 
 def draw_style(rng: np.random.Generator, source: str, aspect: float = 1.3) -> PageStyle:
@@ -138,38 +133,41 @@ def draw_style(rng: np.random.Generator, source: str, aspect: float = 1.3) -> Pa
     source : name of a source; anything else raises ValueError.
     aspect : W / H of the picture to be made: a cropped strip takes this shape as far as the traces allow.
     """
-    prints = source_named(source)
+    known = {**SCANS, PHOTO_SOURCE: photo.SOURCE}
+    if source not in known:
+        raise ValueError(f"Unknown image source {source!r}; choose from {', '.join(known)}.")
+    prints = known[source]
     drawn, plotted = _draw_print(rng, prints)
     columns, rhythm = LAYOUTS[drawn["layout"]]
     n_rows = len(columns[0]) + len(rhythm)
     # each draw takes its numbers from `rng` in turn: their order is part of what a seed means
-    paper = _draw_paper(rng, drawn["paper"], aspect, n_rows, plotted)
-    gains = _draw_gains(rng, (paper["height_mm"] - paper["header_mm"] - paper["footer_mm"] - 8) / n_rows, plotted)
+    kind, palette = drawn.pop("paper"), drawn.pop("palette")
+    paper = _draw_paper(rng, kind, aspect, n_rows, plotted)
     calibration = _pick(rng, {"left": 6, "right": 2, "stepped": 0.3, "none": 1.5})
-    if gains["chest_gain"] and calibration != "none":
+    if paper["chest_gain"] and calibration != "none":
         calibration = "stepped"
-    colours = [_jitter(rng, rgb, 2 if plotted else 7) for rgb in PALETTES[drawn["palette"]]]
+    colours = [_jitter(rng, rgb, 2 if plotted else 7) for rgb in PALETTES[palette]]
+    dots, fine = drawn["grid"] == "dots", 0.6 if plotted else 1.0
     return PageStyle(
         source=source,
-        layout=drawn["layout"],
+        **drawn,
         **paper,
         speed=50.0 if rng.random() < 0.03 else 25.0,
-        **gains,
         sequential=bool(rng.random() < 0.85),
         calibration=calibration,
         pulse_mm=float(rng.choice([5.0, 5.0, 3.0])),
-        separator=drawn["separator"],
         gap_mm=float(rng.uniform(0.3, 2)) if rng.random() < 0.4 else 0.0,
         names=_pick(rng, {"above": 2, "on": 1, "below": 1}),
-        font=drawn["font"],
         name_mm=float(rng.uniform(2.0, 3.6)),
         side_mm=float(rng.uniform(2, 4)),
         pitch_mm=float(rng.uniform(26, 38)),
         top_mm=float(rng.uniform(2, 5)),
-        border_mm=float(rng.choice([0, 0, 3, 5])) if drawn["paper"] != "strip" and not plotted else 0.0,
-        grid=drawn["grid"],
+        border_mm=float(rng.choice([0, 0, 3, 5])) if kind != "strip" and not plotted else 0.0,
         **dict(zip(("paper_rgb", "minor_rgb", "major_rgb"), colours, strict=True)),
-        **_draw_lines(rng, prints, drawn["grid"] == "dots", plotted),
+        minor_mm=float(rng.uniform(0.3, 0.44) if dots else fine * rng.uniform(0.1, 0.18)),
+        major_mm=float(rng.uniform(0.26, 0.4) if dots else fine * rng.uniform(0.16, 0.3)),
+        trace_rgb=_jitter(rng, (8, 8, 10) if plotted else prints.trace_rgb, 8 if plotted else 18),
+        trace_mm=float(np.clip(prints.trace_mm * rng.lognormal(-0.05, 0.25), 0.12, 0.7)),
         notes=int(rng.integers(1, 6)) if rng.random() < prints.noted else 0,
         pen_rgb=_jitter(rng, _PENS[int(rng.integers(len(_PENS)))], 12),
     )
@@ -191,8 +189,8 @@ def _draw_print(rng: np.random.Generator, prints: Source) -> tuple[dict[str, str
     return drawn, plotted
 
 
-def _draw_paper(rng: np.random.Generator, paper: str, aspect: float, n_rows: int, plotted: bool) -> dict[str, float]:
-    """Size of the paper, and what header and footer take of it, in mm."""
+def _draw_paper(rng: np.random.Generator, paper: str, aspect: float, n_rows: int, plotted: bool) -> dict[str, Any]:
+    """Size of the paper, what header and footer take of it, in mm; gains, halved where rows are low."""
     if paper == "strip":
         width = float(rng.uniform(264, 292))
         height = float(np.clip(width / aspect, max(95, 15 * n_rows), 240))
@@ -202,23 +200,9 @@ def _draw_paper(rng: np.random.Generator, paper: str, aspect: float, n_rows: int
     footer = float(rng.uniform(6, 10)) if rng.random() < 0.65 else 0.0
     if plotted and rng.random() < 0.6:
         header = footer = 0.0
-    return {"width_mm": width, "height_mm": height, "header_mm": header, "footer_mm": footer}
-
-
-def _draw_gains(rng: np.random.Generator, row_mm: float, plotted: bool) -> dict[str, float | None]:
-    """Gain, halved where rows are low, and sometimes another one for the chest leads."""
-    gain = 5.0 if row_mm < 16 and rng.random() < 0.75 else 10.0
+    gain = 5.0 if (height - header - footer - 8) / n_rows < 16 and rng.random() < 0.75 else 10.0
     if rng.random() < 0.05:
         gain = 5.0 if gain == 10 and rng.random() < 0.7 else 20.0
-    return {"gain": gain, "chest_gain": gain / 2 if rng.random() < 0.06 and not plotted else None}
-
-
-def _draw_lines(rng: np.random.Generator, prints: Source, dots: bool, plotted: bool) -> dict[str, Any]:
-    """Widths of grid and trace, and the trace's colour."""
-    fine = 0.6 if plotted else 1.0
-    return {
-        "minor_mm": float(rng.uniform(0.3, 0.44) if dots else fine * rng.uniform(0.1, 0.18)),
-        "major_mm": float(rng.uniform(0.26, 0.4) if dots else fine * rng.uniform(0.16, 0.3)),
-        "trace_rgb": _jitter(rng, (8, 8, 10) if plotted else prints.trace_rgb, 8 if plotted else 18),
-        "trace_mm": float(np.clip(prints.trace_mm * rng.lognormal(-0.05, 0.25), 0.12, 0.7)),
-    }
+    chest_gain = gain / 2 if rng.random() < 0.06 and not plotted else None
+    size = {"width_mm": width, "height_mm": height, "header_mm": header, "footer_mm": footer}
+    return {**size, "gain": gain, "chest_gain": chest_gain}

@@ -64,13 +64,8 @@ def truth_bytes(rendered: Rendered) -> bytes:
     nodes = _nodes(rendered.page_size, rendered.px_per_mm)
     beyond = projection.to_image(nodes) - apply_homography(projection.homography, nodes)
     names = sorted(rendered.lead_boxes)
-    about = {
-        "px_per_mm": rendered.px_per_mm,
-        "page_size": rendered.page_size,
-        "leads": names,
-        "style": rendered.style,
-        "width": rendered.image.shape[1],
-    }
+    about = {"px_per_mm": rendered.px_per_mm, "page_size": rendered.page_size, "leads": names}
+    about |= {"style": rendered.style, "width": rendered.image.shape[1]}
     steps = cv2.LUT(rendered.trace_mask, ((np.arange(256) + 42) // 85).astype(np.uint8))
     arrays = {
         "about": np.frombuffer(json.dumps(about).encode(), np.uint8),

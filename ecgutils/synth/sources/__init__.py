@@ -1,32 +1,10 @@
-"""The sources of images, one record each in a file of its own; a new one is listed here in one line."""
+"""The sources of images, one record each in a file of its own; a new one is listed here."""
 
 from ecgutils.synth.sources import archive, fax, office, photo, thermal, vector
-from ecgutils.synth.sources.base import DEFAULT_SCAN_SIZE, ScanSource, Source
+from ecgutils.synth.sources.base import DEFAULT_SCAN_SIZE, Source
 
-SCANS: dict[str, ScanSource] = {
-    scan.name: scan
-    for scan in (
-        vector.SOURCE,
-        office.SOURCE,
-        fax.SOURCE,
-        thermal.SOURCE,
-        archive.SOURCE,
-    )
-}
+_LISTED = (vector.SOURCE, office.SOURCE, fax.SOURCE, thermal.SOURCE, archive.SOURCE)
+SCANS: dict[str, Source] = {source.name: source for source in _LISTED}
 SCAN_SOURCES = tuple(SCANS)
 PHOTO_SOURCE = photo.SOURCE.name
 SOURCES = (*SCAN_SOURCES, PHOTO_SOURCE)
-
-
-def scan_named(name: str) -> ScanSource:
-    """The scan-like source of this name, else ValueError."""
-    if name not in SCANS:
-        raise ValueError(f"Unknown scan source {name!r}; choose from {', '.join(SCANS)}.")
-    return SCANS[name]
-
-
-def source_named(name: str) -> Source:
-    """The source of this name, scan-like or the photo, else ValueError."""
-    if name not in (*SCANS, PHOTO_SOURCE):
-        raise ValueError(f"Unknown image source {name!r}; choose from {', '.join((*SCANS, PHOTO_SOURCE))}.")
-    return SCANS.get(name, photo.SOURCE)

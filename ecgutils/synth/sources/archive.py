@@ -5,7 +5,7 @@ import numpy as np
 
 from ecgutils.synth.effects import add_noise, blur, jpeg, multiply_field, smooth_field
 from ecgutils.synth.folder import keep_in_folder
-from ecgutils.synth.sources.base import ScanSource, coarse_size, scan_scale
+from ecgutils.synth.sources.base import Source, coarse_size, scan_scale
 
 
 def _scan(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
@@ -21,13 +21,11 @@ def _scan(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict
     image = multiply_field(image, aged * tone)
     image = blur(image, rng.uniform(0.35, 0.8) * scale)
     quality = int(rng.integers(40, 88))
-    return jpeg(add_noise(image, rng, rng.uniform(1.5, 5), 0.6), quality), {
-        "yellowing": yellow,
-        "jpeg_quality": quality,
-    }
+    image = jpeg(add_noise(image, rng, rng.uniform(1.5, 5), 0.6), quality)
+    return image, {"yellowing": yellow, "jpeg_quality": quality}
 
 
-SOURCE = ScanSource(
+SOURCE = Source(
     name="archive",
     layout={"3x4+1": 6, "3x4": 6, "6x2": 4, "6x2+1": 2, "12x1": 1},
     palette={"brick": 4, "orange": 3, "green": 3, "blue": 1, "faint": 1, "crimson": 1},

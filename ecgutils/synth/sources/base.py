@@ -16,12 +16,17 @@ Scan = Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, dict[str, A
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What a source prints.
+    """What a source prints, and what happens then.
 
     `layout`, `palette`, `grid`, `separator`, `font` and `paper` are choices with their weights: those of `PageStyle`
     and PALETTES; paper is "letter", "a4" or "strip" (cut off a roll). `trace_mm` is the middle of the trace's width,
     `trace_rgb` its ink; `plotted` is the share of pages that look as a plotting script's, the look of most ECG images
-    that programs make; `noted` is the share with a pen's marks.
+    that programs make; `noted` is the share with a pen's marks. Of a scan-like source also:
+
+    `wear(layers, rng, ppm)` changes the printed page in place, uint8 (H, W, 4): RGB and trace coverage; ppm is px per
+    mm. `on_glass` pages lie a little askew on a scanner's glass, sometimes with its dark lid around them.
+    `scan(image, rng)` returns the image, uint8 (H, W, 3), as it comes out, and what to tell of it in `Rendered.style`.
+    Without them nothing happens.
     """
 
     name: str
@@ -35,18 +40,6 @@ class Source:
     trace_rgb: RGB = (22, 22, 28)
     plotted: float = 0.0
     noted: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScanSource(Source):
-    """A scan-like source: what it prints, and what happens then.
-
-    `wear(layers, rng, ppm)` changes the printed page in place, uint8 (H, W, 4): RGB and trace coverage; ppm is px per
-    mm. `on_glass` pages lie a little askew on a scanner's glass, sometimes with its dark lid around them.
-    `scan(image, rng)` returns the image, uint8 (H, W, 3), as it comes out, and what to tell of it in `Rendered.style`.
-    Without them nothing happens.
-    """
-
     wear: Wear | None = None
     scan: Scan | None = None
     on_glass: bool = True

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from ecgutils.synth.effects import add_noise, blur, jpeg, smooth_field
-from ecgutils.synth.sources.base import ScanSource, coarse_size, scan_scale
+from ecgutils.synth.sources.base import Source, coarse_size, scan_scale
 
 
 def _scan(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
@@ -13,12 +13,17 @@ def _scan(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict
     grey = blur(grey, rng.uniform(0.4, 0.8) * scale)
     grey = add_noise(grey, rng, rng.uniform(6, 18), 0.7 * scale)
     toner = np.clip(smooth_field(rng, size, 6), -2, 2)
-    grey = _dirty(grey, rng, size)
+    dirt = cv2.GaussianBlur(rng.standard_normal((2 * size[1], 2 * size[0]), dtype=np.float32), (0, 0), 0.8)
+    dirt = np.clip((dirt - rng.uniform(1.1, 1.6)) * 900, 0, 255).astype(np.uint8)  # crumbs of any shape
+    grey = cv2.subtract(grey, cv2.resize(dirt, grey.shape[::-1]), dst=grey)
     if rng.random() < 0.3:  # a fax in standard mode has half as many lines as columns
         half = cv2.resize(grey, (grey.shape[1], grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
         grey = cv2.resize(half, grey.shape[::-1], interpolation=cv2.INTER_NEAREST)
     two_level = bool(rng.random() < 0.6)
-    ink, paper = _ink_and_paper(grey)
+    small = grey[::3, ::3]
+    bright = (small > 0.6 * np.percentile(small, 95)).astype(np.uint8)  # a dark surround is no ink
+    page = cv2.erode(cv2.morphologyEx(bright, cv2.MORPH_CLOSE, np.ones((7, 7))), np.ones((7, 7)))
+    ink, paper = np.percentile(small[page > 0], (2.5, 75)).astype(int).tolist()
     # the tone that turns white lies between ink and paper and wanders with the toner; most of a pale grid gets lost
     middle = ink + (paper - ink) * rng.uniform(0.45, 0.76)
     if two_level:
@@ -34,23 +39,7 @@ def _scan(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict
     return (image if two_level else jpeg(image, int(rng.integers(40, 80)))), {"two_level": two_level}
 
 
-def _dirty(grey: np.ndarray, rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """With crumbs of any shape, drawn at twice the coarse `size`."""
-    dirt = cv2.GaussianBlur(rng.standard_normal((2 * size[1], 2 * size[0]), dtype=np.float32), (0, 0), 0.8)
-    dirt = np.clip((dirt - rng.uniform(1.1, 1.6)) * 900, 0, 255).astype(np.uint8)
-    return cv2.subtract(grey, cv2.resize(dirt, grey.shape[::-1]), dst=grey)
-
-
-def _ink_and_paper(grey: np.ndarray) -> tuple[int, int]:
-    """Grey levels of ink and paper on the page; a dark surround is no ink."""
-    small = grey[::3, ::3]
-    bright = (small > 0.6 * np.percentile(small, 95)).astype(np.uint8)
-    page = cv2.erode(cv2.morphologyEx(bright, cv2.MORPH_CLOSE, np.ones((7, 7))), np.ones((7, 7)))
-    ink, paper = (int(v) for v in np.percentile(small[page > 0], (2.5, 75)))
-    return ink, paper
-
-
-SOURCE = ScanSource(
+SOURCE = Source(
     name="fax",
     layout={"3x4+1": 10, "3x4": 5, "6x2": 2, "12x1": 1},
     palette={"grey": 5, "brick": 3, "faint": 2},

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from ecgutils.synth.effects import add_noise, blur, jpeg, multiply_field, smooth_field, specks
-from ecgutils.synth.sources.base import ScanSource, coarse_size, scan_scale
+from ecgutils.synth.effects import add_noise, blur, jpeg, multiply_field, smooth_field
+from ecgutils.synth.sources.base import Source, coarse_size, scan_scale
 
 
 def _scan(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
@@ -16,16 +16,18 @@ def _scan(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict
         edge = np.linspace(0, 1, w, dtype=np.float32) if rng.random() < 0.5 else np.linspace(1, 0, w, dtype=np.float32)
         lit = lit * (1 - rng.uniform(0.1, 0.4) * np.exp(-edge / rng.uniform(0.03, 0.1)))
     image = multiply_field(image, lit[..., None] * tone)
-    specks(image, rng, int(rng.integers(0, 60)), 0.9 * scale, (90, 85, 80))
+    count, (height, width) = int(rng.integers(0, 60)), image.shape[:2]
+    dust = rng.uniform([[0], [0], [0.27 * scale]], [[width], [height], [0.9 * scale]], (3, count))  # x, y, radius
+    for x, y, r in (16 * dust.T).astype(int).tolist():
+        cv2.circle(image, (x, y), r, (90, 85, 80), -1, cv2.LINE_AA, 4)
     image = blur(image, rng.uniform(0.35, 0.75) * scale)
-    grey = bool(rng.random() < 0.12)
-    if grey:
+    if grey := bool(rng.random() < 0.12):
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     quality = int(rng.integers(45, 92))
     return jpeg(add_noise(image, rng, rng.uniform(1, 4)), quality), {"grey": grey, "jpeg_quality": quality}
 
 
-SOURCE = ScanSource(
+SOURCE = Source(
     name="office",
     layout={"3x4+1": 10, "3x4": 4, "3x4+3": 3, "6x2": 1, "6x2+1": 1},
     palette={"red": 4, "pink": 4, "orange": 3, "brick": 2, "green": 1, "crimson": 1},

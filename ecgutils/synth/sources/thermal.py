@@ -4,16 +4,14 @@ import cv2
 import numpy as np
 
 from ecgutils.synth.effects import add_noise, blur, jpeg, multiply_field, smooth_field
-from ecgutils.synth.sources.base import ScanSource, coarse_size, scan_scale
+from ecgutils.synth.sources.base import Source, coarse_size, scan_scale
 
 
 def _scan(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
     w, h = coarse_size(image)
     scale = scan_scale(image)
-    height = image.shape[0]
     for _ in range(int(rng.integers(0, 5))):  # a dead dot of the print head leaves a pale line along the roll
-        y = int(rng.integers(height))
-        thick = max(1, round(0.8 * scale))
+        y, thick = int(rng.integers(len(image))), max(1, round(0.8 * scale))
         image[y : y + thick] = image[y : y + thick] // 3 + 160
     fading = float(rng.uniform(0.15, 0.6))
     fade = np.clip(fading * (0.75 + 0.45 * smooth_field(rng, (w, h), 3)), 0, 0.72)
@@ -27,7 +25,7 @@ def _scan(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict
     return jpeg(add_noise(image, rng, rng.uniform(2, 5), 0.6), int(rng.integers(55, 90))), {"fading": fading}
 
 
-SOURCE = ScanSource(
+SOURCE = Source(
     name="thermal",
     layout={"3x4+1": 8, "3x4": 6, "6x2": 3, "12x1": 1, "6x2+1": 1},
     palette={"orange": 3, "green": 2, "faint": 3, "brick": 3},

@@ -1,8 +1,8 @@
 """Export of a viewing program: crisp, saturated grid, everything machine-set; nothing happened to it."""
 
-from ecgutils.synth.sources.base import ScanSource
+from ecgutils.synth.sources.base import Source
 
-SOURCE = ScanSource(
+SOURCE = Source(
     name="vector",
     layout={"3x4+1": 10, "3x4": 4, "3x4+2": 1, "3x4+3": 3, "6x2": 1, "12x1": 1},
     palette={"red": 4, "pink": 3, "blue": 2, "grey": 1, "green": 1, "orange": 1},
