@@ -106,10 +106,8 @@ class ECGModel(nn.Module):
             shape = backbone.eval().forward_features(probe).shape
             backbone.train(was_training)
         if len(shape) != 4 or getattr(backbone, "output_fmt", "NCHW") != "NCHW":
-            raise ValueError(
-                f"Backbone {spec['backbone']} gives features of shape {tuple(shape)}, not a map (B, C, h, w): "
-                "choose a convolutional one, for example convnext_atto_ols."
-            )
+            what = f"Backbone {spec['backbone']} gives features of shape {tuple(shape)}, not a map (B, C, h, w)"
+            raise ValueError(f"{what}: choose a convolutional one, for example convnext_atto_ols.")
         self.head = HEADS[spec["head"]](shape[1], tuple(shape[2:]), spec["dropout"])
         # Not saved with the weights: they are part of the spec.
         self.register_buffer("mean", torch.tensor(spec["mean"]).view(1, -1, 1, 1), persistent=False)
@@ -127,12 +125,11 @@ class ECGModel(nn.Module):
         width, height = self.settings.size
         return height, width
 
-    @property
-    def findings(self) -> tuple[str, ...]:
-        return FINDINGS
-
     def features(self, ink: torch.Tensor) -> torch.Tensor:
-        """Last feature map (B, C, h, w) of ink images."""
+        """Last feature map (B, C, h, w) of ink images; ValueError for ink of another size."""
+        if tuple(ink.shape[1:]) != (1, *self.input_size):
+            height, width = self.input_size
+            raise ValueError(f"ECGModel: input must be (B, 1, {height}, {width}), got {tuple(ink.shape)}.")
         return self.backbone.forward_features((ink - self.mean) / self.std)
 
     def embed(self, ink: torch.Tensor) -> torch.Tensor:
@@ -140,9 +137,6 @@ class ECGModel(nn.Module):
         return self.head.embed(self.features(ink))
 
     def forward(self, ink: torch.Tensor) -> torch.Tensor:
-        if tuple(ink.shape[1:]) != (1, *self.input_size):
-            height, width = self.input_size
-            raise ValueError(f"ECGModel: input must be (B, 1, {height}, {width}), got {tuple(ink.shape)}.")
         return self.head(self.features(ink))
 
     def parameter_layers(self) -> dict[str, int]:
@@ -202,12 +196,9 @@ def torch_device(name: str = "auto") -> torch.device:
     return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
 
 
-def device_name() -> str:
-    """The GPU that trainings run on by default, "cpu" where there is none."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-
-
 def to_ink(images: np.ndarray, device: str | torch.device = "cpu") -> torch.Tensor:
     """uint8 (B, H, W), dark trace on white -> float32 (B, 1, H, W) in 0..1, inverted: ink 1, white and padding 0."""
+    if images.ndim != 3 or images.dtype != np.uint8:
+        raise ValueError(f"Flat images must be uint8 (B, H, W), got {images.dtype} {images.shape}.")
     grey = torch.from_numpy(np.ascontiguousarray(images)).to(device).unsqueeze(1)
     return (255 - grey).float().div_(255).contiguous(memory_format=torch.channels_last)
