@@ -84,10 +84,8 @@ def take_weights(model: ECGModel, name_or_path: str | Path) -> None:
     theirs = params.get("model", {})
     for key in ("backbone", "head"):
         if theirs.get(key) != model.spec[key]:
-            raise ValueError(
-                f"Checkpoint {folder} has {key} {theirs.get(key)!r}, the model {model.spec[key]!r}: "
-                "build the model as the checkpoint was built."
-            )
+            what = f"Checkpoint {folder} has {key} {theirs.get(key)!r}, the model {model.spec[key]!r}"
+            raise ValueError(f"{what}: build the model as the checkpoint was built.")
     _fill(model, folder, params, rescale=True)
     model.checkpoint = None
     origin = params.get("pretrained_status", "not recorded")
@@ -113,15 +111,11 @@ def read_params(name_or_path: str | Path) -> tuple[Path, dict[str, Any]]:
         params = json.loads((folder / PARAMS_NAME).read_text())
         findings, sha256 = tuple(params["findings"]), params["sha256"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{folder / PARAMS_NAME} is not a checkpoint description ({error!r}): copy it again."
-        ) from error
+        raise ValueError(f"{folder / PARAMS_NAME} does not describe a checkpoint ({error!r}): copy it.") from error
     if findings != FINDINGS:
         raise ValueError(f"Checkpoint {folder} gives findings {findings}, this version reads {FINDINGS}: retrain it.")
     if content_hash(folder / WEIGHTS_NAME) != sha256:
-        raise ValueError(
-            f"{folder / WEIGHTS_NAME} is not the file that {PARAMS_NAME} describes (sha256 differs): copy both again."
-        )
+        raise ValueError(f"{folder / WEIGHTS_NAME} is not what {PARAMS_NAME} describes (sha256 differs): copy both.")
     return folder, params
 
 

@@ -36,7 +36,12 @@ def make_backbone(name: str, drop_path: float, pretrained: bool | str | Path, se
         raise ValueError(f"Backbone {name} cannot be built with {options}: {error}.") from error
     if pretrained is False:
         return backbone, "random initialisation, as asked", False
-    path, where = _from_hub(name) if pretrained is True else _from_file(Path(pretrained))
+    if pretrained is True:
+        path, where = _from_hub(name)
+    elif (path := Path(pretrained)).is_file():
+        where = f"file {path.name} (sha256 {content_hash(path)[:12]})"
+    else:
+        raise FileNotFoundError(f"There is no weights file {path}: correct the path, or train from scratch.")
     if path is None:
         status = f"random initialisation: {where}"
         warnings.warn(f"{name} (pretrained={pretrained}) starts from a {status}.", stacklevel=3)
@@ -60,17 +65,8 @@ def _create(name: str, seed: int, options: dict[str, Any], **weights: Any) -> nn
         return timm.create_model(name, **options, **weights)
 
 
-def _from_file(path: Path) -> tuple[Path, str]:
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no weights file {path}: correct the path, or train from scratch.")
-    return path, f"file {path.name} (sha256 {content_hash(path)[:12]})"
-
-
 def _from_hub(name: str) -> tuple[str | None, str]:
-    """The weights' file in the hub's local cache, downloaded where it is not there yet, and where it is from.
-
-    None, and why, where it cannot be had.
-    """
+    """The weights' file in the hub's cache, downloaded if need be, and its origin; None, and why, where it can't be."""
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.hf_hub_id:
         return None, f"timm's hub has no pretrained weights for {name}"
