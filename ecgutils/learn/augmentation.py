@@ -23,16 +23,9 @@ ERASE_CHANCE, ERASE_SIZE = 0.3, 0.25  # chance of a blank rectangle; its highest
 def augment(ink: torch.Tensor, rng: np.random.Generator, geometry: float, appearance: float) -> torch.Tensor:
     """Vary a batch of ink images (1 = black, 0 = paper); parameters are drawn per image, work is done per batch.
 
-    Parameters
-    ----------
-    ink : float (B, 1, H, W) in 0..1, any device.
-    geometry : strength of the registration noise (shift, scale, rotation, shear, perspective), as a slightly
-        wrong rectification makes it. 0 = off.
-    appearance : strength of gamma, contrast, paper tone, noise and erasing. 0 = off.
-
-    Returns
-    -------
-    float (B, 1, H, W) in 0..1; the input itself when both strengths are 0.
+    ink : float (B, 1, H, W) in 0..1, any device; what comes back is alike, the input itself when both strengths are 0.
+    geometry : strength of the shift, scale, rotation, shear and perspective of a slightly wrong rectification; 0 = off.
+    appearance : strength of gamma, contrast, paper tone, noise and erasing; 0 = off.
     """
     if geometry > 0:
         ink = _warp(ink, _homographies(len(ink), ink.shape[2] / ink.shape[3], rng, geometry))

@@ -30,8 +30,7 @@ def save_model(model: ECGModel, folder: str | Path, params: dict[str, Any] | Non
     """
     folder = Path(folder)
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    if half:
-        state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    state = {key: value.half() if half and value.is_floating_point() else value for key, value in state.items()}
     content = safetensors.torch.save(state)
     own = {
         "model": model.spec,
@@ -64,8 +63,7 @@ def load_model(name_or_path: str | Path = "default", device: str = "cpu") -> ECG
     folder, params = read_params(name_or_path)
     try:
         settings = PreprocessSettings.from_dict(params["preprocess"])
-        other = ("mean", "std", "in_chans")  # filled in below; 1 in older checkpoints
-        spec = {key: value for key, value in params["model"].items() if key not in other}
+        spec = {key: value for key, value in params["model"].items() if key not in ("mean", "std")}  # filled in below
         model = build_model(settings=settings, **spec)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / PARAMS_NAME} does not describe a model of this version: {error}") from error
@@ -93,10 +91,7 @@ def take_weights(model: ECGModel, name_or_path: str | Path) -> None:
 
 
 def read_params(name_or_path: str | Path) -> tuple[Path, dict[str, Any]]:
-    """Find a checkpoint folder and read its params.json; returns both.
-
-    Raises as `load_model` does, for everything but the tensors.
-    """
+    """A checkpoint's folder and its params.json; raises as `load_model` does, for everything but the tensors."""
     folder = Path(name_or_path)
     if str(name_or_path) in SHIPPED:
         folder = SHIPPED_FOLDER / name_or_path

@@ -90,9 +90,7 @@ def predict(
     quads : page corners that are known, by ID, each as `Preprocessor` takes them; others are looked for.
     raw : leave out the calibration, for those who fit one.
 
-    Returns
-    -------
-    Frame with PREDICTION_COLUMNS: ID, five probabilities, quality 0..1, readable, reasons (";"-joined), and with
+    Returns a frame with PREDICTION_COLUMNS: ID, five probabilities, quality 0..1, readable, reasons (";"-joined), and
     `calibrated_on`, in words, where `find_calibration` finds one. An image that cannot be read has NaN probabilities
     and a reason. With several settings it must be readable under each; quality is the lowest, reasons are collected.
 

@@ -324,9 +324,9 @@ def _fingerprint(model: ECGModel, train: FlatSet, val: FlatSet, settings: FitSet
     for value in model.state_dict().values():
         weights = zlib.crc32(value.detach().cpu().contiguous().numpy(), weights)
     computed = {key: value for key, value in asdict(settings).items() if key not in _FREE}
-    spec = {f"model {key}": value for key, value in model.spec.items()}
-    data = {"training data": train.digest(), "validation data": val.digest()}
-    return computed | spec | {"preprocessing": str(model.settings.to_dict())} | data | {"first weights": weights}
+    computed |= {f"model {key}": value for key, value in model.spec.items()}
+    computed |= {"preprocessing": str(model.settings.to_dict()), "first weights": weights}
+    return computed | {"training data": train.digest(), "validation data": val.digest()}
 
 
 def _same_run(theirs: dict[str, Any], ours: dict[str, Any], path: Path) -> None:
@@ -343,5 +343,5 @@ def _finished(model: ECGModel, out_dir: Path, fingerprint: dict[str, Any]) -> Hi
     take_weights(model, out_dir)
     model.pretrained_status = params["pretrained_status"]
     model.eval()
-    score = params["best_val_macro_auroc"]
+    score = params["best_val_macro_auroc"]  # None where it was NaN
     return History(pd.read_csv(out_dir / HISTORY_NAME), params["best_step"], math.nan if score is None else score)
