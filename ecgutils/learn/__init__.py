@@ -2,8 +2,7 @@
 
 dataset        flat images with labels, as arrays; their folders; how batches are drawn from them
 augmentation   varies a batch of pages, in training and at test time
-model          the network: a backbone and a head that keeps the places on the page
-pretrained     backbones from timm, with or without ImageNet weights
+model          the network: a timm backbone, with or without ImageNet weights, and a head that keeps places on the page
 settings       how long and how fast a training goes
 optimizer      which weights learn how fast, and by which rule
 train          the training loop, resumable to the bit

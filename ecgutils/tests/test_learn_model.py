@@ -19,7 +19,7 @@ from ecgutils.learn import (
     save_model,
     take_weights,
 )
-from ecgutils.learn import pretrained as hub
+from ecgutils.learn import model as hub
 from ecgutils.learn.optimizer import STEPS, make_optimizer, orthogonalise
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.profiles import arm_settings, load_profile
