@@ -1,22 +1,19 @@
 """Flat images in, findings out.
 
-dataset        flat images with labels, as arrays, and how batches are drawn from them
-sets           flattens the images of a run's parts, and reads them back
-augmentation   varies a batch of pages
-model          the network: a backbone and a head that keeps the places on the page
-pretrained     backbones from timm, with or without ImageNet weights
+dataset        flat images with labels, as arrays; their folders; how batches are drawn from them
+augmentation   varies a batch of pages, in training and at test time
+model          the network: a timm backbone, with or without ImageNet weights, and a head that keeps places on the page
 settings       how long and how fast a training goes
 optimizer      which weights learn how fast, and by which rule
 train          the training loop, resumable to the bit
 checkpoint     folders of weights and what made them
-views          the same page seen slightly differently, for test-time augmentation
 inference      from images to a table of probabilities
 explain        where on the page a finding came from
 """
 
-from ecgutils.learn.augmentation import augment
+from ecgutils.learn.augmentation import VIEWS, View, augment
 from ecgutils.learn.checkpoint import SHIPPED, load_model, save_model, take_weights
-from ecgutils.learn.dataset import FlatSet, join_sets
+from ecgutils.learn.dataset import FlatSet, build_sets, join_sets, load_sets
 from ecgutils.learn.explain import heat_maps, heat_on_photo
 from ecgutils.learn.inference import (
     PREDICTION_COLUMNS,
@@ -27,7 +24,5 @@ from ecgutils.learn.inference import (
     read_photos,
 )
 from ecgutils.learn.model import ECGModel, build_model, to_ink
-from ecgutils.learn.sets import build_sets, load_sets
 from ecgutils.learn.settings import FitSettings
 from ecgutils.learn.train import History, fit
-from ecgutils.learn.views import VIEWS, View

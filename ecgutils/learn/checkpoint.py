@@ -30,8 +30,7 @@ def save_model(model: ECGModel, folder: str | Path, params: dict[str, Any] | Non
     """
     folder = Path(folder)
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    if half:
-        state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    state = {key: value.half() if half and value.is_floating_point() else value for key, value in state.items()}
     content = safetensors.torch.save(state)
     own = {
         "model": model.spec,
@@ -64,8 +63,7 @@ def load_model(name_or_path: str | Path = "default", device: str = "cpu") -> ECG
     folder, params = read_params(name_or_path)
     try:
         settings = PreprocessSettings.from_dict(params["preprocess"])
-        other = ("mean", "std", "in_chans")  # filled in below; 1 in older checkpoints
-        spec = {key: value for key, value in params["model"].items() if key not in other}
+        spec = {key: value for key, value in params["model"].items() if key not in ("mean", "std")}  # filled in below
         model = build_model(settings=settings, **spec)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / PARAMS_NAME} does not describe a model of this version: {error}") from error
@@ -84,10 +82,8 @@ def take_weights(model: ECGModel, name_or_path: str | Path) -> None:
     theirs = params.get("model", {})
     for key in ("backbone", "head"):
         if theirs.get(key) != model.spec[key]:
-            raise ValueError(
-                f"Checkpoint {folder} has {key} {theirs.get(key)!r}, the model {model.spec[key]!r}: "
-                "build the model as the checkpoint was built."
-            )
+            what = f"Checkpoint {folder} has {key} {theirs.get(key)!r}, the model {model.spec[key]!r}"
+            raise ValueError(f"{what}: build the model as the checkpoint was built.")
     _fill(model, folder, params, rescale=True)
     model.checkpoint = None
     origin = params.get("pretrained_status", "not recorded")
@@ -95,10 +91,7 @@ def take_weights(model: ECGModel, name_or_path: str | Path) -> None:
 
 
 def read_params(name_or_path: str | Path) -> tuple[Path, dict[str, Any]]:
-    """Find a checkpoint folder and read its params.json; returns both.
-
-    Raises as `load_model` does, for everything but the tensors.
-    """
+    """A checkpoint's folder and its params.json; raises as `load_model` does, for everything but the tensors."""
     folder = Path(name_or_path)
     if str(name_or_path) in SHIPPED:
         folder = SHIPPED_FOLDER / name_or_path
@@ -113,15 +106,11 @@ def read_params(name_or_path: str | Path) -> tuple[Path, dict[str, Any]]:
         params = json.loads((folder / PARAMS_NAME).read_text())
         findings, sha256 = tuple(params["findings"]), params["sha256"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{folder / PARAMS_NAME} is not a checkpoint description ({error!r}): copy it again."
-        ) from error
+        raise ValueError(f"{folder / PARAMS_NAME} does not describe a checkpoint ({error!r}): copy it.") from error
     if findings != FINDINGS:
         raise ValueError(f"Checkpoint {folder} gives findings {findings}, this version reads {FINDINGS}: retrain it.")
     if content_hash(folder / WEIGHTS_NAME) != sha256:
-        raise ValueError(
-            f"{folder / WEIGHTS_NAME} is not the file that {PARAMS_NAME} describes (sha256 differs): copy both again."
-        )
+        raise ValueError(f"{folder / WEIGHTS_NAME} is not what {PARAMS_NAME} describes (sha256 differs): copy both.")
     return folder, params
 
 

@@ -1,17 +1,27 @@
-"""Flat images with labels, as arrays: what the training loop and `predict_set` read."""
+"""Flat images with labels, as arrays, and the folders they come from: what the training loop and `predict_set` read."""
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
 import pandas as pd
 
 from ecgutils.findings import FINDINGS
-from ecgutils.manifest import clusters, is_grouped, label_array
+from ecgutils.manifest import (
+    assert_disjoint,
+    clusters,
+    is_grouped,
+    label_array,
+    read_manifest,
+    read_targets,
+    write_manifest,
+    write_targets,
+)
+from ecgutils.preprocess import FlatCache, PreprocessSettings, build_cache
 
-if TYPE_CHECKING:
-    from ecgutils.preprocess import FlatCache
+TARGETS_NAME = "targets.npz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +77,7 @@ class FlatSet:
         return len(self.images)
 
     @classmethod
-    def from_cache(cls, cache: "FlatCache", table: pd.DataFrame, targets: pd.DataFrame | None = None) -> "FlatSet":
+    def from_cache(cls, cache: FlatCache, table: pd.DataFrame, targets: pd.DataFrame | None = None) -> "FlatSet":
         """Rows of a manifest frame, in its order, with their images from a flat cache; joined by image_id.
 
         targets : frame with a column record_id, unique, and T numeric columns; joined by record_id.
@@ -75,7 +85,7 @@ class FlatSet:
         Raises KeyError, naming an image, when one of the table's images is not in the cache.
         """
         ids = table["image_id"].to_numpy(str)
-        images = cache.images(ids)
+        images = cache.images(ids)  # names the ones that are missing
         index = cache.index.set_index("image_id").loc[ids]
         known = names = None
         if targets is not None:
@@ -107,6 +117,59 @@ class FlatSet:
         return joblib.hash(vars(self))[:12]
 
 
+def build_sets(
+    folder: str | Path,
+    parts: dict[str, pd.DataFrame],
+    settings: PreprocessSettings,
+    workers: int = 1,
+    targets: pd.DataFrame | None = None,
+) -> dict[str, FlatCache]:
+    """Flatten the images of all parts and write each part's manifest as `folder/<part>.csv`; returns their caches.
+
+    `parts` are manifest frames with absolute paths. No two may share a patient (ValueError), but "submit" may repeat
+    the rows of others. Parts share the cache `folder/flat`; only "submit" has one of its own, `flat-submit`, where it
+    has other images (the challenge numbers train and test separately, so that IDs clash). Both take the outlines that
+    were given with `correct_outline(folder, ...)`.
+    `targets`, by record_id, are written to `folder/targets.npz` and come back with the sets.
+    """
+    folder, names, caches = Path(folder), _cache_names(parts), {}
+    for cache in sorted(set(names.values())):
+        table = pd.concat([parts[name] for name in parts if names[name] == cache], ignore_index=True)
+        table = table.drop_duplicates(["image_id", "path"])
+        caches[cache] = build_cache(table, folder / cache, settings, workers, corrections=folder)
+    if targets is not None:
+        write_targets(targets, folder / TARGETS_NAME)
+    for name, table in parts.items():
+        write_manifest(table, folder / f"{name}.csv")
+    return {name: caches[cache] for name, cache in names.items()}
+
+
+def load_sets(folder: str | Path) -> dict[str, FlatSet]:
+    """The parts that `build_sets` wrote, by name. Patients are checked to be disjoint once more.
+
+    Raises FileNotFoundError when the folder was never built, KeyError when an image is not in its cache.
+    """
+    folder = Path(folder)
+    parts = {path.stem: read_manifest(path) for path in sorted(folder.glob("*.csv"))}
+    if not parts:
+        raise FileNotFoundError(f"No image sets in {folder}: run notebook 02 with the same profile first.")
+    targets = read_targets(folder / TARGETS_NAME) if (folder / TARGETS_NAME).is_file() else None
+    caches = {name: FlatCache.open(folder / cache) for name, cache in _cache_names(parts).items()}
+    return {name: FlatSet.from_cache(caches[name], table, targets) for name, table in parts.items()}
+
+
+def _cache_names(parts: dict[str, pd.DataFrame]) -> dict[str, str]:
+    """The folder of each part's cache, once it is sure that no patient is in two parts but "submit".
+
+    Images to submit that are no other part's may have IDs that others have, too.
+    """
+    others = {name: table for name, table in parts.items() if name != "submit"}
+    assert_disjoint(**others)
+    known = {path for table in others.values() for path in table["path"]}
+    apart = "submit" in parts and not known.issuperset(parts["submit"]["path"])
+    return {name: "flat-submit" if apart and name == "submit" else "flat" for name in parts}
+
+
 def join_sets(a: FlatSet, b: FlatSet) -> FlatSet:
     """The images of both sets, in memory.
 
@@ -121,22 +184,18 @@ def join_sets(a: FlatSet, b: FlatSet) -> FlatSet:
     return replace(a, **joined, grouped=a.grouped and b.grouped)
 
 
-def sampling_probabilities(train: FlatSet, balanced: bool = True) -> np.ndarray:
+def sampling_probabilities(train: FlatSet) -> np.ndarray:
     """Probability (N,) float64 of drawing each image; 0 for unreadable ones and those with no known label.
 
-    balanced: all sources alike; within a source the groups "has this finding" (five) and "has none" in
-    proportion to the square root of their size. The root is a compromise of ours between the natural mix (rare
-    findings hardly seen) and equal groups (the same few images again and again). Not balanced: all alike.
+    All sources alike; within a source the groups "has this finding" (five) and "has none" in proportion to the square
+    root of their size: a compromise of ours between the natural mix (rare findings hardly seen) and equal groups (the
+    same few images again and again).
 
     Raises ValueError when no image can be used.
     """
     usable = train.readable & ~np.isnan(train.labels).all(axis=1)
     if not usable.any():
-        raise ValueError(
-            f"None of the {len(train)} training images can be used: each is unreadable or has no known label."
-        )
-    if not balanced:
-        return usable / usable.sum()
+        raise ValueError(f"None of the {len(train)} training images is readable and has a known label.")
     positive = np.nan_to_num(train.labels) > 0
     groups = np.column_stack([positive, ~positive.any(axis=1)])  # (N, 6)
     p = np.zeros(len(train))

@@ -22,8 +22,6 @@ def heat_maps(model: ECGModel, images: np.ndarray, finding: str) -> np.ndarray:
     """
     if finding not in FINDINGS:
         raise ValueError(f"Unknown finding {finding!r}; choose from {', '.join(FINDINGS)}.")
-    if images.ndim != 3 or images.shape[1:] != model.input_size:
-        raise ValueError(f"heat_maps: images must be (N, {model.input_size}), got {images.shape}.")
     was_training = model.training
     model.eval()
     with torch.no_grad():  # only the head's gradient is needed, so the backbone keeps nothing for it

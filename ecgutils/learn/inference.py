@@ -17,10 +17,10 @@ from tqdm import tqdm
 
 from ecgutils.evaluate import Calibration
 from ecgutils.findings import FINDINGS
+from ecgutils.learn.augmentation import VIEWS
 from ecgutils.learn.checkpoint import load_model
 from ecgutils.learn.dataset import FlatSet
 from ecgutils.learn.model import ECGModel, to_ink
-from ecgutils.learn.views import VIEWS
 from ecgutils.manifest import image_ids
 from ecgutils.parallel import for_each
 from ecgutils.preprocess import FlatECG, Preprocessor, PreprocessSettings
@@ -34,21 +34,15 @@ _CPU_PIXELS = 2**20  # of a batch on a CPU: about what its cache holds; 64 pages
 _AT_ONCE = 256  # images whose views are held in memory
 
 
-def predict_logits(model: ECGModel, images: np.ndarray, batch_size: int | None = None) -> np.ndarray:
+def predict_logits(model: ECGModel, images: np.ndarray) -> np.ndarray:
     """Logits float32 (N, 5) of flat images uint8 (N, H, W), on the device the model is on, without dropout.
 
-    batch_size : images at once; None = what is fast on that device.
+    Raises ValueError for images of another type or size than the model's.
     """
-    if images.ndim != 3 or images.dtype != np.uint8 or images.shape[1:] != model.input_size:
-        raise ValueError(
-            f"predict_logits: images must be uint8 (N, {model.input_size[0]}, {model.input_size[1]}), "
-            f"got {images.dtype} {images.shape}."
-        )
     device, was_training = model.mean.device, model.training
     model.eval()
-    if batch_size is None:
-        height, width = model.input_size
-        batch_size = max(1, _CPU_PIXELS // (height * width)) if device.type == "cpu" else _BATCH
+    height, width = model.input_size
+    batch_size = max(1, _CPU_PIXELS // (height * width)) if device.type == "cpu" else _BATCH
     logits = np.empty((len(images), len(FINDINGS)), np.float32)
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):
@@ -96,9 +90,7 @@ def predict(
     quads : page corners that are known, by ID, each as `Preprocessor` takes them; others are looked for.
     raw : leave out the calibration, for those who fit one.
 
-    Returns
-    -------
-    Frame with PREDICTION_COLUMNS: ID, five probabilities, quality 0..1, readable, reasons (";"-joined), and with
+    Returns a frame with PREDICTION_COLUMNS: ID, five probabilities, quality 0..1, readable, reasons (";"-joined), and
     `calibrated_on`, in words, where `find_calibration` finds one. An image that cannot be read has NaN probabilities
     and a reason. With several settings it must be readable under each; quality is the lowest, reasons are collected.
 
@@ -168,15 +160,12 @@ def check_settings(model: ECGModel, flat: FlatSet) -> None:
     """Raise ValueError when images were not made as the model expects them."""
     if flat.images.shape[1:] != model.input_size:
         raise ValueError(
-            f"Images are {flat.images.shape[1:]} (H, W), the model reads {model.input_size}: flatten anew."
+            f"Images are {flat.images.shape[1:]}, the model reads {model.input_size} (H, W): flatten anew."
         )
-    if flat.preprocess is not None:
-        wanted = model.settings.to_dict()
-        if other := [key for key in wanted if flat.preprocess.get(key) != wanted[key]]:
-            raise ValueError(
-                f"Images were flattened with {other[0]} = {flat.preprocess.get(other[0])}, the model expects "
-                f"{wanted[other[0]]}: build the cache with the model's settings."
-            )
+    for key, wanted in model.settings.to_dict().items() if flat.preprocess is not None else ():
+        if (made := flat.preprocess.get(key)) != wanted:
+            what = f"Images were flattened with {key} = {made}, the model expects {wanted}"
+            raise ValueError(f"{what}: build the cache with the model's settings.")
 
 
 def _flatten(path: Path, quad_xy: np.ndarray | None, wanted: list[PreprocessSettings]) -> list[FlatECG]:
@@ -225,6 +214,6 @@ def _probabilities(model: ECGModel, images: np.ndarray, views: bool) -> np.ndarr
 
 
 def _table(ids, probabilities, quality, readable, reasons) -> pd.DataFrame:  # noqa: ANN001
-    columns = dict(zip(FINDINGS, np.asarray(probabilities).T, strict=True))
-    table = pd.DataFrame({"ID": np.asarray(ids, dtype=object), **columns})
-    return table.assign(quality=quality, readable=readable, reasons=reasons)[list(PREDICTION_COLUMNS)]
+    table = pd.DataFrame(probabilities, columns=list(FINDINGS))
+    table.insert(0, "ID", np.asarray(ids, dtype=object))
+    return table.assign(quality=quality, readable=readable, reasons=reasons)

@@ -42,20 +42,15 @@ class Muon(timm.optim.Muon):
         """One step. Gradients of matrices on a CPU are None after it: used up, which is why timm's step skips them."""
         for group in self.param_groups:
             for p in [] if group["use_fallback"] else group["params"]:
-                if p.grad is not None and p.device.type == "cpu":
-                    self._step_matrix(p, group)
+                if p.grad is None or p.device.type != "cpu":
+                    continue
+                momentum = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
+                update = orthogonalise(momentum.lerp_(p.grad, 1 - group["momentum"]).flatten(1))
+                scale = 0.2 * max(update.shape) ** 0.5  # steps as long as AdamW's (Liu et al. 2025, arXiv 2502.16982)
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.add_(update.reshape(p.shape), alpha=-group["lr"] * scale)
+                p.grad = None
         super().step()
-
-    def _step_matrix(self, p: torch.nn.Parameter, group: dict[str, Any]) -> None:
-        state = self.state[p]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(p)
-        momentum = state["momentum_buffer"].lerp_(p.grad, 1 - group["momentum"])
-        update = orthogonalise(momentum.flatten(1))
-        scale = 0.2 * max(update.shape) ** 0.5  # steps as long as AdamW's (Liu et al. 2025, arXiv 2502.16982)
-        p.mul_(1 - group["lr"] * group["weight_decay"])
-        p.add_(update.reshape(p.shape), alpha=-group["lr"] * scale)
-        p.grad = None
 
 
 def make_optimizer(model: ECGModel, settings: FitSettings) -> torch.optim.Optimizer:

@@ -4,8 +4,10 @@ import math
 from dataclasses import dataclass
 
 OPTIMIZERS = ("muon", "adamw")
-# Whole numbers of at least 1, and numbers between two others, which they may not be.
-_COUNTS = ("views", "batch_size", "checkpoint_every", "eval_every", "max_steps", "threads")
+_LEAST = {
+    "views": 1, "batch_size": 1, "checkpoint_every": 1, "eval_every": 1, "max_steps": 1, "threads": 1, "seed": 0,
+}  # fmt: skip
+# Numbers between two others, which they may not be.
 _RANGES = {
     "lr": (0, 1), "weight_decay": (-1e-12, 1), "warmup": (-1e-12, 1), "final_lr": (-1e-12, 1 + 1e-12),
     "layer_decay": (0, 1 + 1e-12), "ema_decay": (-1e-12, 1), "clip_norm": (0, math.inf),
@@ -64,18 +66,16 @@ class FitSettings:
         def refuse(name: str, wanted: str) -> None:
             raise ValueError(f"FitSettings.{name} must be {wanted}, got {getattr(self, name)!r}.")
 
-        for name in _COUNTS:
+        for name, least in _LEAST.items():
             value = getattr(self, name)
             optional = name in ("max_steps", "threads") and value is None
-            if not optional and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                refuse(name, "a whole number of at least 1")
+            if not optional and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+                refuse(name, f"a whole number of at least {least}")
         for name, (low, high) in _RANGES.items():
             if not low < getattr(self, name) < high:  # NaN fails too
                 refuse(name, f"between {max(low, 0):g} and {min(high, 1e9):g}")
         if self.optimizer not in OPTIMIZERS:
             refuse("optimizer", f"one of {', '.join(OPTIMIZERS)}")
-        if not isinstance(self.seed, int) or self.seed < 0:
-            refuse("seed", "a whole number of at least 0")
         if not self.stage:
             refuse("stage", "a name")
 

@@ -32,6 +32,7 @@ from ecgutils.learn.settings import FitSettings
 HISTORY_NAME, OOF_NAME = "history.csv", "oof.csv"
 # What may differ when a run is resumed: it changes speed or where files are cut, not what is computed.
 _FREE = ("checkpoint_every", "threads", "device")
+_COUNTED = ("step", "seconds", "loss_sum", "loss_steps", "history", "best", "top")  # of a run, kept in resume.pt
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +47,6 @@ class History:
     table: pd.DataFrame
     best_step: int
     best_macro_auroc: float
-    seconds: float
-    out_dir: Path
 
 
 def fit(
@@ -108,9 +107,8 @@ class Run:
             self.targets = _Targets(self.model, train.targets, train.target_names, settings.seed).to(self.device)
         self.optimizer = make_optimizer(self.model, settings)
         if self.targets is not None:
-            self.optimizer.add_param_group(
-                {"params": list(self.targets.parameters()), "lr_scale": 1.0, "use_fallback": True}
-            )
+            own = {"params": list(self.targets.parameters()), "lr_scale": 1.0, "use_fallback": True}
+            self.optimizer.add_param_group(own)
         self.amp_type = None
         if self.device.type == "cuda":
             self.amp_type = torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
@@ -124,24 +122,22 @@ class Run:
         self.top: dict[str, Any] = {"score": math.nan, "logits": None}  # of the highest score, early or late
 
     def go(self, params: dict[str, Any], progress: bool) -> History:
-        s, started, before = self.settings, time.perf_counter(), self.seconds
+        s, started = self.settings, time.perf_counter() - self.seconds
         if self.step == 0:
             self.save()  # from now on the folder is an unfinished run; nothing of a finished one may be taken for its
             for name in (WEIGHTS_NAME, PARAMS_NAME, HISTORY_NAME, OOF_NAME):
                 (self.out_dir / name).unlink(missing_ok=True)
-        bar = tqdm(total=s.steps * s.batch_size, initial=self.step * s.batch_size, desc=s.stage, unit="view",
-                   disable=not progress)  # fmt: skip
-        with bar:
+        done, of = self.step * s.batch_size, s.steps * s.batch_size
+        with tqdm(total=of, initial=done, desc=s.stage, unit="view", disable=not progress) as bar:
             while self.step < s.steps:
                 loss = self.one_step()
                 bar.update(s.batch_size)
                 bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-                self.seconds = before + time.perf_counter() - started
+                self.seconds = time.perf_counter() - started
                 if self.due(s.eval_every) or self.step == s.steps:
                     self.evaluate()
                 if self.due(s.checkpoint_every) and self.step < s.steps:
                     self.save()
-        self.seconds = before + time.perf_counter() - started
         return self.finish(params)
 
     def due(self, every_views: int) -> bool:
@@ -186,9 +182,8 @@ class Run:
         values = {name: loss.item() for name, loss in losses.items()}
         for name, value in values.items():
             if not math.isfinite(value):
-                raise FloatingPointError(
-                    f"{s.stage}: the loss of the {name} is {value} at step {self.step}; lower lr (now {s.lr:g})."
-                )
+                where = f"{s.stage}: the loss of the {name} is {value} at step {self.step}"
+                raise FloatingPointError(f"{where}; lower lr (now {s.lr:g}).")
         self.loss_sum, self.loss_steps = self.loss_sum + values["labels"], self.loss_steps + 1
         return values["labels"]
 
@@ -201,17 +196,13 @@ class Run:
             mine.copy_(theirs)
 
     def evaluate(self) -> None:
-        s, rows = self.settings, self.val.readable
-        images, y = (self.val.images, self.val.labels) if rows.all() else (self.val.images[rows], self.val.labels[rows])
-        logits = predict_logits(self.ema, images)
+        s, rows = self.settings, slice(None) if self.val.readable.all() else self.val.readable
+        y, logits = self.val.labels[rows], predict_logits(self.ema, self.val.images[rows])
         by_finding = auroc_by_finding(y, logits)
         macro = float(by_finding.mean()) if by_finding.notna().any() else math.nan
         if math.isnan(macro) and not self.history:
-            warnings.warn(
-                f"{s.stage}: no finding has both classes among {len(y)} readable validation images, so the last "
-                "weights are kept instead of the best.",
-                stacklevel=4,
-            )
+            why = f"no finding has both classes among {len(y)} readable validation images"
+            warnings.warn(f"{s.stage}: {why}, so the last weights are kept instead of the best.", stacklevel=4)
         row = {
             "step": self.step,
             "views": self.step * s.batch_size,
@@ -235,23 +226,21 @@ class Run:
 
     def save(self) -> None:
         """Write resume.pt. No random state is needed: every step starts its own from (seed, stage, step)."""
-        state = {
-            "fingerprint": self.fingerprint, "step": self.step, "seconds": self.seconds, "loss_sum": self.loss_sum,
-            "loss_steps": self.loss_steps, "history": self.history, "best": self.best, "top": self.top,
-            "model": self.model.state_dict(), "ema": self.ema.state_dict(),
-            "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
-            "targets": None if self.targets is None else self.targets.state_dict(),
-        }  # fmt: skip
+        state = {name: getattr(self, name) for name in ("fingerprint", *_COUNTED)}
+        state |= {name: part.state_dict() for name, part in self.learning().items()}
         path = self.out_dir / RESUME_NAME
         try:
             with atomic_path(path) as temporary:
                 torch.save(state, temporary)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError about positions
             free = shutil.disk_usage(self.out_dir).free / 1e9
-            raise OSError(
-                f"{path} could not be written; {free:.1f} GB are free there, twice its size is needed. Make room, then "
-                "resume: the checkpoint before it, if there was one, is whole."
-            ) from error
+            what = f"{path} could not be written; {free:.1f} GB are free there, twice its size is needed"
+            raise OSError(f"{what}. Make room, then resume: any checkpoint before it is whole.") from error
+
+    def learning(self) -> dict[str, Any]:
+        """What has a state_dict of its own."""
+        parts = {name: getattr(self, name) for name in ("model", "ema", "optimizer", "scaler", "targets")}
+        return {name: part for name, part in parts.items() if part is not None}
 
     def load(self) -> None:
         path = self.out_dir / RESUME_NAME
@@ -260,17 +249,12 @@ class Run:
             state = torch.load(path, map_location="cpu", weights_only=True)
             theirs = state["fingerprint"]
         except Exception as error:  # torch.load raises whatever the bytes lead it to
-            raise ValueError(
-                f"{path} cannot be read ({type(error).__name__}): delete it and start this run anew."
-            ) from error
-        _same_run(theirs, self.fingerprint, str(path))
-        self.model.load_state_dict(state["model"])
-        self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-        if self.targets is not None:
-            self.targets.load_state_dict(state["targets"])
-        for name in ("step", "seconds", "loss_sum", "loss_steps", "history", "best", "top"):
+            kind = type(error).__name__
+            raise ValueError(f"{path} cannot be read ({kind}): delete it and start this run anew.") from error
+        _same_run(theirs, self.fingerprint, path)
+        for name, part in self.learning().items():
+            part.load_state_dict(state[name])
+        for name in _COUNTED:
             setattr(self, name, state[name])
 
     def finish(self, params: dict[str, Any]) -> History:
@@ -291,7 +275,7 @@ class Run:
         }  # fmt: skip
         save_model(self.model, self.out_dir, record)
         (self.out_dir / RESUME_NAME).unlink(missing_ok=True)
-        return History(table, self.best["step"], self.best["score"], self.seconds, self.out_dir)
+        return History(table, self.best["step"], self.best["score"])
 
 
 class _Targets(nn.Module):
@@ -330,10 +314,8 @@ def _check_sets(model: ECGModel, train: FlatSet, val: FlatSet) -> None:
         check_settings(model, flat)
     shared = sorted(set(train.cluster_ids.tolist()) & set(val.cluster_ids.tolist()))
     if shared:
-        raise ValueError(
-            f"Leakage: {len(shared)} patient(s) are in both training and validation data, e.g. "
-            f"{', '.join(shared[:5])}; split by patient."
-        )
+        some = f"{len(shared)} patient(s), e.g. {', '.join(shared[:5])}"
+        raise ValueError(f"Leakage: {some}, are in both training and validation data; split by patient.")
 
 
 def _fingerprint(model: ECGModel, train: FlatSet, val: FlatSet, settings: FitSettings) -> dict[str, Any]:
@@ -342,27 +324,24 @@ def _fingerprint(model: ECGModel, train: FlatSet, val: FlatSet, settings: FitSet
     for value in model.state_dict().values():
         weights = zlib.crc32(value.detach().cpu().contiguous().numpy(), weights)
     computed = {key: value for key, value in asdict(settings).items() if key not in _FREE}
-    spec = {f"model {key}": value for key, value in model.spec.items()}
-    data = {"training data": train.digest(), "validation data": val.digest()}
-    return computed | spec | {"preprocessing": str(model.settings.to_dict())} | data | {"first weights": weights}
+    computed |= {f"model {key}": value for key, value in model.spec.items()}
+    computed |= {"preprocessing": str(model.settings.to_dict()), "first weights": weights}
+    return computed | {"training data": train.digest(), "validation data": val.digest()}
 
 
-def _same_run(theirs: dict[str, Any], ours: dict[str, Any], where: str) -> None:
-    other = [key for key in {**ours, **theirs} if theirs.get(key) != ours.get(key)]
-    if other:
+def _same_run(theirs: dict[str, Any], ours: dict[str, Any], path: Path) -> None:
+    if other := [key for key in ours | theirs if theirs.get(key) != ours.get(key)]:
         listed = ", ".join(f"{key} ({theirs.get(key)} there, {ours.get(key)} now)" for key in other[:4])
-        raise ValueError(
-            f"{where} is of a run with other settings: {listed}; use the same ones, another folder, or resume=False."
-        )
+        what = f"{path} is of a run with other settings: {listed}"
+        raise ValueError(f"{what}; use the same ones, another folder, or resume=False.")
 
 
 def _finished(model: ECGModel, out_dir: Path, fingerprint: dict[str, Any]) -> History:
     """Load a finished run of the same settings into `model`."""
     _, params = read_params(out_dir)
-    _same_run(params.get("fingerprint", {}), fingerprint, str(out_dir / WEIGHTS_NAME))
+    _same_run(params.get("fingerprint", {}), fingerprint, out_dir / WEIGHTS_NAME)
     take_weights(model, out_dir)
     model.pretrained_status = params["pretrained_status"]
     model.eval()
-    score = params["best_val_macro_auroc"]
-    table = pd.read_csv(out_dir / HISTORY_NAME)
-    return History(table, params["best_step"], math.nan if score is None else score, params["seconds"], out_dir)
+    score = params["best_val_macro_auroc"]  # None where it was NaN
+    return History(pd.read_csv(out_dir / HISTORY_NAME), params["best_step"], math.nan if score is None else score)

@@ -57,7 +57,7 @@ def test_wrong_findings_and_sizes_are_refused(page):
     model = build_model("convnext_zepto_rms", SMALL)
     with pytest.raises(ValueError, match="Unknown finding 'NORM'"):
         heat_maps(model, page, "NORM")
-    with pytest.raises(ValueError, match="images must be"):
+    with pytest.raises(ValueError, match=r"input must be"):
         heat_maps(model, page[:, 1:], "MI")
 
 
