@@ -1,6 +1,6 @@
 """From a photo of a printed ECG to a flat, upright, evenly lit image of fixed scale, with a judgement.
 
-decode.py      safe reading             grid.py    the printed grid: homography and px/mm
+decode.py      files, read safely       grid.py    the printed grid: homography and px/mm
 phase.py       bent paper, by the grid's phase          scale.py   how many mm a line's period is
 page.py        the sheet in the scene   appearance.py   light, grid suppression, ink
 traces.py      what is a trace          judge.py        reasons and quality

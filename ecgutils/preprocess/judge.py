@@ -28,7 +28,7 @@ REASONS = {
     "needs_pillow_heif": "a HEIC photo; pip install pillow-heif, or save it as JPEG",
     "too_large": "more pixels than are read; reduce it",
     "too_small": "under 64 px in width or height",
-    "bad_array": "an array that is no image",
+    "bad_array": "an array that is no image: give uint8 (H, W) or (H, W, 3)",
     "bad_outline": "the four corners given don't run clockwise around a page, from its top left as one reads it",
     "too_narrow": "over 30 times as long as wide; cut the ECG out",
     "not_an_ecg": "no traces of an ECG were found; come closer, hold the camera straight, avoid shadows and folds",
