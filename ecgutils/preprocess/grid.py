@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import median
 
-from ecgutils.geometry import apply_homography
+from ecgutils.geometry import affine, apply_homography
 from ecgutils.preprocess.phase import (
     Blocks,
     Flattening,
@@ -73,21 +73,6 @@ def line_contrast(rgb: np.ndarray) -> np.ndarray:
     return np.clip(detail, -1.6, 1.6, out=detail)
 
 
-@dataclass(frozen=True)
-class Tracked:
-    """The wave that was followed over the image.
-
-    cycles_from_image : (3, 3), image px -> cycles of the two line families.
-    seen_xy : (N, 2), image px where both are seen.
-    pitch_mm : (2,), how many mm a cycle is, and `confidence` 0..1 in it.
-    """
-
-    cycles_from_image: np.ndarray
-    seen_xy: np.ndarray
-    pitch_mm: np.ndarray | None = None
-    confidence: float = 0.0
-
-
 def measure_grid(rgb: np.ndarray, unbend: bool = True) -> Grid | None:
     """Find the grid of a uint8 (H, W, 3) image with its longer side at most about 1600 px; None when there is none.
 
@@ -99,16 +84,15 @@ def measure_grid(rgb: np.ndarray, unbend: bool = True) -> Grid | None:
     if tracked is None:
         return None
     # 2. how many mm a wave is: lines must be sharp over the whole page before their overtones can be told
-    tracked = _sharpened(contrast, tracked)
-    pitch_mm, confidence = pitch_in_mm(contrast, tracked.cycles_from_image, tracked.seen_xy)
-    tracked = replace(tracked, pitch_mm=pitch_mm, confidence=confidence)
+    cycles_from_image, seen_xy = _sharpened(contrast, *tracked), tracked[1]
+    pitch_mm, confidence = pitch_in_mm(contrast, cycles_from_image, seen_xy)
     # 3. where the grid is, and the homography from its phase there
-    fitted = _fit_blocks(contrast, tracked)
+    mm_from_image = np.diag([*pitch_mm, 1.0]) @ cycles_from_image
+    fitted = _fit_blocks(contrast, mm_from_image, pitch_mm, confidence >= SURE_SCALE, seen_xy)
     if fitted is None:
         return None
     blocks, lined, mm_from_image, wave_mm = fitted
-    height, width = contrast.shape
-    inside = ((blocks.xy >= 0) & (blocks.xy <= [width - 1, height - 1])).all(-1)
+    inside = ((blocks.xy >= 0) & (blocks.xy <= np.array(contrast.shape[::-1]) - 1)).all(-1)
     support_xy, support = blocks.xy[inside], lined[inside]
     if support.sum() < 6 or support.mean() < MIN_SUPPORT:
         return None
@@ -116,18 +100,15 @@ def measure_grid(rgb: np.ndarray, unbend: bool = True) -> Grid | None:
     flattening = Flattening(mm_from_image)
     if unbend:
         flattening = measure_bend(blocks.around(lined & inside), mm_from_image, 1 / wave_mm)
-    return Grid(
-        flattening=flattening,
-        confidence=float(support.mean()),
-        px_per_mm=local_px_per_unit(mm_from_image, np.median(support_xy[support], axis=0)),
-        scale_confidence=confidence,
-        support_xy=support_xy,
-        support=support,
-    )
+    px_per_mm = local_px_per_unit(mm_from_image, np.median(support_xy[support], axis=0))
+    return Grid(flattening, float(support.mean()), px_per_mm, confidence, support_xy, support)
 
 
-def _track(contrast: np.ndarray) -> Tracked | None:
-    """The strongest wave that many tiles follow; None when there is none."""
+def _track(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """The strongest wave that many tiles follow; None when there is none.
+
+    Returns (3, 3), image px -> cycles of the two line families, and (N, 2), image px where both are seen.
+    """
     height, width = contrast.shape
     tile = 128 if min(height, width) >= 360 else 64
     if min(height, width) < tile:
@@ -148,50 +129,47 @@ def _track(contrast: np.ndarray) -> Tracked | None:
         return None
     a1, a2, b1, b2, c1, c2 = params
     # cycles = numerator / denominator in centred, scaled coordinates; a wave vector is in cycles per tile
-    to_centred = np.array([[1 / scale, 0, -middle_xy[0] / scale], [0, 1 / scale, -middle_xy[1] / scale], [0, 0, 1]])
     per_px = scale / tile
     cycles_from_image = np.array([[a1 * per_px, a2 * per_px, 0], [b1 * per_px, b2 * per_px, 0], [c1, c2, 1]])
-    return Tracked(cycles_from_image @ to_centred, centres_xy[both])
+    return cycles_from_image @ affine(1 / scale, -middle_xy / scale), centres_xy[both]
 
 
-def _sharpened(contrast: np.ndarray, tracked: Tracked) -> Tracked:
-    """The homography corrected by the wave's phase."""
-    px_per_cycle = local_px_per_unit(tracked.cycles_from_image, np.median(tracked.seen_xy, axis=0))
+def _sharpened(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: np.ndarray) -> np.ndarray:
+    """The homography (3, 3) corrected by the wave's phase."""
+    px_per_cycle = local_px_per_unit(cycles_from_image, np.median(seen_xy, axis=0))
     per_block = np.clip(45 / px_per_cycle, 4, 10)  # cycles; finer blocks than these would only take longer
     scaled = np.diag([10 / per_block, 10 / per_block, 1.0])
-    blocks = square_blocks(contrast, scaled @ tracked.cycles_from_image, tracked.seen_xy)
-    frequency = np.full(2, per_block / 10)
-    refined = refine_by_phase(blocks, scaled @ tracked.cycles_from_image, tracked.seen_xy, frequency)
-    return replace(tracked, cycles_from_image=np.linalg.inv(scaled) @ refined)
+    blocks = square_blocks(contrast, scaled @ cycles_from_image, seen_xy)
+    refined = refine_by_phase(blocks, scaled @ cycles_from_image, seen_xy, np.full(2, per_block / 10))
+    return np.linalg.inv(scaled) @ refined
 
 
-def _fit_blocks(contrast: np.ndarray, tracked: Tracked) -> tuple[Blocks, np.ndarray, np.ndarray, np.ndarray] | None:
+def _fit_blocks(
+    contrast: np.ndarray, mm_from_image: np.ndarray, wave_mm: np.ndarray, sure: bool, seen_xy: np.ndarray
+) -> tuple[Blocks, np.ndarray, np.ndarray, np.ndarray] | None:
     """Blocks, which of them are lined, mm_from_image (3, 3) and the mm of the wave (2,) that told; None without a grid.
 
     The better it fits, the further out the grid is seen. Which wave was tracked hangs on a trifle: where 1 mm lines, or
-    overtones as fine, are seen, they place the page best.
+    overtones as fine, are seen, they place the page best, if its scale is `sure`.
     """
-    wave_mm = tracked.pitch_mm
-    mm_from_image = np.diag([*wave_mm, 1.0]) @ tracked.cycles_from_image
-    blocks = square_blocks(contrast, mm_from_image, tracked.seen_xy, WIDE_MM)
+    blocks = square_blocks(contrast, mm_from_image, seen_xy, WIDE_MM)
     lined = _lined(blocks)
     for attempt in range(3):
         if lined.sum() < 6:
             return None
-        sure = attempt and tracked.confidence >= SURE_SCALE
-        if sure and wave_strength(blocks, lined, np.ones(2)).min() > FINE_SEEN:
+        if attempt and sure and wave_strength(blocks, lined, np.ones(2)).min() > FINE_SEEN:
             wave_mm = np.ones(2)
         seen_xy = blocks.xy[lined]
         refined = refine_by_phase(blocks.around(lined), mm_from_image, seen_xy, 1 / wave_mm)
-        moved_mm = apply_homography(refined, blocks.xy.reshape(-1, 2)).reshape(blocks.mm.shape)
+        moved_mm = apply_homography(refined, blocks.xy)
         change, mm_from_image = np.abs(moved_mm - blocks.mm)[lined].max(), refined
         if change < SHARP_MM:
             blocks = replace(blocks, mm=moved_mm)
+            if (wave_mm == 1).all():
+                break
         else:
             blocks = square_blocks(contrast, mm_from_image, seen_xy, WIDE_MM)
             lined = _lined(blocks)
-        if change < SHARP_MM and (wave_mm == 1).all():
-            break
     return blocks, lined, mm_from_image, wave_mm
 
 
@@ -223,8 +201,8 @@ def _tile_spectra(contrast: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarr
     return np.array(corners) + (tile - 1) / 2, spectra, level
 
 
-def _strongest_pairs(mean_spectrum: np.ndarray, level: np.ndarray, count: int = 4) -> list[np.ndarray]:
-    """Up to `count` pairs (2, 2) of about perpendicular, about equal peaks, in cycles per tile, the strongest first.
+def _strongest_pairs(mean_spectrum: np.ndarray, level: np.ndarray) -> list[np.ndarray]:
+    """Up to four pairs (2, 2) of about perpendicular, about equal peaks, in cycles per tile, the strongest first.
 
     Strength weighs how far a peak stands out (`mean_spectrum`, whitened) and how strong it is (`level` undoes that).
     """
@@ -250,7 +228,7 @@ def _strongest_pairs(mean_spectrum: np.ndarray, level: np.ndarray, count: int = 
     for pair in pairs[np.argsort(-score, kind="stable")[: np.count_nonzero(score)]]:
         if all(np.linalg.norm(pair - other, axis=1).max() > 0.15 * np.linalg.norm(pair[0]) for other in chosen):
             chosen.append(pair)
-        if len(chosen) == count:
+        if len(chosen) == 4:
             break
     return chosen
 
