@@ -25,8 +25,8 @@ from ecgutils.files import Progress, content_hash, jsonable, write_bytes, write_
 from ecgutils.geometry import check_outline
 from ecgutils.manifest import CORNER_COLUMNS
 from ecgutils.parallel import for_each
-from ecgutils.preprocess.canvas import FlatECG
 from ecgutils.preprocess.pipeline import Preprocessor, PreprocessSettings
+from ecgutils.preprocess.plane import FlatECG
 
 # page: the PNG, relative to the cache's folder; header_px: its upper rows that show what is `in_header`
 INDEX_COLUMNS = (

@@ -14,15 +14,16 @@ from scipy.ndimage import median
 
 from ecgutils.geometry import affine, apply_homography
 from ecgutils.preprocess.phase import (
+    SURE_SCALE,
     Blocks,
     Flattening,
     local_px_per_unit,
     measure_bend,
+    pitch_in_mm,
     refine_by_phase,
     square_blocks,
     wave_strength,
 )
-from ecgutils.preprocess.scale import SURE_SCALE, pitch_in_mm
 
 LONGEST_PERIOD = 40.0  # px; longer ones are lighting and layout
 SHORTEST_PERIOD = 2.4  # px; close to the sampling limit of 2

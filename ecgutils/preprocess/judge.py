@@ -7,7 +7,7 @@ import numpy as np
 
 from ecgutils.preprocess.grid import Grid
 from ecgutils.preprocess.page import Page
-from ecgutils.preprocess.scale import SURE_SCALE
+from ecgutils.preprocess.phase import SURE_SCALE
 from ecgutils.preprocess.traces import Traces
 
 BLURRED = 0.4  # of `sharpness`: real photos have 1.1 or more, blurred by 0.6 mm (sigma) about 0.45, by 1 mm 0.25

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from ecgutils.geometry import apply_homography, frame_corners, order_corners
+from ecgutils.geometry import affine, apply_homography, frame_corners, order_corners
 from ecgutils.preprocess.grid import Grid
+from ecgutils.preprocess.phase import INVERSE
 
 SMALL = 480  # px of the longer side for segmentation
 MIN_AREA = 0.12  # of the frame: smaller papers have too few pixels to be read
@@ -61,26 +62,22 @@ def part_to_look_at(rgb: np.ndarray, grid: Grid | None = None) -> np.ndarray | N
     return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
 
 
-def visible_box(shape: tuple[int, int], mm_from_image: np.ndarray, grid: Grid, margin_mm: float = 80.0) -> np.ndarray:
-    """x0, y0, x1, y1 in mm of what an image of `shape` shows of the plane, at most `margin_mm` beyond the seen grid."""
-    height, width = shape
-    corners = frame_corners((width, height))
-    frame = apply_homography(mm_from_image, corners)
+def visible_box(shape: tuple[int, int], mm_from_image: np.ndarray, grid: Grid) -> np.ndarray:
+    """x0, y0, x1, y1 in mm of what an image of `shape` shows of the plane, at most 80 mm beyond the seen grid."""
+    frame = apply_homography(mm_from_image, frame_corners(shape[::-1]))
     seen = apply_homography(mm_from_image, grid.support_xy[grid.support])
-    low, high = np.maximum(frame.min(0), seen.min(0) - margin_mm), np.minimum(frame.max(0), seen.max(0) + margin_mm)
-    return np.concatenate([low, high])
+    return np.concatenate([np.maximum(frame.min(0), seen.min(0) - 80), np.minimum(frame.max(0), seen.max(0) + 80)])
 
 
 def _edges_around_grid(rgb: np.ndarray, grid: Grid) -> Page:
     step = 0.75  # mm per sample
     box = visible_box(rgb.shape[:2], grid.mm_from_image, grid)
     size = np.maximum(16, (box[2:] - box[:2]) / step).astype(int)
-    image_from_sample = np.linalg.inv(grid.mm_from_image) @ np.array([[step, 0, box[0]], [0, step, box[1]], [0, 0, 1]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    image_from_sample = np.linalg.inv(grid.mm_from_image) @ affine(step, box)
     soft = cv2.blur(rgb, (max(1, round(step * grid.px_per_mm)),) * 2)
-    target = (int(size[0]), int(size[1]))
-    plane = cv2.warpPerspective(soft, image_from_sample, target, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    shown = cv2.warpPerspective(np.full(rgb.shape[:2], 255, np.uint8), image_from_sample, target, flags=flags) > 250
+    plane = cv2.warpPerspective(soft, image_from_sample, size.tolist(), flags=INVERSE, borderMode=cv2.BORDER_REPLICATE)
+    all_seen = np.full(rgb.shape[:2], 255, np.uint8)
+    shown = cv2.warpPerspective(all_seen, image_from_sample, size.tolist(), flags=INVERSE) > 250
     # traces and letters run along the paper's edges and must not count as steps: close dark lines up to 5 mm
     plane = cv2.morphologyEx(plane, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
     lab = cv2.cvtColor(plane, cv2.COLOR_RGB2LAB).astype(np.float32)

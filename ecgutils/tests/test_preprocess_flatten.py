@@ -9,8 +9,7 @@ from ecgutils.geometry import apply_homography
 from ecgutils.hearts import simulate
 from ecgutils.preprocess import Preprocessor, PreprocessSettings, pipeline, read_image
 from ecgutils.preprocess.grid import measure_grid
-from ecgutils.preprocess.phase import unit_ratio
-from ecgutils.preprocess.scale import SURE_SCALE, pitch_in_mm
+from ecgutils.preprocess.phase import SURE_SCALE, pitch_in_mm, unit_ratio
 from ecgutils.preprocess.upright import runs_down
 from ecgutils.synth import render_scan
 
