@@ -26,7 +26,6 @@ from ecgutils.geometry import check_outline
 from ecgutils.manifest import CORNER_COLUMNS
 from ecgutils.parallel import for_each
 from ecgutils.preprocess.pipeline import Preprocessor, PreprocessSettings
-from ecgutils.preprocess.plane import FlatECG
 
 # page: the PNG, relative to the cache's folder; header_px: its upper rows that show what is `in_header`
 INDEX_COLUMNS = (
@@ -71,8 +70,7 @@ class FlatCache:
         missing = [i for i in ids if i not in rows.index]
         if missing:
             raise KeyError(
-                f"{len(missing)} image(s) are not in the flat cache {self.folder}, e.g. {missing[0]!r}: "
-                "build the cache from a table that has them."
+                f"{len(missing)} image(s), e.g. {missing[0]!r}, are not in {self.folder}: build it with them."
             )
         rows = rows.loc[ids]
         width, height = self.settings.size
@@ -194,7 +192,20 @@ def _make(
     write_bytes(folder / page, code)
     if "needs_pillow_heif" in flat.reasons:  # not known by its content: it is tried again
         known["content_sha256"] = ""
-    return known | {"page_sha256": hashlib.sha256(code).hexdigest()} | _record(flat)
+    quad_xy = np.full((4, 2), np.nan, np.float32) if flat.quad_xy is None else flat.quad_xy
+    header = in_header(quad_xy.astype(float), flat.image_from_flat).any(axis=1)
+    found = {
+        "page_sha256": hashlib.sha256(code).hexdigest(),
+        "readable": flat.readable,
+        "quality": round(flat.quality, 4),
+        "reasons": ";".join(flat.reasons),
+        "px_per_mm": flat.px_per_mm and round(flat.px_per_mm, 4),
+        "flat_px_per_mm": flat.flat_px_per_mm and round(flat.flat_px_per_mm, 4),
+        "rotation": flat.rotation,
+        "header_px": np.flatnonzero(header).max(initial=-1) + 1,
+        **dict(zip(CORNER_COLUMNS, quad_xy.ravel().round(2), strict=True)),
+    }
+    return known | jsonable(found)
 
 
 def _hash(path: Path) -> str:
@@ -203,19 +214,3 @@ def _hash(path: Path) -> str:
         return content_hash(path) if path.is_file() else ""
     except OSError:
         return ""
-
-
-def _record(flat: FlatECG) -> dict[str, Any]:
-    quad_xy = np.full((4, 2), np.nan) if flat.quad_xy is None else flat.quad_xy
-    header = in_header(quad_xy.astype(float), flat.image_from_flat).any(axis=1)
-    record = {
-        "readable": flat.readable,
-        "quality": round(flat.quality, 4),
-        "reasons": ";".join(flat.reasons),
-        "px_per_mm": flat.px_per_mm and round(flat.px_per_mm, 4),
-        "flat_px_per_mm": flat.flat_px_per_mm and round(flat.flat_px_per_mm, 4),
-        "rotation": flat.rotation,
-        "header_px": np.flatnonzero(header).max(initial=-1) + 1,
-        **dict(zip(CORNER_COLUMNS, map(float, quad_xy.ravel().round(2)), strict=True)),
-    }
-    return jsonable(record)

@@ -31,6 +31,7 @@ PROMINENT = 3.4  # peak over the tile's median magnitude; noise exceeds this abo
 WIDE_MM = 120.0  # around what is seen already, the grid is looked for
 SHARP_MM = 0.3  # a smaller change of the homography leaves the blocks' profiles as they are
 FINE_SEEN = 0.06  # of `wave_strength`, on both axes, from which 1 mm lines or overtones are seen; noise has 0.02
+MIN_LINED = 6  # blocks
 MIN_SUPPORT = 0.12  # share of the blocks around; lines of text reach 0.07
 
 
@@ -38,24 +39,17 @@ MIN_SUPPORT = 0.12  # share of the blocks around; lines of text reach 0.07
 class Grid:
     """Where the grid is and what it tells.
 
-    flattening : image px <-> mm (origin: image centre); its homography is also `mm_from_image`.
+    flattening : image px <-> mm.
     support_xy, support : block centres (B, 2) in px, and whether (B,) both line families are seen there.
-    confidence : 0..1, the share of blocks where they are.
     px_per_mm : in the middle of the supported part.
     scale_confidence : 0..1, that 1 and 5 mm lines are told apart.
     """
 
     flattening: Flattening
-    confidence: float
     px_per_mm: float
     scale_confidence: float
     support_xy: np.ndarray
     support: np.ndarray
-
-    @property
-    def mm_from_image(self) -> np.ndarray:
-        """The homography alone, (3, 3)."""
-        return self.flattening.mm_from_image
 
 
 def line_contrast(rgb: np.ndarray) -> np.ndarray:
@@ -89,20 +83,18 @@ def measure_grid(rgb: np.ndarray, unbend: bool = True) -> Grid | None:
     pitch_mm, confidence = pitch_in_mm(contrast, cycles_from_image, seen_xy)
     # 3. where the grid is, and the homography from its phase there
     mm_from_image = np.diag([*pitch_mm, 1.0]) @ cycles_from_image
-    fitted = _fit_blocks(contrast, mm_from_image, pitch_mm, confidence >= SURE_SCALE, seen_xy)
-    if fitted is None:
-        return None
-    blocks, lined, mm_from_image, wave_mm = fitted
+    sure = confidence >= SURE_SCALE
+    blocks, lined, mm_from_image, wave_mm = _fit_blocks(contrast, mm_from_image, pitch_mm, sure, seen_xy)
     inside = ((blocks.xy >= 0) & (blocks.xy <= np.array(contrast.shape[::-1]) - 1)).all(-1)
     support_xy, support = blocks.xy[inside], lined[inside]
-    if support.sum() < 6 or support.mean() < MIN_SUPPORT:
+    if support.sum() < MIN_LINED or support.mean() < MIN_SUPPORT:
         return None
     # 4. bent paper
     flattening = Flattening(mm_from_image)
     if unbend:
         flattening = measure_bend(blocks.around(lined & inside), mm_from_image, 1 / wave_mm)
     px_per_mm = local_px_per_unit(mm_from_image, np.median(support_xy[support], axis=0))
-    return Grid(flattening, float(support.mean()), px_per_mm, confidence, support_xy, support)
+    return Grid(flattening, px_per_mm, confidence, support_xy, support)
 
 
 def _track(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -147,8 +139,8 @@ def _sharpened(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: np.
 
 def _fit_blocks(
     contrast: np.ndarray, mm_from_image: np.ndarray, wave_mm: np.ndarray, sure: bool, seen_xy: np.ndarray
-) -> tuple[Blocks, np.ndarray, np.ndarray, np.ndarray] | None:
-    """Blocks, which of them are lined, mm_from_image (3, 3) and the mm of the wave (2,) that told; None without a grid.
+) -> tuple[Blocks, np.ndarray, np.ndarray, np.ndarray]:
+    """Blocks, which of them are lined, mm_from_image (3, 3) and the mm of the wave (2,) that told.
 
     The better it fits, the further out the grid is seen. Which wave was tracked hangs on a trifle: where 1 mm lines, or
     overtones as fine, are seen, they place the page best, if its scale is `sure`.
@@ -156,8 +148,8 @@ def _fit_blocks(
     blocks = square_blocks(contrast, mm_from_image, seen_xy, WIDE_MM)
     lined = _lined(blocks)
     for attempt in range(3):
-        if lined.sum() < 6:
-            return None
+        if lined.sum() < MIN_LINED:
+            break
         if attempt and sure and wave_strength(blocks, lined, np.ones(2)).min() > FINE_SEEN:
             wave_mm = np.ones(2)
         seen_xy = blocks.xy[lined]

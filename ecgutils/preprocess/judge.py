@@ -117,7 +117,7 @@ def glare_share(rgb: np.ndarray, paper: np.ndarray, box: tuple[float, float, flo
 def quality(grid: Grid | None, traces: Traces, contrast: float, sharp: float) -> float:
     """Product of what was measured, on scales on which clean prints reach 1. Of 26 real photos the worst has 0.67."""
     parts = [
-        0.7 if grid is None or grid.scale_confidence < SURE_SCALE else 0.8 + 0.2 * min(1.0, grid.confidence / 0.6),
+        0.7 if grid is None or grid.scale_confidence < SURE_SCALE else 0.8 + 0.2 * min(1.0, grid.support.mean() / 0.6),
         min(1.0, traces.length_mm / 300) ** 0.3,
         np.clip((traces.unbroken - 0.4) / 0.55, 0.1, 1),
         np.clip(sharp / 1.2, 0.2, 1),

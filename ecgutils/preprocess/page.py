@@ -71,9 +71,10 @@ def visible_box(shape: tuple[int, int], mm_from_image: np.ndarray, grid: Grid) -
 
 def _edges_around_grid(rgb: np.ndarray, grid: Grid) -> Page:
     step = 0.75  # mm per sample
-    box = visible_box(rgb.shape[:2], grid.mm_from_image, grid)
+    mm_from_image = grid.flattening.mm_from_image
+    box = visible_box(rgb.shape[:2], mm_from_image, grid)
     size = np.maximum(16, (box[2:] - box[:2]) / step).astype(int)
-    image_from_sample = np.linalg.inv(grid.mm_from_image) @ affine(step, box)
+    image_from_sample = np.linalg.inv(mm_from_image) @ affine(step, box)
     soft = cv2.blur(rgb, (max(1, round(step * grid.px_per_mm)),) * 2)
     plane = cv2.warpPerspective(soft, image_from_sample, size.tolist(), flags=INVERSE, borderMode=cv2.BORDER_REPLICATE)
     all_seen = np.full(rgb.shape[:2], 255, np.uint8)
@@ -81,7 +82,7 @@ def _edges_around_grid(rgb: np.ndarray, grid: Grid) -> Page:
     # traces and letters run along the paper's edges and must not count as steps: close dark lines up to 5 mm
     plane = cv2.morphologyEx(plane, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
     lab = cv2.cvtColor(plane, cv2.COLOR_RGB2LAB).astype(np.float32)
-    all_blocks = (apply_homography(grid.mm_from_image, grid.support_xy) - box[:2]) / step
+    all_blocks = (apply_homography(mm_from_image, grid.support_xy) - box[:2]) / step
     low, high = _extent(all_blocks[grid.support], 10 / step)
 
     limits, edges, light = [0.0, 0.0, size[0] - 1.0, size[1] - 1.0], [False] * 4, [False] * 4

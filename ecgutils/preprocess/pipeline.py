@@ -16,7 +16,7 @@ from ecgutils.geometry import apply_homography, check_outline, frame_corners
 from ecgutils.parallel import one_thread
 from ecgutils.preprocess.appearance import darkness, even_light, ink, printed_lines
 from ecgutils.preprocess.decode import MAX_PIXELS, UnreadableImage, read_image
-from ecgutils.preprocess.grid import Grid, measure_grid
+from ecgutils.preprocess.grid import measure_grid
 from ecgutils.preprocess.judge import CUT_OFF, GLARE, glare_share, quality, sharpness, strokes, weigh
 from ecgutils.preprocess.page import find_page, part_to_look_at
 from ecgutils.preprocess.phase import INVERSE, SURE_SCALE, unit_ratio
@@ -120,11 +120,15 @@ class Preprocessor:
             return RefusedPage(("bad_outline",))
         if np.prod(np.ptp(quad_xy, axis=0)) > self.settings.max_pixels:  # a slip of the pen: it would be cut out whole
             return RefusedPage(("bad_outline",))
-        return _flatten_outline(rgb, self.settings, quad_xy)
+        page = _flatten_part(rgb, quad_xy, replace(self.settings, find_page=False, upright=False))
+        if isinstance(page, RefusedPage):
+            return page
+        turn = round(np.degrees(np.arctan2(*(quad_xy[1] - quad_xy[0])[::-1])) / 90)  # how the outline's top edge runs
+        return replace(page, quad_xy=quad_xy, rotation=-90 * turn % 360)
 
 
-def _cut(rgb: np.ndarray, quad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The part of an image inside four corners as a rectangle of about its size, and the homography back (3, 3)."""
+def _flatten_part(rgb: np.ndarray, quad: np.ndarray, settings: PreprocessSettings) -> FlatPage | RefusedPage:
+    """Flatten what lies inside four corners as an image of its own, a rectangle of about its size."""
     top, right, bottom, left = (np.linalg.norm(quad[i] - quad[(i + 1) % 4]) for i in range(4))
     width, height = max(64, top, bottom), max(64, left, right)
     unit = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
@@ -132,38 +136,13 @@ def _cut(rgb: np.ndarray, quad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     shorter = np.clip(ratio * height / width, 1 / 3, 3)  # what is foreshortened is stretched
     width, height = round(width * max(1, shorter)), round(height * max(1, 1 / shorter))
     corners = frame_corners((width, height)).astype(np.float32)
-    input_from_cut = cv2.getPerspectiveTransform(corners, quad.astype(np.float32))
-    cut = cv2.warpPerspective(rgb, input_from_cut, (width, height), flags=INVERSE, borderMode=cv2.BORDER_REPLICATE)
-    return cut, input_from_cut
-
-
-def _uncut(page: FlatPage, input_from_cut: np.ndarray) -> FlatPage:
-    """`page`, made of a part of an image, in pixels of the whole."""
-    quad = apply_homography(input_from_cut, page.quad_xy).astype(np.float32)
-    return replace(page, quad_xy=quad, to_image=lambda xy: apply_homography(input_from_cut, page.to_image(xy)))
-
-
-def _flatten_outline(rgb: np.ndarray, settings: PreprocessSettings, quad: np.ndarray) -> FlatPage | RefusedPage:
-    """Cut the outlined page out, upright, and flatten it as an image of its own."""
-    cut, input_from_cut = _cut(rgb, quad)
-    page = _flatten(cut, replace(settings, find_page=False, upright=False))
+    rgb_from_cut = cv2.getPerspectiveTransform(corners, quad.astype(np.float32))
+    cut = cv2.warpPerspective(rgb, rgb_from_cut, (width, height), flags=INVERSE, borderMode=cv2.BORDER_REPLICATE)
+    page = _flatten(cut, settings, closer=False)
     if isinstance(page, RefusedPage):
         return page
-    turn = round(np.degrees(np.arctan2(*(quad[1] - quad[0])[::-1])) / 90)  # how the outline's top edge runs
-    return replace(_uncut(page, input_from_cut), quad_xy=quad, rotation=-90 * turn % 360)
-
-
-def _look_closer(rgb: np.ndarray, work: np.ndarray, grid: Grid | None, settings: PreprocessSettings) -> FlatPage | None:
-    """Flatten a page that is small in the photo, or seen askew, from a picture of its own; None without a grid there.
-
-    `work` is the reduced copy in which `grid` was looked for.
-    """
-    quad = part_to_look_at(work, grid)
-    if quad is None:
-        return None
-    cut, input_from_cut = _cut(rgb, unreduced(quad, max(rgb.shape) / max(work.shape)))
-    page = _flatten(cut, settings, closer=False)
-    return _uncut(page, input_from_cut) if isinstance(page, FlatPage) and page.scaled else None
+    quad_xy = apply_homography(rgb_from_cut, page.quad_xy).astype(np.float32)
+    return replace(page, quad_xy=quad_xy, to_image=lambda xy: apply_homography(rgb_from_cut, page.to_image(xy)))
 
 
 def _flatten(rgb: np.ndarray, settings: PreprocessSettings, closer: bool = True) -> FlatPage | RefusedPage:
@@ -174,9 +153,12 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, closer: bool = True)
     grid = measure_grid(copy.work, settings.rectify and settings.unbend)
     coarse = copy.shrink * copy.whole > FINER and grid is not None and grid.px_per_mm < COARSE_PX_PER_MM
     if closer and settings.find_page and settings.rectify and (grid is None or coarse):
-        close_up = _look_closer(rgb, copy.work, grid, settings)
-        if close_up is not None:
-            return close_up
+        # a page that is small in the photo, or seen askew, is flattened from a picture of its own if its grid is seen
+        part = part_to_look_at(copy.work, grid)
+        if part is not None:
+            near = _flatten_part(rgb, unreduced(part, max(rgb.shape) / max(copy.work.shape)), settings)
+            if isinstance(near, FlatPage) and near.scaled:
+                return near
     page = find_page(copy.work, grid) if settings.find_page else None
     # 2. flatten: the one resampling of photo pixels, onto a plane of fixed px/mm
     flat = onto_plane(copy, grid, page, settings.rectify)
