@@ -6,32 +6,18 @@ smoothly over the image in a way that fixes the homography up to a shift. Nothin
 colour, and curved paper shows as a residual. (Open-ECG-Digitizer uses Hough lines with varying angle to the same end.)
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from scipy.ndimage import median
 
-from ecgutils.geometry import affine, apply_homography
-from ecgutils.preprocess.phase import (
-    SURE_SCALE,
-    Blocks,
-    Flattening,
-    local_px_per_unit,
-    measure_bend,
-    pitch_in_mm,
-    refine_by_phase,
-    square_blocks,
-    wave_strength,
-)
+from ecgutils.geometry import affine
+from ecgutils.preprocess.phase import Flattening, fit_blocks, local_px_per_unit, measure_bend, pitch_in_mm, sharpened
 
 LONGEST_PERIOD = 40.0  # px; longer ones are lighting and layout
 SHORTEST_PERIOD = 2.4  # px; close to the sampling limit of 2
 PROMINENT = 3.4  # peak over the tile's median magnitude; noise exceeds this about once in 3,000 bins
-WIDE_MM = 120.0  # around what is seen already, the grid is looked for
-SHARP_MM = 0.3  # a smaller change of the homography leaves the blocks' profiles as they are
-FINE_SEEN = 0.06  # of `wave_strength`, on both axes, from which 1 mm lines or overtones are seen; noise has 0.02
-MIN_LINED = 6  # blocks
 MIN_SUPPORT = 0.12  # share of the blocks around; lines of text reach 0.07
 
 
@@ -79,15 +65,14 @@ def measure_grid(rgb: np.ndarray, unbend: bool = True) -> Grid | None:
     if tracked is None:
         return None
     # 2. how many mm a wave is: lines must be sharp over the whole page before their overtones can be told
-    cycles_from_image, seen_xy = _sharpened(contrast, *tracked), tracked[1]
+    cycles_from_image, seen_xy = sharpened(contrast, *tracked), tracked[1]
     pitch_mm, confidence = pitch_in_mm(contrast, cycles_from_image, seen_xy)
     # 3. where the grid is, and the homography from its phase there
     mm_from_image = np.diag([*pitch_mm, 1.0]) @ cycles_from_image
-    sure = confidence >= SURE_SCALE
-    blocks, lined, mm_from_image, wave_mm = _fit_blocks(contrast, mm_from_image, pitch_mm, sure, seen_xy)
+    blocks, lined, mm_from_image, wave_mm = fit_blocks(contrast, mm_from_image, pitch_mm, confidence, seen_xy)
     inside = ((blocks.xy >= 0) & (blocks.xy <= np.array(contrast.shape[::-1]) - 1)).all(-1)
     support_xy, support = blocks.xy[inside], lined[inside]
-    if support.sum() < MIN_LINED or support.mean() < MIN_SUPPORT:
+    if support.sum() < 6 or support.mean() < MIN_SUPPORT:
         return None
     # 4. bent paper
     flattening = Flattening(mm_from_image)
@@ -125,45 +110,6 @@ def _track(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     per_px = scale / tile
     cycles_from_image = np.array([[a1 * per_px, a2 * per_px, 0], [b1 * per_px, b2 * per_px, 0], [c1, c2, 1]])
     return cycles_from_image @ affine(1 / scale, -middle_xy / scale), centres_xy[both]
-
-
-def _sharpened(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: np.ndarray) -> np.ndarray:
-    """The homography (3, 3) corrected by the wave's phase."""
-    px_per_cycle = local_px_per_unit(cycles_from_image, np.median(seen_xy, axis=0))
-    per_block = np.clip(45 / px_per_cycle, 4, 10)  # cycles; finer blocks than these would only take longer
-    scaled = np.diag([10 / per_block, 10 / per_block, 1.0])
-    blocks = square_blocks(contrast, scaled @ cycles_from_image, seen_xy)
-    refined = refine_by_phase(blocks, scaled @ cycles_from_image, seen_xy, np.full(2, per_block / 10))
-    return np.linalg.inv(scaled) @ refined
-
-
-def _fit_blocks(
-    contrast: np.ndarray, mm_from_image: np.ndarray, wave_mm: np.ndarray, sure: bool, seen_xy: np.ndarray
-) -> tuple[Blocks, np.ndarray, np.ndarray, np.ndarray]:
-    """Blocks, which of them are lined, mm_from_image (3, 3) and the mm of the wave (2,) that told.
-
-    The better it fits, the further out the grid is seen. Which wave was tracked hangs on a trifle: where 1 mm lines, or
-    overtones as fine, are seen, they place the page best, if its scale is `sure`.
-    """
-    blocks = square_blocks(contrast, mm_from_image, seen_xy, WIDE_MM)
-    lined = _lined(blocks)
-    for attempt in range(3):
-        if lined.sum() < MIN_LINED:
-            break
-        if attempt and sure and wave_strength(blocks, lined, np.ones(2)).min() > FINE_SEEN:
-            wave_mm = np.ones(2)
-        seen_xy = blocks.xy[lined]
-        refined = refine_by_phase(blocks.around(lined), mm_from_image, seen_xy, 1 / wave_mm)
-        moved_mm = apply_homography(refined, blocks.xy)
-        change, mm_from_image = np.abs(moved_mm - blocks.mm)[lined].max(), refined
-        if change < SHARP_MM:
-            blocks = replace(blocks, mm=moved_mm)
-            if (wave_mm == 1).all():
-                break
-        else:
-            blocks = square_blocks(contrast, mm_from_image, seen_xy, WIDE_MM)
-            lined = _lined(blocks)
-    return blocks, lined, mm_from_image, wave_mm
 
 
 def _tile_spectra(contrast: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -305,17 +251,3 @@ def _wave_slopes(params: np.ndarray, places: np.ndarray) -> np.ndarray:
     slopes = np.zeros((len(places), 2, 2, 6))
     slopes[:, 0, :, :2], slopes[:, 1, :, 2:4], slopes[..., 4:] = by_a, by_a, by_c
     return slopes
-
-
-def _lined(blocks: Blocks) -> np.ndarray:
-    """Whether both line families are seen in each block, bool (rows, cols).
-
-    In the spectrum of a 10 mm profile the overtones of 5 mm lines are the even bins. Against the geometric mean of
-    their neighbours, which is as large or larger where a spectrum just falls off, as that of wood or cloth does.
-    """
-    score = np.zeros(blocks.strength.shape)
-    for profile in (blocks.down, blocks.along):
-        power = np.abs(np.fft.rfft(profile, axis=-1)) ** 2
-        between = np.sqrt(power[..., 1:10:2] * power[..., 3:12:2])
-        score += np.log((power[..., 2:11:2].sum(-1) + 0.02) / (between.sum(-1) + 0.02))
-    return cv2.medianBlur((score > 2.0).astype(np.uint8), 3) > 0

@@ -32,7 +32,7 @@ class Page:
     light: np.ndarray
 
 
-def find_page(rgb: np.ndarray, grid: Grid | None = None) -> Page | None:
+def find_page(rgb: np.ndarray, grid: Grid | None) -> Page | None:
     """Find the paper in a uint8 (H, W, 3) image; None when no edge is believed: the visible area is the page."""
     page = _edges_around_grid(rgb, grid) if grid is not None else _segment(rgb)
     if page is None or not page.edges.any():
@@ -40,7 +40,7 @@ def find_page(rgb: np.ndarray, grid: Grid | None = None) -> Page | None:
     return replace(page, quad_xy=refine_quad(rgb, page.quad_xy, page.edges))
 
 
-def part_to_look_at(rgb: np.ndarray, grid: Grid | None = None) -> np.ndarray | None:
+def part_to_look_at(rgb: np.ndarray, grid: Grid | None) -> np.ndarray | None:
     """Corners (4, 2), TL, TR, BR, BL as seen, around a page that is small in a uint8 (H, W, 3) image or shows no grid.
 
     Some of what lies around the page is within. None when no page is seen, or its grid fills the image. Only a place to

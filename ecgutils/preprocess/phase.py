@@ -4,7 +4,7 @@ The phase tells where every part of the paper is to a fraction of a millimetre: 
 it says beyond that is bent paper, which `measure_bend` turns into a smooth map.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import product
 
 import cv2
@@ -23,6 +23,10 @@ OVERTONE = 0.2  # how much less likely, in log odds, it is that an overtone was 
 SURE_SCALE = 0.3  # of scale_confidence; 6 of 500 rendered photos are below, and above none has a wrong scale
 NO_LINES = -4.0  # of `_comb_score`: hardly a peak is where it should be; without any peak it is -5.8
 USUAL_WIDTH_MM = 240.0  # ten seconds at 25 mm/s, or A4/Letter landscape; breaks the tie between 1, 5 and 25 mm lines
+WIDE_MM = 120.0  # around what is seen already, the grid is looked for
+SHARP_MM = 0.3  # a smaller change of the homography leaves the blocks' profiles as they are
+FINE_SEEN = 0.06  # of the waves' strength, on both axes, from which 1 mm lines or overtones are seen; noise has 0.02
+MIN_LINED = 6  # blocks
 INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
@@ -68,13 +72,11 @@ class Blocks:
         return Blocks(*(getattr(self, f.name)[part] for f in fields(self)))
 
 
-def square_blocks(
+def _square_blocks(
     contrast: np.ndarray, mm_from_image: np.ndarray, seen_xy: np.ndarray, margin_mm: float = 10.0
 ) -> Blocks:
     """The blocks of the image around `seen_xy` (N, 2), within `margin_mm`."""
-    height, width = contrast.shape
-    frame = frame_corners((width, height))
-    seen_mm, frame_mm = apply_homography(mm_from_image, seen_xy), apply_homography(mm_from_image, frame)
+    seen_mm, frame_mm = (apply_homography(mm_from_image, xy) for xy in (seen_xy, frame_corners(contrast.shape[::-1])))
     low = np.maximum(frame_mm.min(0), seen_mm.min(0) - margin_mm)
     high = np.minimum(frame_mm.max(0), seen_mm.max(0) + margin_mm)
     cols, rows = (int(n) for n in np.clip(np.ceil((high - low) / (STEP * BLOCK) - 0.3), 1, 60))  # 3 mm may be lost
@@ -180,10 +182,8 @@ def _sum_differences(wave: np.ndarray) -> np.ndarray:
         right[1:] += down
         right[:-1] -= down
         cycles = solveh_banded(band, right.ravel(), lower=True, check_finite=False).reshape(wave.shape)
-        robust = [
-            w / (1 + ((np.diff(cycles, axis=1 - i) - v) / 0.05) ** 2)
-            for i, (w, v) in enumerate(zip(weight, value, strict=True))
-        ]
+        off = [np.diff(cycles, axis=1 - i) - v for i, v in enumerate(value)]
+        robust = [w / (1 + (d / 0.05) ** 2) for w, d in zip(weight, off, strict=True)]
     return cycles
 
 
@@ -214,12 +214,61 @@ def _block_waves(blocks: Blocks, frequency: np.ndarray) -> list[np.ndarray]:
     return waves
 
 
-def wave_strength(blocks: Blocks, chosen: np.ndarray, frequency: np.ndarray) -> np.ndarray:
-    """How strong waves of `frequency` (2,) per mm are, (2,), 0..1; mean of the blocks `chosen` (rows, cols)."""
-    return np.array([np.abs(wave[chosen]).mean() for wave in _block_waves(blocks, frequency)])
+def sharpened(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: np.ndarray) -> np.ndarray:
+    """The homography (3, 3) corrected by the wave's phase."""
+    px_per_cycle = local_px_per_unit(cycles_from_image, np.median(seen_xy, axis=0))
+    per_block = np.clip(45 / px_per_cycle, 4, 10)  # cycles; finer blocks than these would only take longer
+    scaled = np.diag([10 / per_block, 10 / per_block, 1.0])
+    blocks = _square_blocks(contrast, scaled @ cycles_from_image, seen_xy)
+    refined = _refine_by_phase(blocks, scaled @ cycles_from_image, seen_xy, np.full(2, per_block / 10))
+    return np.linalg.inv(scaled) @ refined
 
 
-def refine_by_phase(
+def fit_blocks(
+    contrast: np.ndarray, mm_from_image: np.ndarray, wave_mm: np.ndarray, confidence: float, seen_xy: np.ndarray
+) -> tuple[Blocks, np.ndarray, np.ndarray, np.ndarray]:
+    """Blocks, which of them are lined, mm_from_image (3, 3) and the mm of the wave (2,) that told.
+
+    The better it fits, the further out the grid is seen. Which wave was tracked hangs on a trifle: where 1 mm lines, or
+    overtones as fine, are seen, they place the page best, with `confidence` in its scale.
+    """
+    blocks = _square_blocks(contrast, mm_from_image, seen_xy, WIDE_MM)
+    lined = _lined(blocks)
+    for attempt in range(3):
+        if lined.sum() < MIN_LINED:
+            break
+        if attempt and confidence >= SURE_SCALE:
+            fine = [np.abs(wave[lined]).mean() for wave in _block_waves(blocks, np.ones(2))]
+            wave_mm = np.ones(2) if min(fine) > FINE_SEEN else wave_mm
+        seen_xy = blocks.xy[lined]
+        refined = _refine_by_phase(blocks.around(lined), mm_from_image, seen_xy, 1 / wave_mm)
+        moved_mm = apply_homography(refined, blocks.xy)
+        change, mm_from_image = np.abs(moved_mm - blocks.mm)[lined].max(), refined
+        if change < SHARP_MM:
+            blocks = replace(blocks, mm=moved_mm)
+            if (wave_mm == 1).all():
+                break
+        else:
+            blocks = _square_blocks(contrast, mm_from_image, seen_xy, WIDE_MM)
+            lined = _lined(blocks)
+    return blocks, lined, mm_from_image, wave_mm
+
+
+def _lined(blocks: Blocks) -> np.ndarray:
+    """Whether both line families are seen in each block, bool (rows, cols).
+
+    In the spectrum of a 10 mm profile the overtones of 5 mm lines are the even bins. Against the geometric mean of
+    their neighbours, which is as large or larger where a spectrum just falls off, as that of wood or cloth does.
+    """
+    score = np.zeros(blocks.strength.shape)
+    for profile in (blocks.down, blocks.along):
+        power = np.abs(np.fft.rfft(profile, axis=-1)) ** 2
+        between = np.sqrt(power[..., 1:10:2] * power[..., 3:12:2])
+        score += np.log((power[..., 2:11:2].sum(-1) + 0.02) / (between.sum(-1) + 0.02))
+    return cv2.medianBlur((score > 2.0).astype(np.uint8), 3) > 0
+
+
+def _refine_by_phase(
     blocks: Blocks, mm_from_image: np.ndarray, seen_xy: np.ndarray, frequency: np.ndarray
 ) -> np.ndarray:
     """Correct the homography by the phase of the grid, which drifts slowly where a line family is not quite straight.
