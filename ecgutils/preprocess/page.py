@@ -91,8 +91,8 @@ def _edges_around_grid(rgb: np.ndarray, grid: Grid) -> Page:
         across = slice(max(0, int(low[1 - axis])), int(high[1 - axis]) + 1)
         strength = _step_profile(layers[0][across], layers[1][across], round(5 / step))
         inner = round(14 / step)  # a block is 10 mm wide, and one beyond the paper may seem to have a grid
-        for side, (start, stop) in enumerate(((0, int(low[axis]) + inner), (int(high[axis]) - inner, len(strength)))):
-            start = max(0, start)
+        last = max(0, int(high[axis]) - inner)
+        for side, (start, stop) in enumerate(((0, int(low[axis]) + inner), (last, len(strength)))):
             part = strength[start:stop]
             if len(part) == 0 or part.max() <= MIN_STEP:
                 continue
@@ -103,10 +103,8 @@ def _edges_around_grid(rgb: np.ndarray, grid: Grid) -> Page:
                 stripe = layers[0][across, max(0, round(at) - inner) : round(at) + inner, 0].mean(0)
                 halves = stripe[:inner].mean(), stripe[-inner:].mean()
                 light[axis + 2 * side] = bool(halves[1 - side] < halves[side])
-    x0, y0, x1, y1 = limits
-    quad = apply_homography(image_from_sample, np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))
-    order = [1, 2, 3, 0]  # from left, top, right, bottom
-    return Page(quad, np.array(edges)[order], np.array(light)[order])
+    quad = apply_homography(image_from_sample, np.array(limits)[[[0, 1], [2, 1], [2, 3], [0, 3]]])
+    return Page(quad, np.roll(edges, -1), np.roll(light, -1))  # from left, top, right, bottom
 
 
 def _extent(seen: np.ndarray, block: float) -> tuple[np.ndarray, np.ndarray]:

@@ -81,8 +81,9 @@ def _square_blocks(
     high = np.minimum(frame_mm.max(0), seen_mm.max(0) + margin_mm)
     cols, rows = (int(n) for n in np.clip(np.ceil((high - low) / (STEP * BLOCK) - 0.3), 1, 60))  # 3 mm may be lost
     image_from_mm = np.linalg.inv(mm_from_image)
-    image_from_sample = image_from_mm @ affine(STEP, low)
-    square = cv2.warpPerspective(contrast, image_from_sample, (cols * BLOCK, rows * BLOCK), flags=INVERSE)
+    square = cv2.warpPerspective(
+        contrast, image_from_mm @ affine(STEP, low), (cols * BLOCK, rows * BLOCK), flags=INVERSE
+    )
     each_block = rows, BLOCK, cols * BLOCK
     mean = np.full(BLOCK, 1 / BLOCK, np.float32)
     x, y = (low[i] + (np.arange(n) + 0.5) * BLOCK * STEP for i, n in ((0, cols), (1, rows)))
@@ -135,9 +136,8 @@ def measure_bend(blocks: Blocks, mm_from_image: np.ndarray, frequency: np.ndarra
     """
     if min(blocks.strength.shape) < 4:
         return Flattening(mm_from_image)
-    waves = _block_waves(blocks, frequency)
     shift, before, after = [], 0.0, 0.0
-    for axis, wave in enumerate(waves):
+    for axis, wave in enumerate(_block_waves(blocks, frequency)):
         slow = _sum_differences(wave)
         rest = wave * np.exp(-2j * np.pi * slow)
         rest *= np.exp(-1j * np.angle(rest.sum()))
@@ -165,12 +165,9 @@ def _sum_differences(wave: np.ndarray) -> np.ndarray:
     stiff = STIFF * sum(w.sum() for w in weight) / sum(w.size for w in weight)
     smooth = np.zeros((2 * wave.shape[1] + 1, wave.size))
     smooth[0] = 1e-6
-    for stencil in (
-        {(0, 0): 1, (0, 1): -2, (0, 2): 1},
-        {(0, 0): 1, (1, 0): -2, (2, 0): 1},
-        {(0, 0): 1, (0, 1): -1, (1, 0): -1, (1, 1): 1},
-    ):
-        _add_squares(smooth, wave.shape, stencil, stiff)
+    _add_squares(smooth, wave.shape, {(0, 0): 1, (0, 1): -2, (0, 2): 1}, stiff)
+    _add_squares(smooth, wave.shape, {(0, 0): 1, (1, 0): -2, (2, 0): 1}, stiff)
+    _add_squares(smooth, wave.shape, {(0, 0): 1, (0, 1): -1, (1, 0): -1, (1, 1): 1}, stiff)
     robust = weight
     for _ in range(2):
         band, right = smooth.copy(), np.zeros(wave.shape)

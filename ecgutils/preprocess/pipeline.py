@@ -51,8 +51,6 @@ class PreprocessSettings:
             raise ValueError(f"size is {self.size}; give (width, height) of 32 to 8192 px.")
         if not 0.2 <= self.px_per_mm <= 50:
             raise ValueError(f"px_per_mm is {self.px_per_mm}; give 0.2 to 50.")
-        if self.max_pixels < 1:
-            raise ValueError(f"max_pixels is {self.max_pixels}; give a positive number.")
 
     @property
     def canvas(self) -> Canvas:
@@ -167,7 +165,8 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, closer: bool = True)
     dark = darkness(even, colour_blind=not settings.suppress_grid)
     lines = printed_lines(dark, PLANE_PX_PER_MM) if grid is not None and settings.suppress_grid else None
     inked, contrast = ink(dark, PLANE_PX_PER_MM, lines, flat.paper)
-    traces, kept = _traces(inked, flat.rim, settings.upright)
+    traces = _traces(inked, flat.rim, settings.upright)
+    kept = cv2.copyTo(inked, traces.keep.view(np.uint8))
     # 4. judge
     sharp = sharpness(dark, traces.keep & (inked > BOLD * 255), contrast)
     reasons = weigh(copy.work, grid, page, traces, sharp)
@@ -203,13 +202,12 @@ def _flatten(rgb: np.ndarray, settings: PreprocessSettings, closer: bool = True)
     )
 
 
-def _traces(inked: np.ndarray, rim: np.ndarray, upright: bool) -> tuple[Traces, np.ndarray]:
-    """Traces, and the ink that is not noise, uint8 (h, w); which way they run is asked where in doubt."""
+def _traces(inked: np.ndarray, rim: np.ndarray, upright: bool) -> Traces:
+    """Traces among the ink uint8 (h, w); which way they run is asked where in doubt."""
     traces = find_traces(inked, PLANE_PX_PER_MM, rim)
-    kept = cv2.copyTo(inked, traces.keep.view(np.uint8))
     if upright and traces.box is not None and 1 / DOUBT < traces.down < DOUBT:
+        kept = cv2.copyTo(inked, traces.keep.view(np.uint8))
         down = runs_down(upright_input(kept, PLANE_PX_PER_MM), traces.sideways)
         if down != traces.sideways:
-            traces = find_traces(inked, PLANE_PX_PER_MM, rim, down)
-            kept = cv2.copyTo(inked, traces.keep.view(np.uint8))
-    return traces, kept
+            return find_traces(inked, PLANE_PX_PER_MM, rim, down)
+    return traces
