@@ -36,16 +36,12 @@ def read_image(source: str | Path | np.ndarray, max_pixels: int = MAX_PIXELS) ->
     """Read a path or an array as uint8 RGB (H, W, 3), EXIF orientation applied, transparency over white.
 
     A HEIC photo is turned as its own rotation property says; its EXIF orientation only repeats that (ISO 23008-12).
-
     Arrays are uint8 (H, W) or (H, W, 3) RGB. Of several frames the first is read; grey of 16 bits has 8, 12 or 16, as
     its largest value says.
 
-    Raises
-    ------
-    UnreadableImage : reason "missing", "no_permission", "not_a_file", "empty_file", "too_large" (more than
-        `max_pixels`, of WebP MAX_WEBP_PIXELS, read from the header before any pixel), "pdf", "needs_pillow_heif" (a
-        HEIC photo, and the optional decoder is not installed), "cannot_decode" (also: truncated, bad checksum) or
-        "bad_array".
+    Raises UnreadableImage with reason "missing", "no_permission", "not_a_file", "empty_file", "too_large" (more than
+    `max_pixels`, of WebP MAX_WEBP_PIXELS, read from the header before any pixel), "pdf", "needs_pillow_heif" (a HEIC
+    photo, and no decoder), "cannot_decode" (also: truncated, bad checksum) or "bad_array".
     """
     if isinstance(source, np.ndarray):
         return _checked(source, max_pixels)
@@ -125,8 +121,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
 
 def _checked(array: np.ndarray, max_pixels: int) -> np.ndarray:
     if array.dtype != np.uint8 or array.ndim < 2 or array.shape[2:] not in ((), (3,)) or array.size == 0:
-        what = f"Image array is {array.dtype} {array.shape}"
-        raise UnreadableImage("bad_array", f"{what}; give uint8 (H, W) or (H, W, 3).")
+        raise UnreadableImage("bad_array", f"Image is {array.dtype} {array.shape}; give uint8 (H, W) or (H, W, 3).")
     if array.shape[0] * array.shape[1] > max_pixels:
         raise UnreadableImage("too_large", f"Image array {array.shape} has more than max_pixels={max_pixels}.")
     return np.ascontiguousarray(array if array.ndim == 3 else np.stack([array] * 3, axis=-1))

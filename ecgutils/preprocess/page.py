@@ -109,12 +109,11 @@ def _edges_around_grid(rgb: np.ndarray, grid: Grid) -> Page:
 
 def _extent(seen: np.ndarray, block: float) -> tuple[np.ndarray, np.ndarray]:
     """How far blocks reach in x and y: the median over rows (columns) of their first and last; false ones are few."""
-    low, high = np.zeros(2), np.zeros(2)
-    for axis in (0, 1):
-        row = np.rint(seen[:, 1 - axis] / block).astype(int)
-        reach = [(seen[row == r, axis].min(), seen[row == r, axis].max()) for r in np.unique(row)]
-        low[axis], high[axis] = np.median(reach, axis=0)
-    return low, high
+    reach = []
+    for along, row in zip(seen.T, np.rint(seen.T[::-1] / block), strict=True):
+        lines = [along[row == r] for r in np.unique(row)]
+        reach.append(np.median([(line.min(), line.max()) for line in lines], axis=0))
+    return tuple(np.transpose(reach))
 
 
 def _step_profile(lab: np.ndarray, shown: np.ndarray, width: int) -> np.ndarray:

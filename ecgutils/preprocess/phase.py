@@ -81,10 +81,9 @@ def _square_blocks(
     high = np.minimum(frame_mm.max(0), seen_mm.max(0) + margin_mm)
     cols, rows = (int(n) for n in np.clip(np.ceil((high - low) / (STEP * BLOCK) - 0.3), 1, 60))  # 3 mm may be lost
     image_from_mm = np.linalg.inv(mm_from_image)
-    square = cv2.warpPerspective(
-        contrast, image_from_mm @ affine(STEP, low), (cols * BLOCK, rows * BLOCK), flags=INVERSE
-    )
-    each_block = rows, BLOCK, cols * BLOCK
+    size = cols * BLOCK, rows * BLOCK
+    square = cv2.warpPerspective(contrast, image_from_mm @ affine(STEP, low), size, flags=INVERSE)
+    each_block = rows, BLOCK, -1
     mean = np.full(BLOCK, 1 / BLOCK, np.float32)
     x, y = (low[i] + (np.arange(n) + 0.5) * BLOCK * STEP for i, n in ((0, cols), (1, rows)))
     mm = np.stack(np.meshgrid(x, y), axis=-1)

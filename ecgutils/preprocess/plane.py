@@ -23,10 +23,8 @@ ASSUMED_WIDTH_MM = 280.0  # of the visible page when no grid tells
 
 @dataclass(frozen=True)
 class Copy:
-    """Reduced copies of an image: `photo`, whose pixels are used, and `work`, in which things are looked for.
-
-    `photo` is the image reduced by the whole number `whole`, `work` is `photo` reduced by `shrink`; uint8 (h, w, 3).
-    """
+    """`photo`, whose pixels are used: the image reduced by the whole number `whole`; and `work`, in which things are
+    looked for: `photo` reduced by `shrink`; uint8 (h, w, 3)."""
 
     photo: np.ndarray
     work: np.ndarray
@@ -93,7 +91,6 @@ def _placed(
 
     The grid decides where it is seen; else the page's corners, else the frame, at ASSUMED_WIDTH_MM.
     """
-    frame = frame_corners(shape[::-1])
     quad = None if page is None else page.quad_xy
     if grid is not None:
         flattening = grid.flattening if rectify else Flattening(np.diag([1 / grid.px_per_mm, 1 / grid.px_per_mm, 1]))
@@ -106,7 +103,7 @@ def _placed(
         flattening = Flattening(cv2.getPerspectiveTransform(quad.astype(np.float32), square).astype(float))
     else:
         flattening = Flattening(np.diag([ASSUMED_WIDTH_MM / max(shape)] * 2 + [1.0]))
-    mapped = flattening.to_mm(frame if quad is None else quad)
+    mapped = flattening.to_mm(frame_corners(shape[::-1]) if quad is None else quad)
     box = np.concatenate([mapped.min(0), mapped.max(0)])
     if page is not None:
         top, right, bottom, left = MARGIN_MM * page.light
@@ -191,9 +188,8 @@ class RefusedPage:
 
     def on_canvas(self, size: tuple[int, int], px_per_mm: float) -> FlatECG:
         """A blank canvas of `size` (W, H), not readable."""
-        width, height = size
-        blank = np.full((height, width), 255, np.uint8)
-        nowhere = np.full((height, width, 2), -1, np.float32)
+        blank = np.full(size[::-1], 255, np.uint8)
+        nowhere = np.full((*size[::-1], 2), -1, np.float32)
         return FlatECG(blank, blank.copy(), None, None, 0, None, None, nowhere, False, 0.0, self.reasons, self.steps)
 
 
@@ -235,8 +231,8 @@ class FlatPage:
         spare = np.maximum((canvas - 4) / reduction - (high - low), 0) / 2  # by which the box may be off
         boxed = (low + high) / 2
         middle = np.clip(apply_homography(upright_from_plane, self.middle_xy), boxed - spare, boxed + spare)
-        corner = middle - (canvas - 1) / 2 / reduction
-        plane_from_flat = np.linalg.inv(upright_from_plane) @ affine(1 / reduction, corner)
+        upright_from_flat = affine(1 / reduction, middle - (canvas - 1) / 2 / reduction)
+        plane_from_flat = np.linalg.inv(upright_from_plane) @ upright_from_flat
         # a pen line 0.3 mm wide would fade when reduced: thicken it to about 0.5 mm, on every source alike
         bold = cv2.dilate(self.ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
         ink = _sample(bold, plane_from_flat, size, 1 / reduction)
