@@ -126,7 +126,7 @@ def _predict(args: argparse.Namespace) -> int:
     from ecgutils.learn import SHIPPED, find_calibration, load_model, read_photos
     from ecgutils.learn.checkpoint import read_params
     from ecgutils.manifest import image_ids
-    from ecgutils.preprocess.named import files_named
+    from ecgutils.preprocess.decode import files_named
 
     if args.overlay:
         from ecgutils.plots import plot_reading
@@ -193,7 +193,7 @@ def _size(text: str) -> tuple[int, int]:
 def _preprocess(args: argparse.Namespace) -> None:
     from ecgutils.manifest import manifest_from_paths, read_manifest
     from ecgutils.preprocess import PreprocessSettings, build_cache, write_report
-    from ecgutils.preprocess.named import files_in
+    from ecgutils.preprocess.decode import files_in
 
     if args.mask_header and not args.report:
         raise ValueError("--mask-header is about the report: give --report FILE.html, too.")

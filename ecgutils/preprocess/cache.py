@@ -25,7 +25,6 @@ from ecgutils.files import Progress, content_hash, jsonable, write_bytes, write_
 from ecgutils.geometry import check_outline
 from ecgutils.manifest import CORNER_COLUMNS
 from ecgutils.parallel import for_each
-from ecgutils.preprocess.canvas import FlatECG
 from ecgutils.preprocess.pipeline import Preprocessor, PreprocessSettings
 
 # page: the PNG, relative to the cache's folder; header_px: its upper rows that show what is `in_header`
@@ -50,9 +49,8 @@ class FlatCache:
     def open(cls, folder: str | Path) -> "FlatCache":
         """Open a finished cache; raises FileNotFoundError when `build_cache` has not finished there."""
         folder = Path(folder)
-        for name in ("settings.json", "index.csv"):
-            if not (folder / name).is_file():
-                raise FileNotFoundError(f"No finished flat cache at {folder} ({name} is missing): run build_cache.")
+        if not (folder / "index.csv").is_file():
+            raise FileNotFoundError(f"No finished flat cache at {folder} (index.csv is missing): run build_cache.")
         saved = json.loads((folder / "settings.json").read_text())
         settings = PreprocessSettings.from_dict(saved["settings"])
         # only an empty cell is unknown: "NA" may be an image's name
@@ -70,10 +68,7 @@ class FlatCache:
         rows = self.index.set_index("image_id")
         missing = [i for i in ids if i not in rows.index]
         if missing:
-            raise KeyError(
-                f"{len(missing)} image(s) are not in the flat cache {self.folder}, e.g. {missing[0]!r}: "
-                "build the cache from a table that has them."
-            )
+            raise KeyError(f"{self.folder} lacks {len(missing)} image(s), e.g. {missing[0]!r}: build it with them.")
         rows = rows.loc[ids]
         width, height = self.settings.size
         images = np.empty((len(ids), height, width), np.uint8)
@@ -113,15 +108,12 @@ def build_cache(
     if len(set(ids)) < len(ids):
         raise ValueError(f"image_id {Counter(ids).most_common(1)[0][0]!r} is repeated.")
     pages = os.path.realpath(folder / "pages")
-    if pages in {os.path.realpath(parent) for parent in {os.path.dirname(path) for path in paths}}:
+    if pages in map(os.path.realpath, {os.path.dirname(path) for path in paths}):
         raise ValueError(f"Images lie in {pages}, where flat pages are written: give another out_dir.")
-    names = [f"pages/{name}.png" for name in _file_names(ids)]
-    outlines = _outlines(Path(corrections or folder))
+    names, outlines = _page_names(ids), _outlines(Path(corrections or folder))
     progress = Progress(folder / "progress.jsonl")
-    todo = (
-        (path, folder, name, settings, outlines, progress.done.get(image_id, {}))
-        for image_id, path, name in zip(ids, paths, names, strict=True)
-    )
+    old = (progress.done.get(image_id, {}) for image_id in ids)
+    todo = ((path, folder, *row, settings, outlines) for path, *row in zip(paths, names, old, strict=True))
     made = for_each(_make, todo, workers)
     (folder / "index.csv").unlink(missing_ok=True)  # from here until it is written anew, this is no finished cache
     write_json(folder / "settings.json", {"settings": settings.to_dict(), "key": settings.key()})
@@ -165,20 +157,18 @@ def _outlines(folder: Path) -> dict[str, str]:
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def _file_names(ids: Sequence[str]) -> list[str]:
-    """A safe name for each ID; those too long, or of which only capitals differ, end in "+" and a digest of the ID."""
-    encoded = [quote(image_id, safe="") for image_id in ids]
-    alike = Counter(name.lower() for name in encoded)
-    return [
-        name
-        if len(name) <= LONGEST_NAME and alike[name.lower()] == 1
-        else f"{name[:LONGEST_NAME]}+{hashlib.sha256(image_id.encode()).hexdigest()[:16]}"
-        for image_id, name in zip(ids, encoded, strict=True)
-    ]
+def _page_names(ids: Sequence[str]) -> list[str]:
+    """A safe file for each ID; names too long, or of which only capitals differ, end in "+" and a digest of the ID."""
+    names = [quote(image_id, safe="") for image_id in ids]
+    alike = Counter(name.lower() for name in names)
+    for i, (image_id, name) in enumerate(zip(ids, names, strict=True)):
+        if len(name) > LONGEST_NAME or alike[name.lower()] > 1:
+            names[i] = f"{name[:LONGEST_NAME]}+{hashlib.sha256(image_id.encode()).hexdigest()[:16]}"
+    return [f"pages/{name}.png" for name in names]
 
 
 def _make(
-    path: str, folder: Path, page: str, settings: PreprocessSettings, outlines: dict[str, str], old: dict[str, Any]
+    path: str, folder: Path, page: str, old: dict[str, Any], settings: PreprocessSettings, outlines: dict[str, str]
 ) -> dict[str, Any]:
     """The row of one image, in a worker: `old` where nothing has changed, else its page is made."""
     content, quad_xy = _hash(Path(path)), None
@@ -186,15 +176,27 @@ def _make(
         quad_xy = np.array(outlines[content].split(), float).reshape(4, 2)
         content = f"{content}+{outlines[content]}"
     known = {"settings": settings.key(), "content_sha256": content, "page": page}
-    same = content and all(old.get(name) == value for name, value in known.items())
-    if same and old["page_sha256"] == _hash(folder / page):
+    if content and known.items() <= old.items() and old["page_sha256"] == _hash(folder / page):
         return old
     flat = Preprocessor(settings)(path, quad_xy=quad_xy)
     code = cv2.imencode(".png", flat.image)[1].tobytes()
     write_bytes(folder / page, code)
     if "needs_pillow_heif" in flat.reasons:  # not known by its content: it is tried again
         known["content_sha256"] = ""
-    return known | {"page_sha256": hashlib.sha256(code).hexdigest()} | _record(flat)
+    quad_xy = np.full((4, 2), np.nan, np.float32) if flat.quad_xy is None else flat.quad_xy
+    header = in_header(quad_xy.astype(float), flat.image_from_flat).any(axis=1)
+    found = {
+        "page_sha256": hashlib.sha256(code).hexdigest(),
+        "readable": flat.readable,
+        "quality": round(flat.quality, 4),
+        "reasons": ";".join(flat.reasons),
+        "px_per_mm": flat.px_per_mm and round(flat.px_per_mm, 4),
+        "flat_px_per_mm": flat.flat_px_per_mm and round(flat.flat_px_per_mm, 4),
+        "rotation": flat.rotation,
+        "header_px": np.flatnonzero(header).max(initial=-1) + 1,
+        **dict(zip(CORNER_COLUMNS, quad_xy.ravel().round(2), strict=True)),
+    }
+    return known | jsonable(found)
 
 
 def _hash(path: Path) -> str:
@@ -203,19 +205,3 @@ def _hash(path: Path) -> str:
         return content_hash(path) if path.is_file() else ""
     except OSError:
         return ""
-
-
-def _record(flat: FlatECG) -> dict[str, Any]:
-    quad_xy = np.full((4, 2), np.nan) if flat.quad_xy is None else flat.quad_xy
-    header = in_header(quad_xy.astype(float), flat.image_from_flat).any(axis=1)
-    record = {
-        "readable": flat.readable,
-        "quality": round(flat.quality, 4),
-        "reasons": ";".join(flat.reasons),
-        "px_per_mm": flat.px_per_mm and round(flat.px_per_mm, 4),
-        "flat_px_per_mm": flat.flat_px_per_mm and round(flat.flat_px_per_mm, 4),
-        "rotation": flat.rotation,
-        "header_px": np.flatnonzero(header).max(initial=-1) + 1,
-        **dict(zip(CORNER_COLUMNS, map(float, quad_xy.ravel().round(2)), strict=True)),
-    }
-    return jsonable(record)

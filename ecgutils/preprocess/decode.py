@@ -1,4 +1,5 @@
-"""Read an image file, or check an array, into uint8 RGB; anything doubtful is refused with a reason.
+"""Read an image file, or check an array, into uint8 RGB; anything doubtful is refused with a reason. And which files a
+user means who names files, folders and patterns.
 
 PIL decodes, because it raises where OpenCV returns None or half an image. Two gaps of its `load` are closed here: it
 does not check the checksums of a PNG's pixel data, and other code may have set its switch LOAD_TRUNCATED_IMAGES.
@@ -6,14 +7,16 @@ HEIC, which phones write, needs pillow-heif. It is optional, because its wheels 
 """
 
 import contextlib
-from collections.abc import Iterator
+import glob
+import os
+import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
 # No format that starts an outside program (EPS) or reads other files.
-FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "HEIF")
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".heic", ".heif")
 MAX_PIXELS = 120_000_000  # 360 MB as RGB; a challenge photo has 6.6 million
 MAX_WEBP_PIXELS = 80_000_000  # its decoder holds four copies of four bytes a pixel: 1.3 GB
@@ -33,19 +36,15 @@ def read_image(source: str | Path | np.ndarray, max_pixels: int = MAX_PIXELS) ->
     """Read a path or an array as uint8 RGB (H, W, 3), EXIF orientation applied, transparency over white.
 
     A HEIC photo is turned as its own rotation property says; its EXIF orientation only repeats that (ISO 23008-12).
+    Arrays are uint8 (H, W) or (H, W, 3) RGB. Of several frames the first is read; grey of 16 bits has 8, 12 or 16, as
+    its largest value says.
 
-    Arrays may be (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of bool, uint8, uint16 (of 8, 12 or 16 bits, as
-    the largest value says) or float (0..1, or 0..255). Of several frames the first is read.
-
-    Raises
-    ------
-    UnreadableImage : reason "missing", "no_permission", "not_a_file", "empty_file", "too_large" (more than
-        `max_pixels`, of WebP MAX_WEBP_PIXELS, read from the header before any pixel), "pdf", "needs_pillow_heif" (a
-        HEIC photo, and the optional decoder is not installed), "cannot_decode" (also: truncated, bad checksum) or
-        "bad_array".
+    Raises UnreadableImage with reason "missing", "no_permission", "not_a_file", "empty_file", "too_large" (more than
+    `max_pixels`, of WebP MAX_WEBP_PIXELS, read from the header before any pixel), "pdf", "needs_pillow_heif" (a HEIC
+    photo, and no decoder), "cannot_decode" (also: truncated, bad checksum) or "bad_array".
     """
     if isinstance(source, np.ndarray):
-        return _from_array(source, max_pixels)
+        return _checked(source, max_pixels)
     path = Path(source)
     try:
         if not path.exists():
@@ -68,13 +67,17 @@ def read_image(source: str | Path | np.ndarray, max_pixels: int = MAX_PIXELS) ->
 def _decode(path: Path, max_pixels: int) -> np.ndarray:
     # a file object, for Pillow maps the memory of an uncompressed TIFF's path and then turns it wrongly
     with open(path, "rb") as file:
-        head = file.read(12)
+        head, formats = file.read(12), FORMATS
         if head.startswith(b"%PDF-"):
             raise UnreadableImage("pdf", f"{path} is a PDF: save its page as an image, PNG or JPEG.")
         if head[4:8] == b"ftyp" and head[8:] in _HEIC_BRANDS:
-            _register_heif(path)
-        Image.init()  # Pillow stumbles over the name of a format whose plugin is not registered
-        formats = [name for name in FORMATS if name in Image.OPEN]
+            try:
+                from pillow_heif import register_heif_opener
+            except ImportError:
+                todo = "pip install pillow-heif, or save it as JPEG"
+                raise UnreadableImage("needs_pillow_heif", f"{path} is a HEIC photo: {todo}.") from None
+            register_heif_opener()
+            formats = ("HEIF",)
         truncated_allowed, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
         try:
             image = Image.open(file, formats=formats)
@@ -93,76 +96,68 @@ def _decode(path: Path, max_pixels: int) -> np.ndarray:
         return _to_rgb(image)
 
 
-def _register_heif(path: Path) -> None:
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError:
-        raise UnreadableImage(
-            "needs_pillow_heif", f"{path} is a HEIC photo: pip install pillow-heif, or save it as JPEG."
-        ) from None
-    register_heif_opener()
-
-
 def _to_rgb(image: Image.Image) -> np.ndarray:
     """Band by band: PIL's and numpy's whole copies of an image just under the limit would take 4 GB."""
-    width, height = image.size
-    rows = max(1, _BAND_PIXELS // width)
-
-    def bands() -> Iterator[tuple[int, Image.Image]]:
-        for top in range(0, height, rows):
-            yield top, image.crop((0, top, width, min(top + rows, height)))
-
     numbers = image.mode in ("I", "F") or image.mode.startswith("I;16")  # grey of 16 or 32 bits
-    largest = max(_largest(np.asarray(band)) for _, band in bands()) if numbers else 0
-    rgb = np.empty((height, width, 3), np.uint8)
-    for top, band in bands():
+    if numbers:
+        image = image.convert("F")
+        largest = image.getextrema()[1]
+        white = next(level for level in (1, 255, 4095, 65535, largest) if largest <= level)
+    transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+    rgb = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, _BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        band = image.crop((0, top, image.width, min(top + rows, image.height)))
         if numbers:
-            part = _eight_bit(np.asarray(band), largest)[..., None]
-        elif image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-            part = _over_white(band.convert("RGBA"))
+            part = np.rint(np.clip(np.asarray(band, float) * (255 / white), 0, 255))[..., None]
+        elif transparent:
+            rgba, part = band.convert("RGBA"), Image.new("RGB", band.size, "white")
+            part.paste(rgba, mask=rgba.getchannel("A"))
         else:
-            part = np.asarray(band.convert("RGB"))
+            part = band.convert("RGB")
         rgb[top : top + rows] = part
     return rgb
 
 
-def _over_white(rgba: Image.Image) -> np.ndarray:
-    white = Image.new("RGB", rgba.size, "white")
-    white.paste(rgba, mask=rgba.getchannel("A"))
-    return np.array(white)
-
-
-def _largest(values: np.ndarray) -> float:
-    return float(values.max(where=np.isfinite(values), initial=0))
-
-
-def _eight_bit(values: np.ndarray, largest: float) -> np.ndarray:
-    """Floats 0..1 or 0..255, or integers 0..65535, as uint8.
-
-    Integers whose largest value fits into 8 or 12 bits have no more than these.
-    """
-    if values.dtype.kind == "f":
-        white = 1 if largest <= 1 else 255
-    else:
-        white = 255 if largest <= 255 else 4095 if largest <= 4095 else 65535
-    scaled = np.where(np.isfinite(values), values, 0).astype(np.float64)  # in place from here: it may be 120 Mpx
-    scaled *= 255 / white
-    return np.rint(np.clip(scaled, 0, 255, out=scaled), out=scaled).astype(np.uint8)
-
-
-def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:
-    if array.ndim == 2:
-        array = array[..., None]
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.size == 0:
-        raise UnreadableImage("bad_array", f"Image array has shape {array.shape}; give (H, W), (H, W, 3) or (H, W, 4).")
+def _checked(array: np.ndarray, max_pixels: int) -> np.ndarray:
+    if array.dtype != np.uint8 or array.ndim < 2 or array.shape[2:] not in ((), (3,)) or array.size == 0:
+        raise UnreadableImage("bad_array", f"Image is {array.dtype} {array.shape}; give uint8 (H, W) or (H, W, 3).")
     if array.shape[0] * array.shape[1] > max_pixels:
         raise UnreadableImage("too_large", f"Image array {array.shape} has more than max_pixels={max_pixels}.")
-    if array.dtype == np.bool_:
-        array = array.astype(np.uint8) * 255
-    elif array.dtype == np.uint16 or array.dtype.kind == "f":
-        array = _eight_bit(array, _largest(array))
-    elif array.dtype != np.uint8:
-        raise UnreadableImage("bad_array", f"Image array has dtype {array.dtype}; give uint8, uint16, bool or float.")
-    if array.shape[2] == 4:
-        return _over_white(Image.fromarray(array))
-    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
+    return np.ascontiguousarray(array if array.ndim == 3 else np.stack([array] * 3, axis=-1))
+
+
+def files_named(given: list[str], recursive: bool) -> list[Path]:
+    """Files as named, then of a folder or a pattern those that aren't there yet; what gives no file is a row itself."""
+    photos: list[Path] = []
+    for name in given:
+        if os.path.isdir(name):
+            found = files_in(Path(name), recursive)
+        elif not os.path.lexists(name) and glob.has_magic(name):
+            found = [Path(match) for match in sorted(glob.glob(name, recursive=True)) if os.path.isfile(match)]
+        else:
+            photos.append(Path(name))
+            continue
+        if not found:
+            warnings.warn(f"{name} gives no file.", stacklevel=2)
+        there = set(photos)
+        photos += [path for path in found or [Path(name)] if path not in there]
+    return photos
+
+
+def files_in(folder: Path, recursive: bool) -> list[Path]:
+    """The files of a folder, whatever they are, but not those that lie beside an image of the same name."""
+
+    def refused(error: OSError) -> None:
+        warnings.warn(f"{error.filename} can't be looked into: {error.strerror}.", stacklevel=2)
+
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=refused):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if folders and not recursive:
+            warnings.warn(f"{len(folders)} sub-folder(s) of {place} are not read; --recursive does.", stacklevel=2)
+            folders.clear()
+        paths = [Path(place, name) for name in sorted(names) if not name.startswith(".")]
+        named = {path.stem for path in paths if path.suffix.lower() in SUFFIXES}
+        found += [path for path in paths if path.suffix.lower() in SUFFIXES or path.stem not in named]
+    return found

@@ -6,30 +6,18 @@ smoothly over the image in a way that fixes the homography up to a shift. Nothin
 colour, and curved paper shows as a residual. (Open-ECG-Digitizer uses Hough lines with varying angle to the same end.)
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from scipy.ndimage import median
 
-from ecgutils.geometry import apply_homography
-from ecgutils.preprocess.phase import (
-    Blocks,
-    Flattening,
-    local_px_per_unit,
-    measure_bend,
-    refine_by_phase,
-    square_blocks,
-    wave_strength,
-)
-from ecgutils.preprocess.scale import SURE_SCALE, pitch_in_mm
+from ecgutils.geometry import affine
+from ecgutils.preprocess.phase import Flattening, fit_blocks, local_px_per_unit, measure_bend, pitch_in_mm, sharpened
 
 LONGEST_PERIOD = 40.0  # px; longer ones are lighting and layout
 SHORTEST_PERIOD = 2.4  # px; close to the sampling limit of 2
 PROMINENT = 3.4  # peak over the tile's median magnitude; noise exceeds this about once in 3,000 bins
-WIDE_MM = 120.0  # around what is seen already, the grid is looked for
-SHARP_MM = 0.3  # a smaller change of the homography leaves the blocks' profiles as they are
-FINE_SEEN = 0.06  # of `wave_strength`, on both axes, from which 1 mm lines or overtones are seen; noise has 0.02
 MIN_SUPPORT = 0.12  # share of the blocks around; lines of text reach 0.07
 
 
@@ -37,24 +25,17 @@ MIN_SUPPORT = 0.12  # share of the blocks around; lines of text reach 0.07
 class Grid:
     """Where the grid is and what it tells.
 
-    flattening : image px <-> mm (origin: image centre); its homography is also `mm_from_image`.
+    flattening : image px <-> mm.
     support_xy, support : block centres (B, 2) in px, and whether (B,) both line families are seen there.
-    confidence : 0..1, the share of blocks where they are.
     px_per_mm : in the middle of the supported part.
     scale_confidence : 0..1, that 1 and 5 mm lines are told apart.
     """
 
     flattening: Flattening
-    confidence: float
     px_per_mm: float
     scale_confidence: float
     support_xy: np.ndarray
     support: np.ndarray
-
-    @property
-    def mm_from_image(self) -> np.ndarray:
-        """The homography alone, (3, 3)."""
-        return self.flattening.mm_from_image
 
 
 def line_contrast(rgb: np.ndarray) -> np.ndarray:
@@ -73,21 +54,6 @@ def line_contrast(rgb: np.ndarray) -> np.ndarray:
     return np.clip(detail, -1.6, 1.6, out=detail)
 
 
-@dataclass(frozen=True)
-class Tracked:
-    """The wave that was followed over the image.
-
-    cycles_from_image : (3, 3), image px -> cycles of the two line families.
-    seen_xy : (N, 2), image px where both are seen.
-    pitch_mm : (2,), how many mm a cycle is, and `confidence` 0..1 in it.
-    """
-
-    cycles_from_image: np.ndarray
-    seen_xy: np.ndarray
-    pitch_mm: np.ndarray | None = None
-    confidence: float = 0.0
-
-
 def measure_grid(rgb: np.ndarray, unbend: bool = True) -> Grid | None:
     """Find the grid of a uint8 (H, W, 3) image with its longer side at most about 1600 px; None when there is none.
 
@@ -99,16 +65,12 @@ def measure_grid(rgb: np.ndarray, unbend: bool = True) -> Grid | None:
     if tracked is None:
         return None
     # 2. how many mm a wave is: lines must be sharp over the whole page before their overtones can be told
-    tracked = _sharpened(contrast, tracked)
-    pitch_mm, confidence = pitch_in_mm(contrast, tracked.cycles_from_image, tracked.seen_xy)
-    tracked = replace(tracked, pitch_mm=pitch_mm, confidence=confidence)
+    cycles_from_image, seen_xy = sharpened(contrast, *tracked), tracked[1]
+    pitch_mm, confidence = pitch_in_mm(contrast, cycles_from_image, seen_xy)
     # 3. where the grid is, and the homography from its phase there
-    fitted = _fit_blocks(contrast, tracked)
-    if fitted is None:
-        return None
-    blocks, lined, mm_from_image, wave_mm = fitted
-    height, width = contrast.shape
-    inside = ((blocks.xy >= 0) & (blocks.xy <= [width - 1, height - 1])).all(-1)
+    mm_from_image = np.diag([*pitch_mm, 1.0]) @ cycles_from_image
+    blocks, lined, mm_from_image, wave_mm = fit_blocks(contrast, mm_from_image, pitch_mm, confidence, seen_xy)
+    inside = ((blocks.xy >= 0) & (blocks.xy <= np.array(contrast.shape[::-1]) - 1)).all(-1)
     support_xy, support = blocks.xy[inside], lined[inside]
     if support.sum() < 6 or support.mean() < MIN_SUPPORT:
         return None
@@ -116,18 +78,15 @@ def measure_grid(rgb: np.ndarray, unbend: bool = True) -> Grid | None:
     flattening = Flattening(mm_from_image)
     if unbend:
         flattening = measure_bend(blocks.around(lined & inside), mm_from_image, 1 / wave_mm)
-    return Grid(
-        flattening=flattening,
-        confidence=float(support.mean()),
-        px_per_mm=local_px_per_unit(mm_from_image, np.median(support_xy[support], axis=0)),
-        scale_confidence=confidence,
-        support_xy=support_xy,
-        support=support,
-    )
+    px_per_mm = local_px_per_unit(mm_from_image, np.median(support_xy[support], axis=0))
+    return Grid(flattening, px_per_mm, confidence, support_xy, support)
 
 
-def _track(contrast: np.ndarray) -> Tracked | None:
-    """The strongest wave that many tiles follow; None when there is none."""
+def _track(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """The strongest wave that many tiles follow; None when there is none.
+
+    Returns (3, 3), image px -> cycles of the two line families, and (N, 2), image px where both are seen.
+    """
     height, width = contrast.shape
     tile = 128 if min(height, width) >= 360 else 64
     if min(height, width) < tile:
@@ -148,51 +107,9 @@ def _track(contrast: np.ndarray) -> Tracked | None:
         return None
     a1, a2, b1, b2, c1, c2 = params
     # cycles = numerator / denominator in centred, scaled coordinates; a wave vector is in cycles per tile
-    to_centred = np.array([[1 / scale, 0, -middle_xy[0] / scale], [0, 1 / scale, -middle_xy[1] / scale], [0, 0, 1]])
     per_px = scale / tile
     cycles_from_image = np.array([[a1 * per_px, a2 * per_px, 0], [b1 * per_px, b2 * per_px, 0], [c1, c2, 1]])
-    return Tracked(cycles_from_image @ to_centred, centres_xy[both])
-
-
-def _sharpened(contrast: np.ndarray, tracked: Tracked) -> Tracked:
-    """The homography corrected by the wave's phase."""
-    px_per_cycle = local_px_per_unit(tracked.cycles_from_image, np.median(tracked.seen_xy, axis=0))
-    per_block = np.clip(45 / px_per_cycle, 4, 10)  # cycles; finer blocks than these would only take longer
-    scaled = np.diag([10 / per_block, 10 / per_block, 1.0])
-    blocks = square_blocks(contrast, scaled @ tracked.cycles_from_image, tracked.seen_xy)
-    frequency = np.full(2, per_block / 10)
-    refined = refine_by_phase(blocks, scaled @ tracked.cycles_from_image, tracked.seen_xy, frequency)
-    return replace(tracked, cycles_from_image=np.linalg.inv(scaled) @ refined)
-
-
-def _fit_blocks(contrast: np.ndarray, tracked: Tracked) -> tuple[Blocks, np.ndarray, np.ndarray, np.ndarray] | None:
-    """Blocks, which of them are lined, mm_from_image (3, 3) and the mm of the wave (2,) that told; None without a grid.
-
-    The better it fits, the further out the grid is seen. Which wave was tracked hangs on a trifle: where 1 mm lines, or
-    overtones as fine, are seen, they place the page best.
-    """
-    wave_mm = tracked.pitch_mm
-    mm_from_image = np.diag([*wave_mm, 1.0]) @ tracked.cycles_from_image
-    blocks = square_blocks(contrast, mm_from_image, tracked.seen_xy, WIDE_MM)
-    lined = _lined(blocks)
-    for attempt in range(3):
-        if lined.sum() < 6:
-            return None
-        sure = attempt and tracked.confidence >= SURE_SCALE
-        if sure and wave_strength(blocks, lined, np.ones(2)).min() > FINE_SEEN:
-            wave_mm = np.ones(2)
-        seen_xy = blocks.xy[lined]
-        refined = refine_by_phase(blocks.around(lined), mm_from_image, seen_xy, 1 / wave_mm)
-        moved_mm = apply_homography(refined, blocks.xy.reshape(-1, 2)).reshape(blocks.mm.shape)
-        change, mm_from_image = np.abs(moved_mm - blocks.mm)[lined].max(), refined
-        if change < SHARP_MM:
-            blocks = replace(blocks, mm=moved_mm)
-        else:
-            blocks = square_blocks(contrast, mm_from_image, seen_xy, WIDE_MM)
-            lined = _lined(blocks)
-        if change < SHARP_MM and (wave_mm == 1).all():
-            break
-    return blocks, lined, mm_from_image, wave_mm
+    return cycles_from_image @ affine(1 / scale, -middle_xy / scale), centres_xy[both]
 
 
 def _tile_spectra(contrast: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -223,8 +140,8 @@ def _tile_spectra(contrast: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarr
     return np.array(corners) + (tile - 1) / 2, spectra, level
 
 
-def _strongest_pairs(mean_spectrum: np.ndarray, level: np.ndarray, count: int = 4) -> list[np.ndarray]:
-    """Up to `count` pairs (2, 2) of about perpendicular, about equal peaks, in cycles per tile, the strongest first.
+def _strongest_pairs(mean_spectrum: np.ndarray, level: np.ndarray) -> list[np.ndarray]:
+    """Up to four pairs (2, 2) of about perpendicular, about equal peaks, in cycles per tile, the strongest first.
 
     Strength weighs how far a peak stands out (`mean_spectrum`, whitened) and how strong it is (`level` undoes that).
     """
@@ -250,7 +167,7 @@ def _strongest_pairs(mean_spectrum: np.ndarray, level: np.ndarray, count: int = 
     for pair in pairs[np.argsort(-score, kind="stable")[: np.count_nonzero(score)]]:
         if all(np.linalg.norm(pair - other, axis=1).max() > 0.15 * np.linalg.norm(pair[0]) for other in chosen):
             chosen.append(pair)
-        if len(chosen) == count:
+        if len(chosen) == 4:
             break
     return chosen
 
@@ -334,17 +251,3 @@ def _wave_slopes(params: np.ndarray, places: np.ndarray) -> np.ndarray:
     slopes = np.zeros((len(places), 2, 2, 6))
     slopes[:, 0, :, :2], slopes[:, 1, :, 2:4], slopes[..., 4:] = by_a, by_a, by_c
     return slopes
-
-
-def _lined(blocks: Blocks) -> np.ndarray:
-    """Whether both line families are seen in each block, bool (rows, cols).
-
-    In the spectrum of a 10 mm profile the overtones of 5 mm lines are the even bins. Against the geometric mean of
-    their neighbours, which is as large or larger where a spectrum just falls off, as that of wood or cloth does.
-    """
-    score = np.zeros(blocks.strength.shape)
-    for profile in (blocks.down, blocks.along):
-        power = np.abs(np.fft.rfft(profile, axis=-1)) ** 2
-        between = np.sqrt(power[..., 1:10:2] * power[..., 3:12:2])
-        score += np.log((power[..., 2:11:2].sum(-1) + 0.02) / (between.sum(-1) + 0.02))
-    return cv2.medianBlur((score > 2.0).astype(np.uint8), 3) > 0

@@ -7,7 +7,7 @@ import numpy as np
 
 from ecgutils.preprocess.grid import Grid
 from ecgutils.preprocess.page import Page
-from ecgutils.preprocess.scale import SURE_SCALE
+from ecgutils.preprocess.phase import SURE_SCALE
 from ecgutils.preprocess.traces import Traces
 
 BLURRED = 0.4  # of `sharpness`: real photos have 1.1 or more, blurred by 0.6 mm (sigma) about 0.45, by 1 mm 0.25
@@ -28,7 +28,7 @@ REASONS = {
     "needs_pillow_heif": "a HEIC photo; pip install pillow-heif, or save it as JPEG",
     "too_large": "more pixels than are read; reduce it",
     "too_small": "under 64 px in width or height",
-    "bad_array": "an array that is no image",
+    "bad_array": "an array that is no image: give uint8 (H, W) or (H, W, 3)",
     "bad_outline": "the four corners given don't run clockwise around a page, from its top left as one reads it",
     "too_narrow": "over 30 times as long as wide; cut the ECG out",
     "not_an_ecg": "no traces of an ECG were found; come closer, hold the camera straight, avoid shadows and folds",
@@ -117,7 +117,7 @@ def glare_share(rgb: np.ndarray, paper: np.ndarray, box: tuple[float, float, flo
 def quality(grid: Grid | None, traces: Traces, contrast: float, sharp: float) -> float:
     """Product of what was measured, on scales on which clean prints reach 1. Of 26 real photos the worst has 0.67."""
     parts = [
-        0.7 if grid is None or grid.scale_confidence < SURE_SCALE else 0.8 + 0.2 * min(1.0, grid.confidence / 0.6),
+        0.7 if grid is None or grid.scale_confidence < SURE_SCALE else 0.8 + 0.2 * min(1.0, grid.support.mean() / 0.6),
         min(1.0, traces.length_mm / 300) ** 0.3,
         np.clip((traces.unbroken - 0.4) / 0.55, 0.1, 1),
         np.clip(sharp / 1.2, 0.2, 1),

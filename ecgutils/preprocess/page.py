@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from ecgutils.geometry import apply_homography, frame_corners, order_corners
+from ecgutils.geometry import affine, apply_homography, frame_corners, order_corners
 from ecgutils.preprocess.grid import Grid
+from ecgutils.preprocess.phase import INVERSE
 
 SMALL = 480  # px of the longer side for segmentation
 MIN_AREA = 0.12  # of the frame: smaller papers have too few pixels to be read
@@ -31,7 +32,7 @@ class Page:
     light: np.ndarray
 
 
-def find_page(rgb: np.ndarray, grid: Grid | None = None) -> Page | None:
+def find_page(rgb: np.ndarray, grid: Grid | None) -> Page | None:
     """Find the paper in a uint8 (H, W, 3) image; None when no edge is believed: the visible area is the page."""
     page = _edges_around_grid(rgb, grid) if grid is not None else _segment(rgb)
     if page is None or not page.edges.any():
@@ -39,7 +40,7 @@ def find_page(rgb: np.ndarray, grid: Grid | None = None) -> Page | None:
     return replace(page, quad_xy=refine_quad(rgb, page.quad_xy, page.edges))
 
 
-def part_to_look_at(rgb: np.ndarray, grid: Grid | None = None) -> np.ndarray | None:
+def part_to_look_at(rgb: np.ndarray, grid: Grid | None) -> np.ndarray | None:
     """Corners (4, 2), TL, TR, BR, BL as seen, around a page that is small in a uint8 (H, W, 3) image or shows no grid.
 
     Some of what lies around the page is within. None when no page is seen, or its grid fills the image. Only a place to
@@ -61,30 +62,27 @@ def part_to_look_at(rgb: np.ndarray, grid: Grid | None = None) -> np.ndarray | N
     return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
 
 
-def visible_box(shape: tuple[int, int], mm_from_image: np.ndarray, grid: Grid, margin_mm: float = 80.0) -> np.ndarray:
-    """x0, y0, x1, y1 in mm of what an image of `shape` shows of the plane, at most `margin_mm` beyond the seen grid."""
-    height, width = shape
-    corners = frame_corners((width, height))
-    frame = apply_homography(mm_from_image, corners)
+def visible_box(shape: tuple[int, int], mm_from_image: np.ndarray, grid: Grid) -> np.ndarray:
+    """x0, y0, x1, y1 in mm of what an image of `shape` shows of the plane, at most 80 mm beyond the seen grid."""
+    frame = apply_homography(mm_from_image, frame_corners(shape[::-1]))
     seen = apply_homography(mm_from_image, grid.support_xy[grid.support])
-    low, high = np.maximum(frame.min(0), seen.min(0) - margin_mm), np.minimum(frame.max(0), seen.max(0) + margin_mm)
-    return np.concatenate([low, high])
+    return np.concatenate([np.maximum(frame.min(0), seen.min(0) - 80), np.minimum(frame.max(0), seen.max(0) + 80)])
 
 
 def _edges_around_grid(rgb: np.ndarray, grid: Grid) -> Page:
     step = 0.75  # mm per sample
-    box = visible_box(rgb.shape[:2], grid.mm_from_image, grid)
+    mm_from_image = grid.flattening.mm_from_image
+    box = visible_box(rgb.shape[:2], mm_from_image, grid)
     size = np.maximum(16, (box[2:] - box[:2]) / step).astype(int)
-    image_from_sample = np.linalg.inv(grid.mm_from_image) @ np.array([[step, 0, box[0]], [0, step, box[1]], [0, 0, 1]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    image_from_sample = np.linalg.inv(mm_from_image) @ affine(step, box)
     soft = cv2.blur(rgb, (max(1, round(step * grid.px_per_mm)),) * 2)
-    target = (int(size[0]), int(size[1]))
-    plane = cv2.warpPerspective(soft, image_from_sample, target, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    shown = cv2.warpPerspective(np.full(rgb.shape[:2], 255, np.uint8), image_from_sample, target, flags=flags) > 250
+    plane = cv2.warpPerspective(soft, image_from_sample, size.tolist(), flags=INVERSE, borderMode=cv2.BORDER_REPLICATE)
+    all_seen = np.full(rgb.shape[:2], 255, np.uint8)
+    shown = cv2.warpPerspective(all_seen, image_from_sample, size.tolist(), flags=INVERSE) > 250
     # traces and letters run along the paper's edges and must not count as steps: close dark lines up to 5 mm
     plane = cv2.morphologyEx(plane, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
     lab = cv2.cvtColor(plane, cv2.COLOR_RGB2LAB).astype(np.float32)
-    all_blocks = (apply_homography(grid.mm_from_image, grid.support_xy) - box[:2]) / step
+    all_blocks = (apply_homography(mm_from_image, grid.support_xy) - box[:2]) / step
     low, high = _extent(all_blocks[grid.support], 10 / step)
 
     limits, edges, light = [0.0, 0.0, size[0] - 1.0, size[1] - 1.0], [False] * 4, [False] * 4
@@ -93,8 +91,8 @@ def _edges_around_grid(rgb: np.ndarray, grid: Grid) -> Page:
         across = slice(max(0, int(low[1 - axis])), int(high[1 - axis]) + 1)
         strength = _step_profile(layers[0][across], layers[1][across], round(5 / step))
         inner = round(14 / step)  # a block is 10 mm wide, and one beyond the paper may seem to have a grid
-        for side, (start, stop) in enumerate(((0, int(low[axis]) + inner), (int(high[axis]) - inner, len(strength)))):
-            start = max(0, start)
+        last = max(0, int(high[axis]) - inner)
+        for side, (start, stop) in enumerate(((0, int(low[axis]) + inner), (last, len(strength)))):
             part = strength[start:stop]
             if len(part) == 0 or part.max() <= MIN_STEP:
                 continue
@@ -105,20 +103,17 @@ def _edges_around_grid(rgb: np.ndarray, grid: Grid) -> Page:
                 stripe = layers[0][across, max(0, round(at) - inner) : round(at) + inner, 0].mean(0)
                 halves = stripe[:inner].mean(), stripe[-inner:].mean()
                 light[axis + 2 * side] = bool(halves[1 - side] < halves[side])
-    x0, y0, x1, y1 = limits
-    quad = apply_homography(image_from_sample, np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))
-    order = [1, 2, 3, 0]  # from left, top, right, bottom
-    return Page(quad, np.array(edges)[order], np.array(light)[order])
+    quad = apply_homography(image_from_sample, np.array(limits)[[[0, 1], [2, 1], [2, 3], [0, 3]]])
+    return Page(quad, np.roll(edges, -1), np.roll(light, -1))  # from left, top, right, bottom
 
 
 def _extent(seen: np.ndarray, block: float) -> tuple[np.ndarray, np.ndarray]:
     """How far blocks reach in x and y: the median over rows (columns) of their first and last; false ones are few."""
-    low, high = np.zeros(2), np.zeros(2)
-    for axis in (0, 1):
-        row = np.rint(seen[:, 1 - axis] / block).astype(int)
-        reach = [(seen[row == r, axis].min(), seen[row == r, axis].max()) for r in np.unique(row)]
-        low[axis], high[axis] = np.median(reach, axis=0)
-    return low, high
+    reach = []
+    for along, row in zip(seen.T, np.rint(seen.T[::-1] / block), strict=True):
+        lines = [along[row == r] for r in np.unique(row)]
+        reach.append(np.median([(line.min(), line.max()) for line in lines], axis=0))
+    return tuple(np.transpose(reach))
 
 
 def _step_profile(lab: np.ndarray, shown: np.ndarray, width: int) -> np.ndarray:

@@ -1,22 +1,33 @@
-"""The phase of the grid, block by block: it tells where every part of the paper is to a fraction of a millimetre.
+"""The grid's waves: how many millimetres one is, and their phase, block by block.
 
-First it corrects the homography; what it says beyond that is bent paper, which `measure_bend` turns into a smooth map.
+The phase tells where every part of the paper is to a fraction of a millimetre: first it corrects the homography; what
+it says beyond that is bent paper, which `measure_bend` turns into a smooth map.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from itertools import product
 
 import cv2
 import numpy as np
 from scipy.linalg import solveh_banded
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import map_coordinates, median_filter
 from scipy.spatial import cKDTree
 
-from ecgutils.geometry import apply_homography, frame_corners
+from ecgutils.geometry import affine, apply_homography, frame_corners
 
 STIFF = 0.1  # weight of the bending's own smoothness against that of one difference
 LEAST_GAIN = 1.02  # in straightness of the grid, for which bending is corrected
 FOCAL = 1.0  # longer sides of the frame: .75 is a phone's, more when it zooms or the photo is cropped
 STEP, BLOCK = 0.25, 40  # mm per sample, samples per block of the squared image
+OVERTONE = 0.2  # how much less likely, in log odds, it is that an overtone was tracked than that lines themselves were
+SURE_SCALE = 0.3  # of scale_confidence; 6 of 500 rendered photos are below, and above none has a wrong scale
+NO_LINES = -4.0  # of `_comb_score`: hardly a peak is where it should be; without any peak it is -5.8
+USUAL_WIDTH_MM = 240.0  # ten seconds at 25 mm/s, or A4/Letter landscape; breaks the tie between 1, 5 and 25 mm lines
+WIDE_MM = 120.0  # around what is seen already, the grid is looked for
+SHARP_MM = 0.3  # a smaller change of the homography leaves the blocks' profiles as they are
+FINE_SEEN = 0.06  # of the waves' strength, on both axes, from which 1 mm lines or overtones are seen; noise has 0.02
+MIN_LINED = 6  # blocks
+INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
 def unit_ratio(image_from_plane: np.ndarray, shape: tuple[int, ...]) -> float:
@@ -61,21 +72,18 @@ class Blocks:
         return Blocks(*(getattr(self, f.name)[part] for f in fields(self)))
 
 
-def square_blocks(
+def _square_blocks(
     contrast: np.ndarray, mm_from_image: np.ndarray, seen_xy: np.ndarray, margin_mm: float = 10.0
 ) -> Blocks:
     """The blocks of the image around `seen_xy` (N, 2), within `margin_mm`."""
-    height, width = contrast.shape
-    frame = frame_corners((width, height))
-    seen_mm, frame_mm = apply_homography(mm_from_image, seen_xy), apply_homography(mm_from_image, frame)
+    seen_mm, frame_mm = (apply_homography(mm_from_image, xy) for xy in (seen_xy, frame_corners(contrast.shape[::-1])))
     low = np.maximum(frame_mm.min(0), seen_mm.min(0) - margin_mm)
     high = np.minimum(frame_mm.max(0), seen_mm.max(0) + margin_mm)
     cols, rows = (int(n) for n in np.clip(np.ceil((high - low) / (STEP * BLOCK) - 0.3), 1, 60))  # 3 mm may be lost
     image_from_mm = np.linalg.inv(mm_from_image)
-    image_from_sample = image_from_mm @ np.array([[STEP, 0, low[0]], [0, STEP, low[1]], [0, 0, 1]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    square = cv2.warpPerspective(contrast, image_from_sample, (cols * BLOCK, rows * BLOCK), flags=flags)
-    each_block = rows, BLOCK, cols * BLOCK
+    size = cols * BLOCK, rows * BLOCK
+    square = cv2.warpPerspective(contrast, image_from_mm @ affine(STEP, low), size, flags=INVERSE)
+    each_block = rows, BLOCK, -1
     mean = np.full(BLOCK, 1 / BLOCK, np.float32)
     x, y = (low[i] + (np.arange(n) + 0.5) * BLOCK * STEP for i, n in ((0, cols), (1, rows)))
     mm = np.stack(np.meshgrid(x, y), axis=-1)
@@ -84,7 +92,7 @@ def square_blocks(
         along=(square.reshape(-1, BLOCK) @ mean).reshape(rows, BLOCK, cols).transpose(0, 2, 1),
         strength=np.abs(square, out=square).reshape(each_block).mean(1).reshape(rows, cols, BLOCK) @ mean,
         mm=mm,
-        xy=apply_homography(image_from_mm, mm.reshape(-1, 2)).reshape(mm.shape),
+        xy=apply_homography(image_from_mm, mm),
     )
 
 
@@ -127,9 +135,8 @@ def measure_bend(blocks: Blocks, mm_from_image: np.ndarray, frequency: np.ndarra
     """
     if min(blocks.strength.shape) < 4:
         return Flattening(mm_from_image)
-    waves = _block_waves(blocks, frequency)
     shift, before, after = [], 0.0, 0.0
-    for axis, wave in enumerate(waves):
+    for axis, wave in enumerate(_block_waves(blocks, frequency)):
         slow = _sum_differences(wave)
         rest = wave * np.exp(-2j * np.pi * slow)
         rest *= np.exp(-1j * np.angle(rest.sum()))
@@ -157,12 +164,9 @@ def _sum_differences(wave: np.ndarray) -> np.ndarray:
     stiff = STIFF * sum(w.sum() for w in weight) / sum(w.size for w in weight)
     smooth = np.zeros((2 * wave.shape[1] + 1, wave.size))
     smooth[0] = 1e-6
-    for stencil in (
-        {(0, 0): 1, (0, 1): -2, (0, 2): 1},
-        {(0, 0): 1, (1, 0): -2, (2, 0): 1},
-        {(0, 0): 1, (0, 1): -1, (1, 0): -1, (1, 1): 1},
-    ):
-        _add_squares(smooth, wave.shape, stencil, stiff)
+    _add_squares(smooth, wave.shape, {(0, 0): 1, (0, 1): -2, (0, 2): 1}, stiff)
+    _add_squares(smooth, wave.shape, {(0, 0): 1, (1, 0): -2, (2, 0): 1}, stiff)
+    _add_squares(smooth, wave.shape, {(0, 0): 1, (0, 1): -1, (1, 0): -1, (1, 1): 1}, stiff)
     robust = weight
     for _ in range(2):
         band, right = smooth.copy(), np.zeros(wave.shape)
@@ -174,10 +178,8 @@ def _sum_differences(wave: np.ndarray) -> np.ndarray:
         right[1:] += down
         right[:-1] -= down
         cycles = solveh_banded(band, right.ravel(), lower=True, check_finite=False).reshape(wave.shape)
-        robust = [
-            w / (1 + ((np.diff(cycles, axis=1 - i) - v) / 0.05) ** 2)
-            for i, (w, v) in enumerate(zip(weight, value, strict=True))
-        ]
+        off = [np.diff(cycles, axis=1 - i) - v for i, v in enumerate(value)]
+        robust = [w / (1 + (d / 0.05) ** 2) for w, d in zip(weight, off, strict=True)]
     return cycles
 
 
@@ -208,18 +210,61 @@ def _block_waves(blocks: Blocks, frequency: np.ndarray) -> list[np.ndarray]:
     return waves
 
 
-def wave_strength(blocks: Blocks, chosen: np.ndarray, frequency: np.ndarray) -> np.ndarray:
-    """How strong waves of `frequency` (2,) per mm are, (2,), 0..1; mean of the blocks `chosen` (rows, cols)."""
-    return np.array([np.abs(wave[chosen]).mean() for wave in _block_waves(blocks, frequency)])
+def sharpened(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: np.ndarray) -> np.ndarray:
+    """The homography (3, 3) corrected by the wave's phase."""
+    px_per_cycle = local_px_per_unit(cycles_from_image, np.median(seen_xy, axis=0))
+    per_block = np.clip(45 / px_per_cycle, 4, 10)  # cycles; finer blocks than these would only take longer
+    scaled = np.diag([10 / per_block, 10 / per_block, 1.0])
+    blocks = _square_blocks(contrast, scaled @ cycles_from_image, seen_xy)
+    refined = _refine_by_phase(blocks, scaled @ cycles_from_image, seen_xy, np.full(2, per_block / 10))
+    return np.linalg.inv(scaled) @ refined
 
 
-def _terms(centres: np.ndarray) -> np.ndarray:
-    """Cubic polynomial terms (rows, cols, 9) at block centres, without the constant."""
-    x, y = (np.moveaxis(centres, -1, 0) - centres.mean((0, 1))[:, None, None]) / np.ptp(centres[..., 0])
-    return np.stack([x, y, x * x, x * y, y * y, x**3, x * x * y, x * y * y, y**3], axis=-1)
+def fit_blocks(
+    contrast: np.ndarray, mm_from_image: np.ndarray, wave_mm: np.ndarray, confidence: float, seen_xy: np.ndarray
+) -> tuple[Blocks, np.ndarray, np.ndarray, np.ndarray]:
+    """Blocks, which of them are lined, mm_from_image (3, 3) and the mm of the wave (2,) that told.
+
+    The better it fits, the further out the grid is seen. Which wave was tracked hangs on a trifle: where 1 mm lines, or
+    overtones as fine, are seen, they place the page best, with `confidence` in its scale.
+    """
+    blocks = _square_blocks(contrast, mm_from_image, seen_xy, WIDE_MM)
+    lined = _lined(blocks)
+    for attempt in range(3):
+        if lined.sum() < MIN_LINED:
+            break
+        if attempt and confidence >= SURE_SCALE:
+            fine = [np.abs(wave[lined]).mean() for wave in _block_waves(blocks, np.ones(2))]
+            wave_mm = np.ones(2) if min(fine) > FINE_SEEN else wave_mm
+        seen_xy = blocks.xy[lined]
+        refined = _refine_by_phase(blocks.around(lined), mm_from_image, seen_xy, 1 / wave_mm)
+        moved_mm = apply_homography(refined, blocks.xy)
+        change, mm_from_image = np.abs(moved_mm - blocks.mm)[lined].max(), refined
+        if change < SHARP_MM:
+            blocks = replace(blocks, mm=moved_mm)
+            if (wave_mm == 1).all():
+                break
+        else:
+            blocks = _square_blocks(contrast, mm_from_image, seen_xy, WIDE_MM)
+            lined = _lined(blocks)
+    return blocks, lined, mm_from_image, wave_mm
 
 
-def refine_by_phase(
+def _lined(blocks: Blocks) -> np.ndarray:
+    """Whether both line families are seen in each block, bool (rows, cols).
+
+    In the spectrum of a 10 mm profile the overtones of 5 mm lines are the even bins. Against the geometric mean of
+    their neighbours, which is as large or larger where a spectrum just falls off, as that of wood or cloth does.
+    """
+    score = np.zeros(blocks.strength.shape)
+    for profile in (blocks.down, blocks.along):
+        power = np.abs(np.fft.rfft(profile, axis=-1)) ** 2
+        between = np.sqrt(power[..., 1:10:2] * power[..., 3:12:2])
+        score += np.log((power[..., 2:11:2].sum(-1) + 0.02) / (between.sum(-1) + 0.02))
+    return cv2.medianBlur((score > 2.0).astype(np.uint8), 3) > 0
+
+
+def _refine_by_phase(
     blocks: Blocks, mm_from_image: np.ndarray, seen_xy: np.ndarray, frequency: np.ndarray
 ) -> np.ndarray:
     """Correct the homography by the phase of the grid, which drifts slowly where a line family is not quite straight.
@@ -229,16 +274,17 @@ def refine_by_phase(
     """
     if min(blocks.strength.shape) < 3:
         return mm_from_image
-    terms = _terms(blocks.mm)
+    x, y = (np.moveaxis(blocks.mm, -1, 0) - blocks.mm.mean((0, 1))[:, None, None]) / np.ptp(blocks.mm[..., 0])
+    terms = np.stack([x, y, x * x, x * y, y * y, x**3, x * x * y, x * y * y, y**3], axis=-1)
     moved = np.zeros_like(blocks.mm)
     for axis, wave in enumerate(_block_waves(blocks, frequency)):
         moved[..., axis] = terms @ _fit_differences(terms, wave) / frequency[axis]
-    away, _ = cKDTree(seen_xy).query(blocks.xy.reshape(-1, 2), p=np.inf)
+    away, _ = cKDTree(seen_xy).query(blocks.xy, p=np.inf)
     seen = away < np.ptp(blocks.xy[..., 0]) / blocks.xy.shape[1]
     # tiles place a 1 mm wave to 6 mm over a page, and a 5 mm wave, of which they hold few cycles, less well
     if np.abs(moved).max() > max(6, 4 / frequency.min()) or seen.sum() < 8:
         return mm_from_image  # further off: the phase was lost
-    refined, _ = cv2.findHomography(blocks.xy.reshape(-1, 2)[seen], (blocks.mm + moved).reshape(-1, 2)[seen])
+    refined, _ = cv2.findHomography(blocks.xy[seen], (blocks.mm + moved)[seen])
     return mm_from_image if refined is None else refined
 
 
@@ -257,3 +303,76 @@ def _fit_differences(terms: np.ndarray, wave: np.ndarray) -> np.ndarray:
         solution = np.linalg.solve(a.T @ a + ridge, a.T @ (value * robust))
         robust = weight / (1 + (np.abs(design @ solution - value) / 0.03) ** 2)
     return solution
+
+
+def pitch_in_mm(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: np.ndarray) -> tuple[np.ndarray, float]:
+    """How many mm one tracked cycle is on either axis, and how surely.
+
+    What was tracked may be the 1 mm lines, the 5 mm lines or an overtone of either. The image is made square and each
+    axis' line spectrum is read: the right answer explains its peaks as multiples of 1/5 per mm, leaves few of the first
+    five empty, is equal on both axes and gives the seen part a plausible width.
+    """
+    middle_xy = np.median(seen_xy, axis=0)
+    px_per_cycle = local_px_per_unit(cycles_from_image, middle_xy)
+    # cycles per sample: no finer than the image, and so that overtones up to the fourth are visible where it shows them
+    step = 1 / np.clip(px_per_cycle, 4, 8)
+    low, high = (f(apply_homography(cycles_from_image, seen_xy), axis=0) for f in (np.min, np.max))
+    size = np.clip((high - low) / step, 64, 1600).astype(int)
+    px_per_sample = step * px_per_cycle
+    image_from_sample = np.linalg.inv(cycles_from_image) @ np.array([[step, 0, low[0]], [0, step, low[1]], [0, 0, 1]])
+    source = cv2.GaussianBlur(contrast, (0, 0), 0.4 * px_per_sample) if px_per_sample > 1.5 else contrast
+    square = cv2.warpPerspective(source, image_from_sample, size.tolist(), flags=INVERSE)
+    spectra = [_line_spectrum(square, step), _line_spectrum(square.T, step)]
+    highest = min(3.5, 0.45 * px_per_sample / step)  # the image itself holds no finer lines
+    ratio = unit_ratio(np.linalg.inv(cycles_from_image), contrast.shape)  # mm_u / mm_v, by the camera
+    # 1 mm lines seen as: themselves, their 2nd overtone, the 5 mm lines, or an overtone of the 5 mm lines
+    choices = (1.0, 0.5, 5.0, 2.5, 5 / 3, 1.25)
+    scores, width = {}, {}
+    fits = [{mm: _comb_score(*spectrum, mm, highest) for mm in choices} for spectrum in spectra]
+    for mm_u, mm_v in product(choices, choices):
+        extent = max((high - low) * (mm_u, mm_v))
+        width[mm_u, mm_v] = -0.5 * (np.log(extent / USUAL_WIDTH_MM) / 0.6) ** 2
+        square_pixels = -0.5 * (np.log(mm_u / mm_v / ratio) / 0.2) ** 2
+        scores[mm_u, mm_v] = fits[0][mm_u] + fits[1][mm_v] + width[mm_u, mm_v] + max(square_pixels, -8.0)
+        scores[mm_u, mm_v] -= OVERTONE * sum(mm not in (1, 5) for mm in (mm_u, mm_v))
+    ranked = sorted(scores, key=scores.__getitem__, reverse=True)
+    best = ranked[0]
+    other = next(s for s in ranked[1:] if abs(np.log(s[0] / best[0])) > 0.1)
+    # sure when far likelier than any other, or when every line that should be there is, and no other
+    complete = np.exp(2 * min(fits[0][best[0]] + fits[1][best[1]], 0.0))
+    confidence = max(1 - np.exp(-(scores[best] - scores[other])), complete)
+    dead = min(fits[0][best[0]], fits[1][best[1]]) < NO_LINES
+    if dead and abs(np.log(ratio)) > 0.15:  # an axis without lines has the scale of the other if cycles are as long
+        confidence = 0.0
+    if confidence < SURE_SCALE:  # the lines do not tell: what is left is the usual width
+        best = max((s for s in ranked if scores[s] > scores[other] - 0.1), key=width.__getitem__)
+    return np.array(best), float(confidence)
+
+
+def _line_spectrum(square: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies (cycles of the tracked wave = 1) and peak strength (0 = no line) of lines across the x axis."""
+    bands = np.array_split(square, 6, axis=0)
+    profiles = np.stack([band.mean(0) for band in bands]) * np.hanning(square.shape[1])
+    count = 8 * 256
+    magnitude = np.sqrt((np.abs(np.fft.rfft(profiles, n=count)) ** 2).mean(0))
+    frequency = np.fft.rfftfreq(count, step)
+    floor = median_filter(magnitude, 2 * round(0.12 / frequency[1]) + 1) + 1e-6
+    return frequency, np.clip(np.log(np.maximum(magnitude / floor, 1e-9)) - np.log(2.0), 0, 2.5)
+
+
+def _comb_score(frequency: np.ndarray, strength: np.ndarray, mm: float, highest: float) -> float:
+    """Log of (share of the peaks that lie on multiples of 1/5 per mm) x (share of the first five that are there)."""
+    unit = mm / 5  # frequency of 5 mm lines, in tracked cycles
+    usable = (frequency > 0.12) & (frequency < highest)
+    width = max(0.03, 1.5 * frequency[1])
+    offset = np.abs(frequency / unit - np.rint(frequency / unit)) * unit
+    on_comb = (offset < width) & (np.rint(frequency / unit) >= 1)
+    # a dense comb covers much of the axis by chance: count only what exceeds that
+    chance = min(0.9, 2 * width / unit)
+    explained = strength[usable & on_comb].sum() / max(strength[usable].sum(), 1e-6)
+    explained = (explained - chance) / (1 - chance)
+    # an axis without peaks (a strength of 10 and more is usual) has no say, wherever the smallest of them may lie
+    explained *= strength[usable].sum() / (strength[usable].sum() + 1)
+    teeth = [j * unit for j in range(1, 6) if 0.12 < j * unit < highest]
+    present = [False] if not teeth else [strength[np.abs(frequency - tooth) < width].max() > 0.2 for tooth in teeth]
+    return float(np.log(max(explained, 0.03)) + np.log(0.1 + np.mean(present)))

@@ -15,17 +15,16 @@ from ecgutils.files import settings_key
 from ecgutils.geometry import apply_homography, check_outline, frame_corners
 from ecgutils.parallel import one_thread
 from ecgutils.preprocess.appearance import darkness, even_light, ink, printed_lines
-from ecgutils.preprocess.canvas import PLANE_PX_PER_MM, Canvas, FlatECG, FlatPage, RefusedPage
 from ecgutils.preprocess.decode import MAX_PIXELS, UnreadableImage, read_image
-from ecgutils.preprocess.grid import Grid, measure_grid
+from ecgutils.preprocess.grid import measure_grid
 from ecgutils.preprocess.judge import CUT_OFF, GLARE, glare_share, quality, sharpness, strokes, weigh
 from ecgutils.preprocess.page import find_page, part_to_look_at
-from ecgutils.preprocess.phase import unit_ratio
-from ecgutils.preprocess.plane import Plane, onto_plane, reduced, unreduced
-from ecgutils.preprocess.scale import SURE_SCALE
+from ecgutils.preprocess.phase import INVERSE, SURE_SCALE, unit_ratio
+from ecgutils.preprocess.plane import PLANE_PX_PER_MM, FlatECG, FlatPage, RefusedPage, onto_plane, reduced, unreduced
 from ecgutils.preprocess.traces import BOLD, Traces, find_traces
 from ecgutils.preprocess.upright import runs_down, upright_input, upside_down
 
+Canvas = tuple[tuple[int, int], float]  # size (W, H) and px/mm
 VERSION = 10  # raise when the same settings would give other pixels: caches are then redone
 FINER, COARSE_PX_PER_MM = 1.25, 3.0  # a page coarser than this on a copy reduced by more than that is cut out first
 DOUBT = 2.2  # strokes of one direction this much stronger than of the other leave open which way the rows run
@@ -52,8 +51,6 @@ class PreprocessSettings:
             raise ValueError(f"size is {self.size}; give (width, height) of 32 to 8192 px.")
         if not 0.2 <= self.px_per_mm <= 50:
             raise ValueError(f"px_per_mm is {self.px_per_mm}; give 0.2 to 50.")
-        if self.max_pixels < 1:
-            raise ValueError(f"max_pixels is {self.max_pixels}; give a positive number.")
 
     @property
     def canvas(self) -> Canvas:
@@ -67,10 +64,9 @@ class PreprocessSettings:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "PreprocessSettings":
         """Inverse of `to_dict`; raises ValueError for an unknown name."""
-        known = {f.name for f in fields(cls)}
-        unknown = sorted(set(values) - known)
+        unknown = sorted(set(values).difference(f.name for f in fields(cls)))
         if unknown:
-            raise ValueError(f"Unknown preprocess setting(s) {', '.join(unknown)}; known: {', '.join(sorted(known))}.")
+            raise ValueError(f"Unknown preprocess setting(s) {', '.join(unknown)}: this version has no such stage.")
         return cls(**values)
 
     def key(self) -> str:
@@ -103,10 +99,11 @@ class Preprocessor:
     ) -> list[FlatECG]:
         """The same for canvases of several sizes (W, H) and px/mm instead of the settings' own, flattened once."""
         with one_thread():
-            page = self._find(source, steps, quad_xy)
+            page = self._find(source, quad_xy)
+            page = page if steps else replace(page, steps={})
             return [page.on_canvas(*canvas) for canvas in canvases]
 
-    def _find(self, source: str | Path | np.ndarray, steps: bool, quad_xy: np.ndarray | None) -> FlatPage | RefusedPage:
+    def _find(self, source: str | Path | np.ndarray, quad_xy: np.ndarray | None) -> FlatPage | RefusedPage:
         try:
             rgb = read_image(source, self.settings.max_pixels)
         except UnreadableImage as error:
@@ -114,18 +111,22 @@ class Preprocessor:
         if min(rgb.shape[:2]) < 64:
             return RefusedPage(("too_small",))
         if quad_xy is None:
-            return _flatten(rgb, self.settings, steps)
+            return _flatten(rgb, self.settings)
         try:
             quad_xy = check_outline(quad_xy).astype(np.float32)
         except ValueError:
             return RefusedPage(("bad_outline",))
         if np.prod(np.ptp(quad_xy, axis=0)) > self.settings.max_pixels:  # a slip of the pen: it would be cut out whole
             return RefusedPage(("bad_outline",))
-        return _flatten_outline(rgb, self.settings, steps, quad_xy)
+        page = _flatten_part(rgb, quad_xy, replace(self.settings, find_page=False, upright=False))
+        if isinstance(page, RefusedPage):
+            return page
+        turn = round(np.degrees(np.arctan2(*(quad_xy[1] - quad_xy[0])[::-1])) / 90)  # how the outline's top edge runs
+        return replace(page, quad_xy=quad_xy, rotation=-90 * turn % 360)
 
 
-def _cut(rgb: np.ndarray, quad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The part of an image inside four corners as a rectangle of about its size, and the homography back (3, 3)."""
+def _flatten_part(rgb: np.ndarray, quad: np.ndarray, settings: PreprocessSettings) -> FlatPage | RefusedPage:
+    """Flatten what lies inside four corners as an image of its own, a rectangle of about its size."""
     top, right, bottom, left = (np.linalg.norm(quad[i] - quad[(i + 1) % 4]) for i in range(4))
     width, height = max(64, top, bottom), max(64, left, right)
     unit = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
@@ -133,67 +134,16 @@ def _cut(rgb: np.ndarray, quad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     shorter = np.clip(ratio * height / width, 1 / 3, 3)  # what is foreshortened is stretched
     width, height = round(width * max(1, shorter)), round(height * max(1, 1 / shorter))
     corners = frame_corners((width, height)).astype(np.float32)
-    input_from_cut = cv2.getPerspectiveTransform(corners, quad.astype(np.float32))
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    cut = cv2.warpPerspective(rgb, input_from_cut, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return cut, input_from_cut
-
-
-def _uncut(page: FlatPage, input_from_cut: np.ndarray) -> FlatPage:
-    """`page`, made of a part of an image, in pixels of the whole."""
-    quad = apply_homography(input_from_cut, page.quad_xy).astype(np.float32)
-    return replace(
-        page, quad_xy=quad, to_image=lambda points_xy: apply_homography(input_from_cut, page.to_image(points_xy))
-    )
-
-
-def _flatten_outline(
-    rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool, quad: np.ndarray
-) -> FlatPage | RefusedPage:
-    """Cut the outlined page out, upright, and flatten it as an image of its own."""
-    cut, input_from_cut = _cut(rgb, quad)
-    page = _flatten(cut, replace(settings, find_page=False, upright=False), want_steps)
+    rgb_from_cut = cv2.getPerspectiveTransform(corners, quad.astype(np.float32))
+    cut = cv2.warpPerspective(rgb, rgb_from_cut, (width, height), flags=INVERSE, borderMode=cv2.BORDER_REPLICATE)
+    page = _flatten(cut, settings, closer=False)
     if isinstance(page, RefusedPage):
         return page
-    turn = round(np.degrees(np.arctan2(*(quad[1] - quad[0])[::-1])) / 90)  # how the outline's top edge runs
-    return replace(_uncut(page, input_from_cut), quad_xy=quad, rotation=-90 * turn % 360)
+    quad_xy = apply_homography(rgb_from_cut, page.quad_xy).astype(np.float32)
+    return replace(page, quad_xy=quad_xy, to_image=lambda xy: apply_homography(rgb_from_cut, page.to_image(xy)))
 
 
-def _look_closer(
-    rgb: np.ndarray, work: np.ndarray, grid: Grid | None, settings: PreprocessSettings, want_steps: bool
-) -> FlatPage | None:
-    """Flatten a page that is small in the photo, or seen askew, from a picture of its own; None without a grid there.
-
-    `work` is the reduced copy in which `grid` was looked for.
-    """
-    quad = part_to_look_at(work, grid)
-    if quad is None:
-        return None
-    cut, input_from_cut = _cut(rgb, unreduced(quad, max(rgb.shape) / max(work.shape)))
-    page = _flatten(cut, settings, want_steps, closer=False)
-    return _uncut(page, input_from_cut) if isinstance(page, FlatPage) and page.scaled else None
-
-
-@dataclass(frozen=True)
-class Ink:
-    """What is printed on a plane: uint8 (h, w) light evened `even` (h, w, 3), its darkness, the ink without the grid;
-    `contrast` 0..1 is the traces' darkness, `kept` the ink that is not noise."""
-
-    even: np.ndarray
-    dark: np.ndarray
-    ink: np.ndarray
-    contrast: float
-    traces: Traces
-
-    @property
-    def kept(self) -> np.ndarray:
-        """The ink of traces and letters, uint8 (h, w)."""
-        return cv2.copyTo(self.ink, self.traces.keep.view(np.uint8))
-
-
-def _flatten(
-    rgb: np.ndarray, settings: PreprocessSettings, want_steps: bool, closer: bool = True
-) -> FlatPage | RefusedPage:
+def _flatten(rgb: np.ndarray, settings: PreprocessSettings, closer: bool = True) -> FlatPage | RefusedPage:
     if max(rgb.shape[:2]) > LONGEST * min(rgb.shape[:2]):
         return RefusedPage(("too_narrow",))
     # 1. reduce, and measure grid and paper on the smaller copy
@@ -201,70 +151,63 @@ def _flatten(
     grid = measure_grid(copy.work, settings.rectify and settings.unbend)
     coarse = copy.shrink * copy.whole > FINER and grid is not None and grid.px_per_mm < COARSE_PX_PER_MM
     if closer and settings.find_page and settings.rectify and (grid is None or coarse):
-        close_up = _look_closer(rgb, copy.work, grid, settings, want_steps)
-        if close_up is not None:
-            return close_up
+        # a page that is small in the photo, or seen askew, is flattened from a picture of its own if its grid is seen
+        part = part_to_look_at(copy.work, grid)
+        if part is not None:
+            near = _flatten_part(rgb, unreduced(part, max(rgb.shape) / max(copy.work.shape)), settings)
+            if isinstance(near, FlatPage) and near.scaled:
+                return near
     page = find_page(copy.work, grid) if settings.find_page else None
     # 2. flatten: the one resampling of photo pixels, onto a plane of fixed px/mm
     flat = onto_plane(copy, grid, page, settings.rectify)
     # 3. light, grid, ink, traces
-    ink_map = _ink_on(flat, grid is not None, settings)
+    even = even_light(flat.rgb, flat.paper, settings.illumination)
+    dark = darkness(even, colour_blind=not settings.suppress_grid)
+    lines = printed_lines(dark, PLANE_PX_PER_MM) if grid is not None and settings.suppress_grid else None
+    inked, contrast = ink(dark, PLANE_PX_PER_MM, lines, flat.paper)
+    traces = _traces(inked, flat.rim, settings.upright)
+    kept = cv2.copyTo(inked, traces.keep.view(np.uint8))
     # 4. judge
-    sharp = sharpness(ink_map.dark, ink_map.traces.keep & (ink_map.ink > BOLD * 255), ink_map.contrast)
-    reasons = weigh(copy.work, grid, page, ink_map.traces, sharp) + _what_is_hidden(flat, ink_map.traces)
-    steps = {}
-    if want_steps:
-        steps = {"photo": copy.work, "flattened": flat.rgb, "even_light": ink_map.even, "ink": ink_map.ink}
+    sharp = sharpness(dark, traces.keep & (inked > BOLD * 255), contrast)
+    reasons = weigh(copy.work, grid, page, traces, sharp)
+    if traces.box is not None and strokes(traces.rows & flat.ends, PLANE_PX_PER_MM) >= CUT_OFF:
+        reasons += ("cut_off",)
+    if traces.box is not None and glare_share(flat.rgb, flat.paper, traces.box, PLANE_PX_PER_MM) > GLARE:
+        reasons += ("glare",)
+    steps = {"photo": copy.work, "flattened": flat.rgb, "even_light": even, "ink": inked}
     if "not_an_ecg" in reasons:
         return RefusedPage(reasons, steps)
-    # 5. upright, and the way back to the image
-    quarters = _quarters(ink_map) if settings.upright else 0
-    grey = cv2.copyTo(darkness(ink_map.even, colour_blind=True), flat.paper.view(np.uint8))
-    stretched = np.clip((np.arange(256) - 5) / (255 * ink_map.contrast), 0, 1)
+    # 5. upright, by quarter turns clockwise, and the way back to the image
+    quarters = 0
+    if settings.upright:
+        quarters = int(traces.sideways)
+        quarters += 2 * upside_down(upright_input(np.rot90(kept, -quarters), PLANE_PX_PER_MM))
+    grey = cv2.copyTo(darkness(even, colour_blind=True), flat.paper.view(np.uint8))
+    stretched = np.clip((np.arange(256) - 5) / (255 * contrast), 0, 1)
     seen = flat.rgb | cv2.cvtColor((~flat.paper).view(np.uint8) * 255, cv2.COLOR_GRAY2RGB)
     return FlatPage(
-        ink=ink_map.kept,
+        ink=kept,
         grey=cv2.LUT(grey, np.rint(stretched * 255).astype(np.uint8)),
         rgb=255 - seen if copy.inverted else seen,
-        box=ink_map.traces.box,
-        middle_xy=ink_map.traces.middle_xy,
+        box=traces.box,
+        middle_xy=traces.middle_xy,
         quarters=quarters,
         scaled=grid is not None and grid.scale_confidence >= SURE_SCALE,
         to_image=lambda points_xy: unreduced(flat.to_photo(points_xy), copy.whole),
         quad_xy=unreduced(np.roll(flat.quad_xy, quarters, axis=0), copy.shrink * copy.whole).astype(np.float32),
         rotation=90 * quarters,
-        quality=quality(grid, ink_map.traces, ink_map.contrast, sharp) * (0.8 if "glare" in reasons else 1.0),
+        quality=quality(grid, traces, contrast, sharp) * (0.8 if "glare" in reasons else 1.0),
         reasons=reasons,
         steps=steps,
     )
 
 
-def _ink_on(flat: Plane, gridded: bool, settings: PreprocessSettings) -> Ink:
-    """Even the light, take the grid away, and tell traces from the rest; which way they run is asked where in doubt."""
-    even = even_light(flat.rgb, flat.paper, settings.illumination)
-    dark = darkness(even, colour_blind=not settings.suppress_grid)
-    lines = printed_lines(dark, PLANE_PX_PER_MM) if gridded and settings.suppress_grid else None
-    ink_map, contrast = ink(dark, PLANE_PX_PER_MM, lines, flat.paper)
-    traces = find_traces(ink_map, PLANE_PX_PER_MM, flat.rim)
-    found = Ink(even, dark, ink_map, contrast, traces)
-    if settings.upright and traces.box is not None and 1 / DOUBT < traces.down < DOUBT:
-        down = runs_down(upright_input(found.kept, PLANE_PX_PER_MM), traces.sideways)
+def _traces(inked: np.ndarray, rim: np.ndarray, upright: bool) -> Traces:
+    """Traces among the ink uint8 (h, w); which way they run is asked where in doubt."""
+    traces = find_traces(inked, PLANE_PX_PER_MM, rim)
+    if upright and traces.box is not None and 1 / DOUBT < traces.down < DOUBT:
+        kept = cv2.copyTo(inked, traces.keep.view(np.uint8))
+        down = runs_down(upright_input(kept, PLANE_PX_PER_MM), traces.sideways)
         if down != traces.sideways:
-            found = replace(found, traces=find_traces(ink_map, PLANE_PX_PER_MM, flat.rim, down))
-    return found
-
-
-def _what_is_hidden(flat: Plane, traces: Traces) -> tuple[str, ...]:
-    """Reasons why a part of the traces may not be seen."""
-    reasons: tuple[str, ...] = ()
-    if traces.box is not None and strokes(traces.rows & flat.ends, PLANE_PX_PER_MM) >= CUT_OFF:
-        reasons += ("cut_off",)
-    if traces.box is not None and glare_share(flat.rgb, flat.paper, traces.box, PLANE_PX_PER_MM) > GLARE:
-        reasons += ("glare",)
-    return reasons
-
-
-def _quarters(found: Ink) -> int:
-    """Clockwise quarter turns that set the page upright: one when traces run down it; then a half turn, or none."""
-    quarters = 1 if found.traces.sideways else 0
-    return quarters + 2 * upside_down(upright_input(np.rot90(found.kept, -quarters), PLANE_PX_PER_MM))
+            return find_traces(inked, PLANE_PX_PER_MM, rim, down)
+    return traces

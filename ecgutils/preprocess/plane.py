@@ -1,30 +1,30 @@
-"""The photo reduced, and the page resampled once onto a plane of fixed px/mm."""
+"""The photo reduced, the page resampled once onto a plane of fixed px/mm, and from there to a canvas of the wanted size
+and scale: the last step, so that several networks can share the steps before it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
-from ecgutils.geometry import frame_corners, smooth_map
+from ecgutils.geometry import affine, apply_homography, frame_corners, quarter_turns, smooth_map
 from ecgutils.preprocess.appearance import as_paper, is_inverted
-from ecgutils.preprocess.canvas import PLANE_PX_PER_MM
 from ecgutils.preprocess.grid import Grid
 from ecgutils.preprocess.page import Page, visible_box
 from ecgutils.preprocess.phase import Flattening, local_px_per_unit
 
+PLANE_PX_PER_MM = 4  # of the flattened page; the photo has 4.5 where it fills a 1280 px frame
 WORK_SIDE = 1200  # px of the longer side of the copy that is measured: 4 px/mm on a page that fills the frame
 RIM_MM = 4  # from a paper edge: what runs along within is its shadow, not a trace
 MARGIN_MM = 8  # beyond the grid in which traces may still run
+WIDEST_MM = 450.0  # more than any ECG paper
 ASSUMED_WIDTH_MM = 280.0  # of the visible page when no grid tells
 
 
 @dataclass(frozen=True)
 class Copy:
-    """Reduced copies of an image: `photo`, whose pixels are used, and `work`, in which things are looked for.
-
-    `photo` is the image reduced by the whole number `whole`, `work` is `photo` reduced by `shrink`; uint8 (h, w, 3).
-    """
+    """`photo`, whose pixels are used: the image reduced by the whole number `whole`; and `work`, in which things are
+    looked for: `photo` reduced by `shrink`; uint8 (h, w, 3)."""
 
     photo: np.ndarray
     work: np.ndarray
@@ -85,40 +85,33 @@ def onto_plane(copy: Copy, grid: Grid | None, page: Page | None, rectify: bool) 
 
 
 def _placed(
-    shape: tuple[int, int], grid: Grid | None, page: Page | None, rectify: bool = True
+    shape: tuple[int, int], grid: Grid | None, page: Page | None, rectify: bool
 ) -> tuple[Flattening, np.ndarray]:
     """How the page is flattened, and the box x0, y0, x1, y1 in mm of the page or visible area.
 
     The grid decides where it is seen; else the page's corners, else the frame, at ASSUMED_WIDTH_MM.
     """
-    height, width = shape
-    frame = frame_corners((width, height))
     quad = None if page is None else page.quad_xy
-    flattening = None
-    if grid is not None and rectify:
-        flattening, plane_from_image = grid.flattening, grid.mm_from_image
-    elif grid is not None:
-        plane_from_image = np.diag([1 / grid.px_per_mm, 1 / grid.px_per_mm, 1])
+    if grid is not None:
+        flattening = grid.flattening if rectify else Flattening(np.diag([1 / grid.px_per_mm, 1 / grid.px_per_mm, 1]))
     elif quad is not None and rectify:
         top, right, bottom, left = (np.linalg.norm(quad[i] - quad[(i + 1) % 4]) for i in range(4))
         w, h = ASSUMED_WIDTH_MM, ASSUMED_WIDTH_MM * (left + right) / (top + bottom)
         if h > w:
             w, h = w * w / h, w
         square = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32)
-        plane_from_image = cv2.getPerspectiveTransform(quad.astype(np.float32), square).astype(float)
+        flattening = Flattening(cv2.getPerspectiveTransform(quad.astype(np.float32), square).astype(float))
     else:
-        plane_from_image = np.diag([ASSUMED_WIDTH_MM / max(shape)] * 2 + [1.0])
-    flattening = flattening or Flattening(plane_from_image)
-    mapped = flattening.to_mm(frame if quad is None else quad)
+        flattening = Flattening(np.diag([ASSUMED_WIDTH_MM / max(shape)] * 2 + [1.0]))
+    mapped = flattening.to_mm(frame_corners(shape[::-1]) if quad is None else quad)
     box = np.concatenate([mapped.min(0), mapped.max(0)])
     if page is not None:
         top, right, bottom, left = MARGIN_MM * page.light
         box += [-left, -top, right, bottom]
     if grid is not None:  # far corners of a steep view would blow the box up
-        near = visible_box(shape, plane_from_image, grid)
+        near = visible_box(shape, flattening.mm_from_image, grid)
         box = np.concatenate([np.maximum(box[:2], near[:2]), np.minimum(box[2:], near[2:])])
-    limit = 450.0  # mm; more than any ECG paper
-    middle, half = (box[:2] + box[2:]) / 2, np.minimum((box[2:] - box[:2]) / 2, limit / 2)
+    middle, half = (box[:2] + box[2:]) / 2, np.minimum((box[2:] - box[:2]) / 2, WIDEST_MM / 2)
     return flattening, np.concatenate([middle - half, middle + half])
 
 
@@ -152,3 +145,117 @@ def _paper_on_plane(
 def unreduced(points_xy: np.ndarray, shrink: float) -> np.ndarray:
     """Pixel coordinates in the image that was reduced by `shrink`."""
     return (points_xy + 0.5) * shrink - 0.5
+
+
+@dataclass(frozen=True)
+class FlatECG:
+    """What `Preprocessor` gives; coordinates are in EXIF-oriented input pixels.
+
+    image : uint8 (H, W), dark trace on white, grid suppressed, padding 255; the traces' bounding box is centred.
+    image_grid : uint8 (H, W), the same with the grid kept.
+    rectified : uint8 RGB (h, w, 3), the page (or visible area), upright; None when not readable.
+    quad_xy : float32 (4, 2) TL, TR, BR, BL in reading orientation: the paper's corners, or where its outline is not
+        seen, the corners of `rectified`, which may lie outside the image. None only when no ECG was found.
+    rotation : clockwise degrees applied to make it upright: 0, 90, 180 or 270.
+    px_per_mm : of `rectified`; None without a grid, or where its lines do not tell how far apart they are.
+    flat_px_per_mm : of `image`; smaller than asked where the ECG would not fit, None where `px_per_mm` is; then the ECG
+        fills the canvas.
+    image_from_flat : float32 (H, W, 2), where each flat pixel comes from; may lie outside.
+    readable : decides; `quality` 0..1 and `reasons` explain.
+    steps : intermediate images by name, when asked for.
+    """
+
+    image: np.ndarray
+    image_grid: np.ndarray
+    rectified: np.ndarray | None
+    quad_xy: np.ndarray | None
+    rotation: int
+    px_per_mm: float | None
+    flat_px_per_mm: float | None
+    image_from_flat: np.ndarray
+    readable: bool
+    quality: float
+    reasons: tuple[str, ...]
+    steps: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RefusedPage:
+    """An image without an ECG that could be read."""
+
+    reasons: tuple[str, ...]
+    steps: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def on_canvas(self, size: tuple[int, int], px_per_mm: float) -> FlatECG:
+        """A blank canvas of `size` (W, H), not readable."""
+        blank = np.full(size[::-1], 255, np.uint8)
+        nowhere = np.full((*size[::-1], 2), -1, np.float32)
+        return FlatECG(blank, blank.copy(), None, None, 0, None, None, nowhere, False, 0.0, self.reasons, self.steps)
+
+
+@dataclass(frozen=True)
+class FlatPage:
+    """A page on a plane of PLANE_PX_PER_MM, lying as it was photographed; FlatECG explains what has the same name.
+
+    ink : uint8 (h, w), the traces' strength, 0 elsewhere.
+    grey : uint8 (h, w), the strength of all that is printed.
+    rgb : uint8 (h, w, 3), white where there is no paper.
+    box : x0, y0, x1, y1 of the traces, px of the plane.
+    middle_xy : (x, y) between most of their rows, px of the plane; comes to the canvas' middle as far as the box fits.
+    quarters : clockwise quarter turns that make it upright.
+    scaled : whether a mm of the plane is one of the page.
+    to_image : points (N, 2) of the plane -> (N, 2) of the image.
+    """
+
+    ink: np.ndarray
+    grey: np.ndarray
+    rgb: np.ndarray
+    box: tuple[float, float, float, float]
+    middle_xy: tuple[float, float]
+    quarters: int
+    scaled: bool
+    to_image: Callable[[np.ndarray], np.ndarray]
+    quad_xy: np.ndarray
+    rotation: int
+    quality: float
+    reasons: tuple[str, ...]
+    steps: dict[str, np.ndarray]
+
+    def on_canvas(self, size: tuple[int, int], px_per_mm: float) -> FlatECG:
+        """The traces upright and centred on a canvas of `size` (W, H), at `px_per_mm` or as large as they fit."""
+        upright_from_plane = quarter_turns(self.quarters, self.ink.shape[::-1])
+        low, high = np.sort(apply_homography(upright_from_plane, np.reshape(self.box, (2, 2))), axis=0)
+        canvas = np.array(size)
+        fitting = float(((canvas - 4) / np.maximum(high - low, 20)).min())  # canvas px per plane px
+        reduction = min(px_per_mm / PLANE_PX_PER_MM, fitting) if self.scaled else fitting
+        spare = np.maximum((canvas - 4) / reduction - (high - low), 0) / 2  # by which the box may be off
+        boxed = (low + high) / 2
+        middle = np.clip(apply_homography(upright_from_plane, self.middle_xy), boxed - spare, boxed + spare)
+        upright_from_flat = affine(1 / reduction, middle - (canvas - 1) / 2 / reduction)
+        plane_from_flat = np.linalg.inv(upright_from_plane) @ upright_from_flat
+        # a pen line 0.3 mm wide would fade when reduced: thicken it to about 0.5 mm, on every source alike
+        bold = cv2.dilate(self.ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
+        ink = _sample(bold, plane_from_flat, size, 1 / reduction)
+        darkest = max(np.percentile(ink[ink > 25], 90), 51)
+        return FlatECG(
+            image=255 - np.rint(np.minimum(ink / darkest, 1) * 255).astype(np.uint8),
+            image_grid=255 - _sample(self.grey, plane_from_flat, size, 1 / reduction),
+            rectified=np.ascontiguousarray(np.rot90(self.rgb, -self.quarters)),
+            quad_xy=self.quad_xy,
+            rotation=self.rotation,
+            px_per_mm=float(PLANE_PX_PER_MM) if self.scaled else None,
+            flat_px_per_mm=reduction * PLANE_PX_PER_MM if self.scaled else None,
+            image_from_flat=smooth_map(lambda xy: self.to_image(apply_homography(plane_from_flat, xy)), size, 4),
+            readable=True,
+            quality=self.quality,
+            reasons=self.reasons,
+            steps=self.steps,
+        )
+
+
+def _sample(values: np.ndarray, source_from_target: np.ndarray, size: tuple[int, int], minified: float) -> np.ndarray:
+    """Resample; blurred first where it is minified, because linear sampling alone would alias."""
+    if minified > 1.2:
+        values = cv2.GaussianBlur(values, (0, 0), 0.4 * minified)
+    flags = (cv2.INTER_CUBIC if minified < 1 else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
+    return cv2.warpPerspective(values, source_from_target, size, flags=flags)

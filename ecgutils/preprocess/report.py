@@ -3,6 +3,7 @@
 import base64
 import html
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -48,8 +49,7 @@ def write_report(cache: FlatCache, table: pd.DataFrame, path: str | Path, mask_h
     for _, row in index.head(SHOWN).iterrows():
         image_id, photo = row["image_id"], paths[row["image_id"]]
         flat = cache.images([image_id])[0]
-        if mask_header:
-            flat[: row["header_px"]] = 200
+        flat[: row["header_px"] if mask_header else 0] = 200
         verdict = "readable" if row["readable"] else "<span class=bad>not readable</span>"
         caption = (
             f"<b>{html.escape(image_id)}</b> {html.escape(printable(Path(photo).name))} &middot; {verdict} &middot; "
@@ -70,8 +70,8 @@ def _photo(path: str, row: pd.Series, mask_header: bool) -> str:
     quad = row[list(CORNER_COLUMNS)].to_numpy(float).reshape(4, 2) * scale
     known = np.isfinite(quad).all()
     if mask_header:
-        grid = np.stack(np.meshgrid(*map(np.arange, small.shape[1::-1])), axis=-1)
-        small[in_header(quad, grid) if known else ...] = 200  # all, where the header is isn't known
+        xy = np.moveaxis(np.indices(small.shape[:2]), 0, -1)[..., ::-1]
+        small[in_header(quad, xy) if known else ...] = 200  # all, where the header is isn't known
     if known:
         draw_outline(small, quad)
     return _inline(small, ".jpg")
@@ -91,12 +91,12 @@ def _inline(image: np.ndarray, kind: str) -> str:
 
 
 def _histogram(title: str, values: pd.Series, bins: np.ndarray | int) -> str:
-    counts, edges = np.histogram(values, bins) if len(values) else (np.zeros(0, int), np.zeros(1))
-    bar = "<span class=bar style='width:{:.1f}em'></span>"
-    rows = zip(edges[:-1], edges[1:], counts, strict=True)
-    return _table(title, [(f"{a:.2f}&ndash;{b:.2f}", n, bar.format(30 * n / max(counts.max(), 1))) for a, b, n in rows])
+    counts, edges = np.histogram(values, bins)
+    bars = [f"<span class=bar style='width:{30 * n / max(counts.max(), 1):.1f}em'></span>" for n in counts]
+    names = [f"{a:.2f}&ndash;{b:.2f}" for a, b in pairwise(edges)]
+    return _table(title, zip(names, counts, bars, strict=True))
 
 
 def _table(title: str, rows: Iterable[tuple[object, ...]]) -> str:
-    cells = ["".join(f"<td>{cell}</td>" for cell in row) for row in rows]
-    return f"<h2>{title}</h2><table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
+    cells = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<h2>{title}</h2><table>{cells}</table>"

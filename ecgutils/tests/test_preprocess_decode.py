@@ -77,8 +77,7 @@ def test_16_bit_grey_keeps_its_range(tmp_path):
 def test_grey_of_fewer_bits_in_16_keeps_its_range_too(tmp_path, bits):
     values = np.linspace(0, 2**bits - 1, 64 * 64).astype(np.uint16).reshape(64, 64)
     Image.fromarray(values).save(tmp_path / "a.png")
-    for image in (read_image(tmp_path / "a.png"), read_image(values)):
-        np.testing.assert_allclose(image[..., 0], values * 255.0 / (2**bits - 1), atol=1)
+    np.testing.assert_allclose(read_image(tmp_path / "a.png")[..., 0], values * 255.0 / (2**bits - 1), atol=1)
 
 
 def test_what_is_no_image_is_said_in_words_whatever_was_read_before(tmp_path, monkeypatch):
@@ -86,11 +85,6 @@ def test_what_is_no_image_is_said_in_words_whatever_was_read_before(tmp_path, mo
     (tmp_path / "a.png").write_text("no image")
     with pytest.raises(UnreadableImage, match="cannot identify image file"):
         read_image(tmp_path / "a.png")
-
-
-def test_float_and_bool_arrays_are_scaled():
-    assert read_image(np.full((64, 64), 0.5)).max() == 128
-    assert read_image(np.ones((64, 64), bool)).min() == 255
 
 
 def heic(picture, orientation=1):
@@ -227,14 +221,14 @@ def test_pixel_limit_counts_before_decoding(tmp_path, picture):
     assert Preprocessor(PreprocessSettings(max_pixels=1000))(tmp_path / "a.png").reasons == ("too_large",)
 
 
-@pytest.mark.parametrize("array", [np.zeros((0, 5)), np.zeros(7), np.zeros((9, 9, 2)), np.zeros((9, 9), complex)])
-def test_arrays_of_other_shapes_are_refused(array):
+@pytest.mark.parametrize("array", [np.zeros((0, 5), np.uint8), np.zeros((9, 9, 4), np.uint8), np.zeros((9, 9))])
+def test_arrays_of_other_shapes_and_types_are_refused(array):
     assert Preprocessor()(array).reasons == ("bad_array",)
 
 
 @settings(max_examples=30, deadline=None)
 @given(
-    st.sampled_from([np.uint8, np.uint16, np.float32, np.bool_]).flatmap(
+    st.sampled_from([np.uint8, np.float32]).flatmap(
         lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=160))
     )
 )
