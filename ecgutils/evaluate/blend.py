@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from ecgutils.evaluate.logistic import fit_logistic, log_odds
+from ecgutils.evaluate.calibration import fit_logistic, log_odds
 from ecgutils.evaluate.predictions import Scored, join_truth, prediction_table
 from ecgutils.findings import FINDINGS
 

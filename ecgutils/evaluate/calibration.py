@@ -12,16 +12,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
+from scipy.special import expit, logit
 
-from ecgutils.evaluate.bootstrap import intervals_by
-from ecgutils.evaluate.logistic import fit_logistic, log_odds
+from ecgutils.evaluate.metrics import intervals_by
 from ecgutils.evaluate.predictions import Scored, join_truth, prediction_table
 from ecgutils.files import write_json
 from ecgutils.findings import FINDINGS
 
 STAGE_PERFECT = 52
+_EPSILON = 1e-7  # keeps the logit of a probability of exactly 0 or 1 finite
 _LEAST_SLOPE = 0.01  # above 0, so that a curve never changes an order
+
+
+def log_odds(p: np.ndarray) -> np.ndarray:
+    """Logit of probabilities, finite for 0 and 1 too; NaN stays."""
+    return logit(np.clip(p, _EPSILON, 1 - _EPSILON))
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,24 @@ def _platt(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
     prior, ridge, least = np.array([1.0, 0]), np.array([0.5 / n, 0]), np.array([_LEAST_SLOPE, -np.inf])
     slope, intercept = fit_logistic(x, target, prior, ridge, least)
     return {"slope": float(slope), "intercept": float(intercept)}
+
+
+def fit_logistic(
+    x: np.ndarray, target: np.ndarray, prior: np.ndarray, ridge: np.ndarray, least: np.ndarray
+) -> np.ndarray:
+    """Weights w (K,), none below `least` (K,), of expit(x @ w); x (N, K), target (N,) in [0, 1].
+
+    They minimise the mean log loss + sum of ridge * (w - prior) ** 2; ridge and prior are (K,).
+    """
+    from scipy.optimize import minimize  # half a second to import, and reading a photo fits nothing
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        z, away = x @ weights, weights - prior
+        value = np.mean(np.logaddexp(0, z) - target * z) + ridge @ away**2
+        return float(value), (expit(z) - target) @ x / len(x) + 2 * ridge * away
+
+    bounds, exact = list(zip(least, np.full(len(least), np.inf), strict=True)), {"ftol": 1e-15, "gtol": 1e-10}
+    return minimize(loss, prior, jac=True, method="L-BFGS-B", bounds=bounds, options=exact | {"maxiter": 1000}).x
 
 
 def reliability(y: np.ndarray, p: np.ndarray, bins: int = 10) -> pd.DataFrame:
