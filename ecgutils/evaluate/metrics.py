@@ -10,16 +10,48 @@ patient is unknown (`ecgutils.manifest.clusters`); then patients may be shared a
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from ecgutils.evaluate.bootstrap import bootstrap, intervals_by, percentiles
 from ecgutils.findings import FINDINGS
 
+STAGE_BOOTSTRAP = 51
+_CHUNK = 32  # resamples at a time: keeps the working set in cache
 Metric = Literal["auroc", "auprc"]
+
+
+def bootstrap(
+    statistic: Callable[[np.ndarray], np.ndarray], clusters: np.ndarray, rounds: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What `statistic` gives for all rows, the ends of its 95 % interval, and how often it was NaN, each (K,).
+
+    statistic : takes how often each row counts, float64 (R, N), and gives (R, K). clusters : (N,), the patients: drawn
+    whole, with replacement, `rounds` times. An end leaves out NaN draws; it is NaN where all are.
+
+    Raises ValueError when `rounds` is below 1.
+    """
+    if rounds < 1:
+        raise ValueError(f"rounds must be at least 1, got {rounds}.")
+    names, member = np.unique(np.asarray(clusters).astype(str), return_inverse=True)
+    rng, draws = np.random.default_rng([seed, STAGE_BOOTSTRAP]), []
+    for start in range(0, rounds, _CHUNK):
+        size = min(_CHUNK, rounds - start)
+        picks = rng.integers(0, len(names), (size, len(names))) + len(names) * np.arange(size)[:, None]
+        counts = np.bincount(picks.ravel(), minlength=size * len(names)).reshape(size, -1).astype(np.float64)
+        draws.append(statistic(counts[:, member]))
+    missing = np.isnan(draws := np.concatenate(draws))
+    some, bounds = ~missing.all(axis=0), np.full((2, draws.shape[1]), np.nan)
+    bounds[:, some] = np.nanquantile(draws[:, some], [0.025, 0.975], axis=0)
+    return statistic(np.ones((1, len(member))))[0], *bounds, missing.mean(axis=0)
+
+
+def intervals_by(clusters: np.ndarray) -> str:
+    """Say "by patient", or "ungrouped" when one of the clusters is an image or a record of an unknown patient."""
+    unknown = any(name.startswith(("image:", "record:")) for name in np.asarray(clusters).astype(str).tolist())
+    return "ungrouped" if unknown else "by patient"
 
 
 class _Ranked:
@@ -31,7 +63,6 @@ class _Ranked:
         scores = p[self.order]
         self.positive = y[self.order] > 0
         self.ties = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]]) if len(rows) else np.zeros(0, int)
-        self.tied = len(self.ties) < len(rows)
         self.n, self.positives = len(rows), int(self.positive.sum())
         self.defined = 0 < self.positives < self.n
 
@@ -45,38 +76,33 @@ class _Ranked:
         below = np.cumsum(negative, axis=1)
         n_positive, n_negative = positive.sum(axis=1), below[:, -1]
         wins = np.einsum("rn,rn->r", positive, below) - 0.5 * np.einsum("rn,rn->r", positive, negative)
-        return _divide(wins, n_positive * n_negative)
+        return divide(wins, n_positive * n_negative)
 
     def auprc(self, weights: np.ndarray) -> np.ndarray:
         """AUPRC (R,) as average precision, tied rows counted together; NaN without both classes."""
         positive, negative = (part[:, ::-1] for part in self._split(weights))  # from the highest score down
         found, wrong = np.cumsum(positive, axis=1), np.cumsum(negative, axis=1)
         precision = found / np.maximum(found + wrong, 1)  # 0 / 1 where nothing is drawn yet
-        value = _divide(np.einsum("rn,rn->r", positive, precision), found[:, -1])
+        value = divide(np.einsum("rn,rn->r", positive, precision), found[:, -1])
         return np.where(wrong[:, -1] > 0, value, np.nan)
 
     def _split(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weights of positives and of negatives at each distinct score, the lowest first."""
         positive = weights * self.positive
-        negative = weights - positive
-        if self.tied:
-            positive = np.add.reduceat(positive, self.ties, axis=1)
-            negative = np.add.reduceat(negative, self.ties, axis=1)
-        return positive, negative
+        return tuple(np.add.reduceat(part, self.ties, axis=1) for part in (positive, weights - positive))
 
 
-def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.divide(a, b, out=np.full(len(a), np.nan), where=b > 0)
+def divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """NaN where b is 0."""
+    return np.divide(a, b, out=np.full(a.shape, np.nan), where=b > 0)
 
 
 def _checked(y: np.ndarray, *predictions: np.ndarray) -> tuple[np.ndarray, ...]:
     arrays = tuple(np.asarray(a, dtype=np.float64) for a in (y, *predictions))
-    for i, array in enumerate(arrays):
-        name = "p" if i else "y"
-        if array.ndim != 2 or array.shape[1] != len(FINDINGS) or array.shape != arrays[0].shape:
+    for array in arrays:
+        if array.shape != (len(y), len(FINDINGS)):
             raise ValueError(
-                f"{name} has shape {array.shape}; labels and predictions must both be (N, {len(FINDINGS)}) "
-                f"in the order {', '.join(FINDINGS)}."
+                f"Labels and predictions must both be (N, {len(FINDINGS)}), got {array.shape} for {len(y)}."
             )
     if not (np.isnan(arrays[0]) | np.isin(arrays[0], (0, 1))).all():
         raise ValueError("y must hold 0, 1 or NaN (unknown) only.")
@@ -175,8 +201,7 @@ def auroc_by_group(
     Returns columns by, group, images, findings (how many have both classes), then those of `bootstrap_auroc` but for
     finding. Small groups have wide intervals, or none.
     """
-    rows = []
-    parts = [("all", "all", np.ones(len(y), bool))]
+    rows, parts = [], [("all", "all", np.ones(len(y), bool))]
     for by in groups:
         names = groups[by].where(groups[by].notna(), "").astype(str).to_numpy()
         parts += [(by, name, names == name) for name in sorted(set(names) - {""})]
@@ -215,18 +240,12 @@ def _bootstrap(
         found = [sum(s * arm.score(metric, counts) for arm, s in zip(some, shares, strict=True)) for some in arms]
         return np.column_stack([_macro(np.stack(found, axis=1), defined), *found])
 
-    value, draws = bootstrap(scores, clusters, rounds, seed)
-    lost = defined & (np.isnan(draws[:, 1:]).mean(axis=0) > 0.05)
+    value, low, high, missing = bootstrap(scores, clusters, rounds, seed)
+    lost = defined & (missing[1:] > 0.05)
     if lost.any():
         few = ", ".join(np.array(FINDINGS)[lost])
         warnings.warn(f"More than 5 % of the resamples lack a class of {few}: too few patients.", stacklevel=3)
-    low, high = percentiles(draws)
-    columns = {
-        "value": value,
-        "low": low,
-        "high": high,
-        "n": [len(np.unique(np.concatenate([r.order for r in first]))), *(r.n for r in first)],
-        "positives": [sum(r.positives for r in first), *(r.positives for r in first)],
-        "intervals": intervals_by(clusters),
-    }
-    return pd.DataFrame({"finding": ["macro", *FINDINGS], **columns})
+    table = pd.DataFrame({"finding": ["macro", *FINDINGS], "value": value, "low": low, "high": high})
+    table["n"] = [len(np.unique(np.concatenate([r.order for r in first]))), *(r.n for r in first)]
+    table["positives"] = [sum(r.positives for r in first), *(r.positives for r in first)]
+    return table.assign(intervals=intervals_by(clusters))

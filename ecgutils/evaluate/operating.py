@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ecgutils.evaluate.bootstrap import bootstrap, intervals_by, percentiles
-from ecgutils.evaluate.metrics import bootstrap_auroc
+from ecgutils.evaluate.metrics import bootstrap, bootstrap_auroc, divide, intervals_by
 from ecgutils.findings import FINDINGS
 
 
@@ -37,12 +36,10 @@ def choose_thresholds(
             found[some, k] = p[rows[enough.argmax(axis=1)], k] if len(rows) else np.nan
         return found
 
-    value, draws = bootstrap(thresholds, clusters, rounds, seed)
-    low, high = percentiles(draws)
+    value, low, high, _ = bootstrap(thresholds, clusters, rounds, seed)
     reached = [np.mean(p[rows, k] >= value[k]) if len(rows) else np.nan for k, rows in enumerate(ordered)]
-    columns = {"threshold": value, "low": low, "high": high, "sensitivity": reached}
-    counted = {"positives": [len(rows) for rows in ordered], "intervals": intervals_by(clusters)}
-    return pd.DataFrame({"finding": FINDINGS, **columns, **counted})
+    table = pd.DataFrame({"finding": FINDINGS, "threshold": value, "low": low, "high": high, "sensitivity": reached})
+    return table.assign(positives=[len(rows) for rows in ordered], intervals=intervals_by(clusters))
 
 
 def rates_at(
@@ -65,15 +62,12 @@ def rates_at(
     right = counted * np.concatenate([flagged, ~flagged], axis=1)
 
     def rates(counts: np.ndarray) -> np.ndarray:
-        total = counts @ counted
-        return np.divide(counts @ right, total, out=np.full(total.shape, np.nan), where=total > 0)
+        return divide(counts @ right, counts @ counted)
 
-    value, draws = bootstrap(rates, clusters, rounds, seed)
-    low, high = percentiles(draws)
-    names = {"finding": FINDINGS * 2, "rate": np.repeat(["sensitivity", "specificity"], 5)}
-    columns = {"threshold": np.tile(limits, 2), "value": value, "low": low, "high": high}
-    n = counted.sum(axis=0).astype(int)
-    table = pd.DataFrame({**names, **columns, "n": n, "intervals": intervals_by(clusters)})
+    value, low, high, _ = bootstrap(rates, clusters, rounds, seed)
+    table = pd.DataFrame({"finding": FINDINGS * 2, "rate": np.repeat(["sensitivity", "specificity"], 5)})
+    table = table.assign(threshold=np.tile(limits, 2), value=value, low=low, high=high)
+    table = table.assign(n=counted.sum(axis=0).astype(int), intervals=intervals_by(clusters))
     return table.sort_values("finding", key=lambda f: f.map(FINDINGS.index), kind="stable", ignore_index=True)
 
 
