@@ -32,11 +32,9 @@ def _rank_mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return _mean((ranks - 0.5) / np.maximum(answered, 1), weights)
 
 
-BLENDS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "mean": _mean,
-    "logit_mean": _logit_mean,
-    "rank_mean": _rank_mean,
-}
+BLENDS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = dict(
+    mean=_mean, logit_mean=_logit_mean, rank_mean=_rank_mean
+)
 
 
 def blend(frames: Sequence[pd.DataFrame], how: str = "mean", weights: Sequence[float] | None = None) -> pd.DataFrame:
@@ -54,10 +52,7 @@ def blend(frames: Sequence[pd.DataFrame], how: str = "mean", weights: Sequence[f
     the result is NaN only where that of every member with a weight is. Other columns (quality, readable, reasons) are
     the first table's, but for `calibrated_on`: a blend of calibrated probabilities is not calibrated.
 
-    Raises
-    ------
-    ValueError : no table, unknown `how`, weights that don't fit, bad table, or tables with different IDs (the first
-        few are named).
+    Raises ValueError for no table, unknown `how`, weights that don't fit, a bad table, or tables of different IDs.
     """
     if how not in BLENDS:
         raise ValueError(f"blend: unknown how={how!r}; use one of {', '.join(BLENDS)}.")
@@ -93,7 +88,7 @@ def fit_weights(frames: Sequence[pd.DataFrame], truth: pd.DataFrame) -> np.ndarr
     return _fit([join_truth(frame, truth) for frame in frames])
 
 
-def cross_blend(frames: Sequence[pd.DataFrame], truth: pd.DataFrame, folds: int = 5, seed: int = 0) -> pd.DataFrame:
+def cross_blend(frames: Sequence[pd.DataFrame], truth: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """Mean of every patient, weighted as fitted on the other folds' patients: what fitted weights really bring.
 
     frames, truth : as `fit_weights` takes them. Returns the table that `blend` would, sorted by ID. ValueError when
@@ -102,7 +97,7 @@ def cross_blend(frames: Sequence[pd.DataFrame], truth: pd.DataFrame, folds: int 
     scored = [join_truth(frame, truth) for frame in frames]
     blended = blend(frames).sort_values("ID", ignore_index=True)
     members, out = np.stack([member.p for member in scored]), np.empty_like(scored[0].p)
-    for left_out in scored[0].folds(folds, seed):
+    for left_out in scored[0].folds(seed):
         out[left_out] = _mean(members[:, left_out], _fit([member.subset(~left_out) for member in scored]))
     blended[list(FINDINGS)] = out
     return blended
@@ -113,10 +108,10 @@ def _fit(scored: list[Scored]) -> np.ndarray:
     known = ~np.isnan(scored[0].y) & ~np.isnan(members).any(axis=0)
     if not known.any():
         raise ValueError("No image has a label and an answer of every member: nothing to fit weights on.")
-    y, m = scored[0].y[known], len(scored)
     finding = np.eye(len(FINDINGS))[np.nonzero(known)[1]]  # (n, 5): an intercept for each
     x = np.column_stack([log_odds(members[:, known]).T, finding])  # (n, M + 5), findings below each other
-    size = m + len(FINDINGS)
-    least = np.r_[np.zeros(m), np.full(len(FINDINGS), -np.inf)]
-    weights = fit_logistic(x, y, np.zeros(size), np.full(size, _RIDGE), least)[:m]
-    return weights / weights.sum() if weights.any() else np.full(m, 1 / m)
+    least = np.where(np.arange(x.shape[1]) < len(members), 0, -np.inf)
+    weights = fit_logistic(x, scored[0].y[known], np.zeros(len(least)), np.full(len(least), _RIDGE), least)[
+        : len(members)
+    ]
+    return weights / weights.sum() if weights.any() else np.full(len(members), 1 / len(members))

@@ -35,7 +35,7 @@ class Calibration:
 
     Attributes
     ----------
-    domain : what the images were, in words.
+    domain : what the images were, in words, e.g. "photo-like renders of simulated signals".
     patients : "by patient", or "ungrouped" where patients are unknown and may have been trained on too.
     images, positives : how many images, and of them positives per finding, the curves rest on.
     curves : {"slope", "intercept"} on the logit, by finding.
@@ -62,8 +62,8 @@ class Calibration:
 
     def transform(self, p: np.ndarray) -> np.ndarray:
         """Calibrated probabilities (N, 5) of raw ones (N, 5)."""
-        slope, intercept = ([self.curves[f][key] for f in FINDINGS] for key in ("slope", "intercept"))
-        return expit(np.array(slope) * log_odds(p) + np.array(intercept))
+        slope, intercept = np.array([[self.curves[f]["slope"], self.curves[f]["intercept"]] for f in FINDINGS]).T
+        return expit(slope * log_odds(p) + intercept)
 
     def describe(self) -> str:
         """What to print beside a probability."""
@@ -93,21 +93,16 @@ def fit_calibration(
 ) -> Calibration:
     """Fit the curves on predictions for images that the models have *not* been trained on.
 
-    Parameters
-    ----------
     predictions : table with ID and five raw probabilities; rows without an answer take no part.
     truth : manifest with the labels of the same images, joined by ID.
-    domain : what these images are, e.g. "photo-like renders of simulated signals".
-    models : sha256 of the weights of each member that predicted; the calibration is theirs alone.
+    domain, models : what these images are, in words; sha256 of the weights of each member that predicted.
 
     Two numbers per finding, with Platt's smoothed targets: so it stands few, even no, positives; no order changes.
     """
     return _fit(join_truth(predictions, truth), domain, tuple(models))
 
 
-def cross_calibrate(
-    predictions: pd.DataFrame, truth: pd.DataFrame, domain: str, folds: int = 5, seed: int = 0
-) -> pd.DataFrame:
+def cross_calibrate(predictions: pd.DataFrame, truth: pd.DataFrame, domain: str, seed: int = 0) -> pd.DataFrame:
     """Out-of-fold calibrated probabilities: every patient's by curves fitted on the other folds' patients.
 
     To measure calibration without a set of its own; arguments as `fit_calibration`. Sorted by ID; for the same rows in
@@ -115,10 +110,9 @@ def cross_calibrate(
     """
     scored = join_truth(predictions, truth)
     table = prediction_table(predictions, "calibration").sort_values("ID", ignore_index=True)
-    out = np.empty_like(scored.p)
-    for left_out in scored.folds(folds, seed):
-        out[left_out] = _fit(scored.subset(~left_out), domain).transform(scored.p[left_out])
-    table[list(FINDINGS)] = out
+    for left_out in scored.folds(seed):
+        fitted = _fit(scored.subset(~left_out), domain)
+        table.loc[left_out, list(FINDINGS)] = fitted.transform(scored.p[left_out])
     where = f"{domain} (cross-fitted, {len(table)} images, {intervals_by(scored.clusters)})"
     return table.assign(calibrated_on=where)
 
@@ -175,8 +169,8 @@ def reliability(y: np.ndarray, p: np.ndarray, bins: int = 10) -> pd.DataFrame:
     for k, finding in enumerate(FINDINGS):
         said, came, inside = _binned(y[:, k], p[:, k], bins)
         n = inside.sum(axis=1)
-        table = {"finding": finding, "said": inside @ said / n, "observed": inside @ came / n, "n": n.astype(int)}
-        tables.append(pd.DataFrame(table))
+        table = pd.DataFrame({"finding": finding, "said": inside @ said / n, "observed": inside @ came / n})
+        tables.append(table.assign(n=n.astype(int)))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -195,12 +189,10 @@ def calibration_error(y: np.ndarray, p: np.ndarray, bins: int = 10, rounds: int 
         labels = np.vstack([came, rng.random((rounds, n)) < said])
         ece, *chance = np.abs((labels - said) @ inside.T).sum(axis=1) / n if n else [np.nan] * 2
         brier = np.mean((said - came) ** 2) if n else np.nan
-        rows.append({"finding": finding, "brier": brier, "ece": ece, "ece_if_perfect": np.mean(chance), "n": n,
-                     "positives": int(came.sum())})  # fmt: skip
-    table = pd.DataFrame(rows)
-    macro = {**table.mean(numeric_only=True), "finding": "macro", "n": table["n"].max()}
-    macro["positives"] = table["positives"].sum()
-    return pd.concat([pd.DataFrame([macro])[list(table)], table], ignore_index=True)
+        rows.append([finding, brier, ece, np.mean(chance), n, int(came.sum())])
+    table = pd.DataFrame(rows, columns=["finding", "brier", "ece", "ece_if_perfect", "n", "positives"])
+    macro = ["macro", *table[["brier", "ece", "ece_if_perfect"]].mean(), table["n"].max(), table["positives"].sum()]
+    return pd.concat([pd.DataFrame([macro], columns=table.columns), table], ignore_index=True)
 
 
 def _binned(y: np.ndarray, p: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -101,9 +101,7 @@ def _checked(y: np.ndarray, *predictions: np.ndarray) -> tuple[np.ndarray, ...]:
     arrays = tuple(np.asarray(a, dtype=np.float64) for a in (y, *predictions))
     for array in arrays:
         if array.shape != (len(y), len(FINDINGS)):
-            raise ValueError(
-                f"Labels and predictions must both be (N, {len(FINDINGS)}), got {array.shape} for {len(y)}."
-            )
+            raise ValueError(f"Labels and predictions must both be (N, 5), got {array.shape} for {len(y)} labels.")
     if not (np.isnan(arrays[0]) | np.isin(arrays[0], (0, 1))).all():
         raise ValueError("y must hold 0, 1 or NaN (unknown) only.")
     return arrays

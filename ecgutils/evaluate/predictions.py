@@ -10,22 +10,22 @@ from ecgutils.evaluate.split import grouped_folds
 from ecgutils.findings import FINDINGS
 from ecgutils.manifest import clusters, label_array
 
+FOLDS = 5  # of a cross-fit
+
 
 def prediction_table(table: pd.DataFrame, name: str, findings: Sequence[str] = FINDINGS) -> pd.DataFrame:
     """Check a predictions table and return it with text IDs and float probabilities; NaN = no answer.
 
-    Raises
-    ------
-    ValueError : missing column, repeated ID, value that is no number or lies outside [0, 1]; names the ID.
+    ValueError for a missing column, a repeated ID, or a value that is no number in [0, 1], with its ID.
     """
     missing = [column for column in ("ID", *findings) if column not in table.columns]
     if missing:
         raise ValueError(f"{name}: missing column(s) {', '.join(missing)}; predictions need ID and {tuple(findings)}.")
     table = table.reset_index(drop=True)
     table["ID"] = table["ID"].astype(str)
-    repeated = table["ID"].duplicated()
-    if repeated.any():
-        raise ValueError(f"{name}: ID {table.loc[repeated, 'ID'].iloc[0]} occurs more than once; keep one row per ID.")
+    repeated = table.loc[table["ID"].duplicated(), "ID"].tolist()
+    if repeated:
+        raise ValueError(f"{name}: ID {repeated[0]} occurs more than once; keep one row per ID.")
     for finding in findings:
         values = pd.to_numeric(table[finding], errors="coerce").astype(float)
         bad = (values.isna() & table[finding].notna()) | (values < 0) | (values > 1)
@@ -52,14 +52,11 @@ class Scored:
         """Those of a bool mask."""
         return Scored(self.ids[rows], self.p[rows], self.y[rows], self.clusters[rows])
 
-    def folds(self, folds: int, seed: int) -> list[np.ndarray]:
-        """Bool masks (N,) of the patients left out in turn; of fewer patients than `folds`, one each.
-
-        Raises ValueError when there are fewer than two.
-        """
-        folds = min(folds, len(set(self.clusters)))
+    def folds(self, seed: int) -> list[np.ndarray]:
+        """Bool masks (N,) of the fifth of patients left out in turn, or of one; ValueError with fewer than two."""
+        folds = min(FOLDS, len(set(self.clusters)))
         if folds < 2:
-            raise ValueError(f"Cross-fitting needs images of two patients or more and two folds, got {folds}.")
+            raise ValueError(f"Cross-fitting needs images of two patients or more, got {folds}.")
         fold = grouped_folds(self.y, self.clusters, np.full(folds, 1 / folds), seed)
         return [fold == k for k in range(folds)]
 
@@ -74,8 +71,8 @@ def join_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> Scored:
     lost = sorted(set(table.index) ^ set(truth.index))
     if lost:
         raise ValueError(f"Predictions and truth differ in {len(lost)} image(s): {', '.join(lost[:5])}.")
-    values = table[list(FINDINGS)].to_numpy(np.float64)
-    return Scored(table.index.to_numpy(str), values, label_array(truth).astype(np.float64), clusters(truth))
+    p, y = table[list(FINDINGS)].to_numpy(np.float64), label_array(truth).astype(np.float64)
+    return Scored(table.index.to_numpy(str), p, y, clusters(truth))
 
 
 def fill_unreadable(predictions: pd.DataFrame, prevalence: Mapping[str, float]) -> pd.DataFrame:
@@ -88,13 +85,10 @@ def fill_unreadable(predictions: pd.DataFrame, prevalence: Mapping[str, float]) 
 
 def check_prevalence(prevalence: Mapping[str, float], findings: Sequence[str] = FINDINGS) -> dict[str, float]:
     """`prevalence` as floats of `findings`; ValueError where one is missing or no share."""
-    missing = [f for f in findings if f not in prevalence]
-    if missing:
-        raise ValueError(f"The prevalence lacks {', '.join(missing)}; give the training share of each.")
-    fill = {f: float(prevalence[f]) for f in findings}
-    bad = [f for f, share in fill.items() if not 0 <= share <= 1]
+    fill = {f: float(prevalence.get(f, np.nan)) for f in findings}
+    bad = [f"{f}: {share}" for f, share in fill.items() if not 0 <= share <= 1]
     if bad:
-        raise ValueError(f"The prevalence of {bad[0]} is {fill[bad[0]]}, not a share in [0, 1].")
+        raise ValueError(f"The prevalence has {', '.join(bad)}; give the training share in [0, 1] of each finding.")
     return fill
 
 
