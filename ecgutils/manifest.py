@@ -1,10 +1,11 @@
 """The manifest: one CSV row per image, the only thing that links images to labels and patients."""
 
 import warnings
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
-from itertools import count
+from itertools import combinations, count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,6 +65,12 @@ def check_manifest(table: pd.DataFrame, name: str = "manifest", base: Path | Non
     return table.reset_index(drop=True)
 
 
+def make_manifest(ids: Sequence[str], name: str, **known: Any) -> pd.DataFrame:
+    """A manifest of these image_ids, of which the columns `known` are; `name` is what a complaint calls it."""
+    table = dict.fromkeys(MANIFEST_COLUMNS, np.nan) | {"image_id": ids} | known
+    return check_manifest(pd.DataFrame(table, index=range(len(ids))), name)
+
+
 def _empty(column: pd.Series) -> pd.Series:
     return column.isna() | column.eq("").fillna(True)
 
@@ -71,9 +78,8 @@ def _empty(column: pd.Series) -> pd.Series:
 def _refuse(table: pd.DataFrame, column: str, bad: pd.Series, name: str, what_to_do: str) -> None:
     if bad.any():
         position = int(bad.to_numpy().argmax())
-        raise ValueError(
-            f"{name}: {column} is {table[column].iloc[position]} in data row {position + 1}; {what_to_do}."
-        )
+        value = table[column].iloc[position]
+        raise ValueError(f"{name}: {column} is {value} in data row {position + 1}; {what_to_do}.")
 
 
 def write_manifest(table: pd.DataFrame, path: str | Path) -> None:
@@ -103,15 +109,13 @@ def is_grouped(table: pd.DataFrame) -> bool:
 
 def assert_disjoint(**tables: pd.DataFrame) -> None:
     """Raise ValueError, naming patients, when two of the named manifests share a patient (or an image)."""
-    names = list(tables)
-    for i, a in enumerate(names):
-        for b in names[i + 1 :]:
-            shared = sorted(set(clusters(tables[a])) & set(clusters(tables[b])))
-            if shared:
-                raise ValueError(
-                    f"Leakage: {len(shared)} patient(s) are in both {a} and {b}, e.g. {', '.join(shared[:5])}; "
-                    "split by patient (fold) before training."
-                )
+    for a, b in combinations(tables, 2):
+        shared = sorted(set(clusters(tables[a])) & set(clusters(tables[b])))
+        if shared:
+            few = ", ".join(shared[:5])
+            raise ValueError(
+                f"Leakage: {len(shared)} patient(s) are in both {a} and {b}, e.g. {few}; split by patient."
+            )
 
 
 def image_ids(paths: Sequence[Path]) -> list[str]:
@@ -127,31 +131,22 @@ def image_ids(paths: Sequence[Path]) -> list[str]:
         stem if places[stem] == 1 else f"{printable(path.parent.name)}-{stem}"
         for path, stem in zip(paths, stems, strict=True)
     ]
-    numbers, taken, seen = defaultdict(lambda: count(2)), set(ids), set()
-    for i, name in enumerate(ids):
-        if name in seen:
-            ids[i] = next(own for n in numbers[name] if (own := f"{name}-{n}") not in taken)
-            taken.add(ids[i])
-        seen.add(name)
+    taken = set(ids)
+    for i in np.flatnonzero(pd.Series(ids, dtype=object).duplicated()):
+        ids[i] = next(own for n in count(2) if (own := f"{ids[i]}-{n}") not in taken)
+        taken.add(ids[i])
     changed = [i for i, stem in enumerate(stems) if ids[i] != stem]
     if changed:
-        warnings.warn(
-            f"{len(changed)} image(s) have the name of another one; their IDs have the folder or a number added, "
-            f"e.g. {printable(str(paths[changed[0]]))} is {ids[changed[0]]!r}.",
-            stacklevel=2,
-        )
+        example = f"{printable(str(paths[changed[0]]))} is {ids[changed[0]]!r}"
+        what = "have the name of another one; their IDs have the folder or a number added"
+        warnings.warn(f"{len(changed)} image(s) {what}, e.g. {example}.", stacklevel=2)
     return ids
 
 
 def manifest_from_paths(paths: Sequence[Path]) -> pd.DataFrame:
     """A manifest of plain image files: `image_ids` are the image_id, everything else is unknown."""
-    table = pd.DataFrame({column: [""] * len(paths) for column in MANIFEST_COLUMNS})
-    table["image_id"] = image_ids(paths)
-    table["path"] = [str(path.absolute()) for path in paths]
-    table["image_source"] = "photo files"
-    numeric = [*FINDINGS, "fold", "px_per_mm", "width", "height"]
-    table[numeric] = float("nan")
-    return check_manifest(table, "list of images")
+    absolute = [str(path.absolute()) for path in paths]
+    return make_manifest(image_ids(paths), "list of images", path=absolute, image_source="photo files")
 
 
 def write_targets(table: pd.DataFrame, path: str | Path) -> None:

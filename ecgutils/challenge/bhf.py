@@ -14,20 +14,19 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ecgutils.challenge.table import (
     COLUMNS,
+    check_ids,
     first_few,
     id_order,
     is_number,
     plain_id,
     read_ids,
     read_text_csv,
-    refuse_repeated,
 )
-from ecgutils.manifest import MANIFEST_COLUMNS, check_manifest
+from ecgutils.manifest import make_manifest
 
 LABELS_NAME = "train_final.csv"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -46,11 +45,8 @@ def find_bhf(start: str | Path) -> Path:
     """Return the folder in the BHF layout at or below `start`, at most SEARCH_DEPTH levels down.
 
     It is known by its structure (train_final.csv beside train_<k>/ or test_<k>/), because Kaggle mounts the same
-    data at several paths. The shallowest match wins; a tie is resolved by name, with a warning.
-
-    Raises
-    ------
-    FileNotFoundError : no such folder, or nothing in that layout in it.
+    data at several paths. The shallowest match wins; a tie is resolved by name, with a warning. FileNotFoundError when
+    there is none.
     """
     start = Path(start)
     what_to_do = "download the challenge files as data/README.md says and give their folder"
@@ -66,16 +62,13 @@ def find_bhf(start: str | Path) -> Path:
             labels_alone = f" ({folder} has {LABELS_NAME} but no train_<k>/ or test_<k>/ folder beside it)"
         inside = [name for name in children if not name.startswith(".") and not _IMAGE_FOLDER.fullmatch(name)]
         children[:] = inside if depth < SEARCH_DEPTH else []
-    shallowest = sorted(folder for depth, folder in found if depth == min(found)[0])
-    if len(shallowest) > 1:
-        others = ", ".join(shallowest[1:])
-        warnings.warn(f"Several BHF folders under {start}: using {shallowest[0]}, not {others}.", stacklevel=2)
-    if shallowest:
-        return Path(os.path.abspath(shallowest[0]))
-    raise FileNotFoundError(
-        f"No BHF challenge files within {SEARCH_DEPTH} levels of {start}{labels_alone}: expected {LABELS_NAME} beside "
-        f"train_<k>/train_encoded_relabelled/ and test_<k>/; {what_to_do}."
-    )
+    shallowest, *others = sorted(folder for depth, folder in found if depth == min(found)[0]) or [""]
+    if others:
+        warnings.warn(f"Several BHF folders under {start}: using {shallowest}, not {', '.join(others)}.", stacklevel=2)
+    if not shallowest:
+        where = f"within {SEARCH_DEPTH} levels of {start}{labels_alone}"
+        raise FileNotFoundError(f"No BHF challenge files {where} ({LABELS_NAME} beside train_<k>/): {what_to_do}.")
+    return Path(os.path.abspath(shallowest))
 
 
 def read_bhf(root: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -90,13 +83,11 @@ def read_bhf(root: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     Nothing listed is lost: a labelled ID (or an ID of the sample submission) without a file stays, with path "",
     and becomes an unreadable row later. A training image without a label is left out. Both are warned of.
 
-    Raises
-    ------
-    FileNotFoundError : no BHF folder there.
-    ValueError : missing column, ID that is no integer, ID named twice (in a CSV or by two files), bad label.
+    Raises FileNotFoundError where no BHF folder is; ValueError for a missing column, an ID that is no integer or named
+    twice (in a CSV or by two files), a bad label.
     """
     root = find_bhf(root)
-    train, test, misfits = _scan(root, find_sample(root))
+    train, test, misfits = _scan(root)
     for kind, names in misfits.items():
         if names:
             warnings.warn(f"{root}: {len(names)} {_MISFITS[kind]}: {first_few(names)}.", stacklevel=2)
@@ -111,8 +102,8 @@ def check_bhf(root: str | Path) -> dict[str, Any]:
     examples: the first few of each.
     """
     root = find_bhf(root)
+    train, test, misfits = _scan(root)
     sample = find_sample(root)
-    train, test, misfits = _scan(root, sample)
     return {
         "root": str(root),
         "n_train": len(train),
@@ -130,51 +121,38 @@ def find_sample(root: str | Path) -> Path | None:
     return names[0] if names else None
 
 
-def _scan(root: Path, sample: Path | None) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list[str]]]:
+def _scan(root: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list[str]]]:
     """Train and test manifests, and what does not fit, by the keys of _MISFITS."""
-    labels = _labels(root / LABELS_NAME)
+    labels, sample = _labels(root / LABELS_NAME), find_sample(root)
     train_files, unnamed_train = _images(root, "train")
     test_files, unnamed_test = _images(root, "test")
     sample_ids = [plain_id(i) for i in read_ids(sample)] if sample else []
-    train = _manifest(labels["ID"].tolist(), train_files, "train")
-    train[_LABELS] = labels[_LABELS].replace("", np.nan).to_numpy()
-    test = _manifest(list(dict.fromkeys([*test_files, *sample_ids])), test_files, "test")
-    train, test = (
-        check_manifest(table, name).sort_values("image_id", key=id_order, ignore_index=True)
-        for table, name in ((train, str(root / LABELS_NAME)), (test, f"{root} test images"))
-    )
+    test_ids = list(dict.fromkeys([*test_files, *sample_ids]))
     misfits = {
         "missing_train": [i for i in labels["ID"] if i not in train_files],
         "unlabelled_train": sorted(set(train_files) - set(labels["ID"]), key=int),
         "missing_test": [i for i in sample_ids if i not in test_files],
         "unnamed": unnamed_train + unnamed_test,
     }
-    return train, test, misfits
+    train = _manifest(labels["ID"].tolist(), train_files, "train", str(root / LABELS_NAME), **labels[_LABELS])
+    return train, _manifest(test_ids, test_files, "test", f"{root} test images"), misfits
 
 
 def _labels(path: Path) -> pd.DataFrame:
     """train_final.csv with plain IDs, labels still as text, indexed by line (1-based)."""
-    labels = read_text_csv(path)
-    missing = [column for column in COLUMNS if column not in labels.columns]
-    if missing:
-        raise ValueError(f"{path}: missing column(s) {', '.join(missing)}; expected {','.join(COLUMNS)}.")
-    labels["ID"] = [plain_id(i) for i in labels["ID"]]
+    labels = check_ids(read_text_csv(path), path, COLUMNS)
+    labels["ID"] = labels["ID"].map(plain_id)
     for line, ident in labels["ID"].items():
         if not is_number(ident):
             raise ValueError(f"{path}: ID {ident!r} in line {line} is not an integer; restore the original file.")
-    refuse_repeated(labels["ID"], str(path))
     return labels
 
 
-def _manifest(ids: list[str], files: dict[str, str], split: str) -> pd.DataFrame:
-    known = {
-        "image_id": ids,
-        "path": [files.get(i, "") for i in ids],
-        "image_source": "bhf",
-        "record_id": [f"bhf-{split}-{i}" for i in ids],
-    }
-    text = dict.fromkeys(("signal_source", "patient_id", "layout"), "")
-    return pd.DataFrame(dict.fromkeys(MANIFEST_COLUMNS, np.nan) | text | known, index=range(len(ids)))
+def _manifest(ids: list[str], files: dict[str, str], split: str, name: str, **labels: pd.Series) -> pd.DataFrame:
+    paths, records = [files.get(i, "") for i in ids], [f"bhf-{split}-{i}" for i in ids]
+    labels = {finding: column.tolist() for finding, column in labels.items()}
+    table = make_manifest(ids, name, path=paths, image_source="bhf", record_id=records, **labels)
+    return table.sort_values("image_id", key=id_order, ignore_index=True)
 
 
 def _images(root: Path, split: str) -> tuple[dict[str, str], list[str]]:
