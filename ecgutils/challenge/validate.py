@@ -9,7 +9,7 @@ from pathlib import Path
 from ecgutils.challenge.table import COLUMNS, plain_id, read_rows
 
 MAX_LISTED = 20  # of one kind; the rest are counted, so that a wrong file of 3,200 rows stays readable
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE)
 _EMPTY = {"", "nan", "na", "n/a", "null", "none", "<na>"}
 
 
@@ -19,19 +19,14 @@ def validate_submission(path: str | Path, expected_ids: Iterable[object] | None 
     Valid: UTF-8 CSV with the challenge's COLUMNS (any order, no other), one row per ID, and five finite
     probabilities in [0, 1] in each. Rows are named by their 1-based line in the file and their ID.
 
-    Parameters
-    ----------
     expected_ids : the IDs that must be there, spelled as they must be (those of the sample submission, or of the test
-        images). An ID in another spelling (zero-padded, "test_000005.png", "5.0") is recognised and refused, with
-        the right spelling. Without it, numeric IDs have to be plain integers and completeness cannot be checked.
+    images). An ID in another spelling (zero-padded, "test_000005.png", "5.0") is recognised and refused, with the right
+    spelling. Without it, numeric IDs have to be plain integers and completeness cannot be checked.
     """
-    path = Path(path)
-    if not path.is_file():
-        return [f"No submission file at {path}."]
     try:
-        rows = read_rows(path)
-    except ValueError as error:
-        return [str(error)]
+        rows = read_rows(path := Path(path))
+    except (ValueError, OSError) as error:
+        return [str(error) if path.is_file() else f"No submission file at {path}."]
     if not any(cell.strip() for _, row in rows for cell in row):
         return [f"{path.name} is empty; expected the header {','.join(COLUMNS)} and one row per test image."]
     (header_line, header), *body = rows
@@ -69,10 +64,8 @@ def _header_problems(columns: list[str], line: int) -> list[str]:
     twice = sorted({name for name in columns if columns.count(name) > 1 and name in COLUMNS})
     found = [f"Line {line}: column {name} occurs more than once." for name in twice]
     for name in missing:
-        renamed = [e for e in extra if e.strip().lower() == name.lower()] or (
-            extra if len(missing) == len(extra) == 1 else []
-        )
-        hint = f" (column {renamed[0]!r} looks like it, renamed)" if renamed else ""
+        like = [e for e in extra if e.strip().lower() == name.lower() or len(missing) == len(extra) == 1]
+        hint = f" (column {like[0]!r} looks like it, renamed)" if like else ""
         found.append(f"Line {line}: column {name} is missing{hint}.")
     return found + [f"Line {line}: column {name!r} is not expected; remove or rename it." for name in extra]
 
@@ -82,8 +75,6 @@ def _cell_problem(text: str) -> tuple[str, str]:
     cell = text.strip(" ")
     if cell.lower() in _EMPTY:
         return "NaN", f"is {f'NaN ({cell})' if cell else 'empty (NaN)'}"
-    if re.fullmatch(r"[+-]?inf(inity)?", cell, re.IGNORECASE):
-        return "infinite", f"is infinite ({cell})"
     if not _NUMBER.fullmatch(cell):
         comma = "; write a decimal point" if _NUMBER.fullmatch(cell.replace(",", ".")) else ""
         return "not a number", f"is {cell!r}, not a number{comma}"
@@ -96,8 +87,7 @@ def _cell_problem(text: str) -> tuple[str, str]:
 def _id_problems(ids: list[tuple[int, str]], expected_ids: Iterable[object] | None) -> Iterator[tuple[str, str]]:
     """Kind and sentence of everything wrong with the IDs, given as (line, ID)."""
     expected = None if expected_ids is None else [str(i) for i in expected_ids]
-    # Plain form -> required spelling. Where nothing is expected, the plain form is the spelling.
-    spelling = {} if expected is None else {plain_id(i): i for i in expected}
+    spelling = {plain_id(i): i for i in expected or ()}  # where nothing is expected, the plain form is the spelling
     seen: dict[str, int] = {}
     for line, ident in ids:
         key = plain_id(ident)
@@ -111,8 +101,7 @@ def _id_problems(ids: list[tuple[int, str]], expected_ids: Iterable[object] | No
         elif ident != right:
             yield "ID in another spelling", f"Line {line}: ID {ident!r} has to be written as {right!r}."
         seen.setdefault(key, line)
-    for key, ident in spelling.items():
-        if key not in seen:
-            yield "missing ID", f"ID {ident} is missing: no line holds it."
+    for ident in (ident for key, ident in spelling.items() if key not in seen):
+        yield "missing ID", f"ID {ident} is missing: no line holds it."
     if expected is not None and len(ids) != len(expected):
         yield "wrong row count", f"The file has {len(ids)} rows instead of {len(expected)}."

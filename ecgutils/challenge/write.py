@@ -11,7 +11,6 @@ from ecgutils.challenge.table import COLUMNS
 from ecgutils.files import write_bytes
 from ecgutils.manifest import check_manifest
 
-ID_MAP_NAME = "id_map.csv"
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -22,33 +21,26 @@ def write_bhf(train: pd.DataFrame, test: pd.DataFrame, out_dir: str | Path, dama
     number names one image of each). Train fills train_1 and train_2, test fills test_1. PNG sources are copied
     byte for byte, others re-encoded without loss. The bytes depend only on the images and labels.
 
-    Parameters
-    ----------
     train, test : manifest frames with absolute paths; every training label must be known.
     damaged : also damage three files, as the challenge's own set is: the first training image is truncated, the last
-        has a chunk with a wrong checksum, the first test image is truncated.
+    has a chunk with a wrong checksum, the first test image is truncated.
 
-    Returns
-    -------
-    The table of id_map.csv: split, ID (string), image_id, path (relative), damage ("", "truncated", "bad_checksum").
-
-    Raises
-    ------
-    ValueError : an unknown training label, an unreadable source, or other images already in `out_dir`.
+    Returns the table of id_map.csv: split, ID (string), image_id, path (relative), damage ("", "truncated",
+    "bad_checksum"). Raises ValueError for an unknown training label, an unreadable source, or other images already in
+    `out_dir`.
     """
     out_dir = Path(out_dir)
-    tables = {
-        name: check_manifest(table, f"write_bhf {name}").sort_values("image_id", ignore_index=True)
+    train, test = (
+        check_manifest(table, f"write_bhf {name}").sort_values("image_id", ignore_index=True)
         for name, table in (("train", train), ("test", test))
-    }
-    unknown = tables["train"][list(COLUMNS[1:])].isna().any(axis=1)
-    if unknown.any():
-        first = tables["train"].loc[unknown, "image_id"].iloc[0]
+    )
+    unknown = train.loc[train[list(COLUMNS[1:])].isna().any(axis=1), "image_id"].tolist()
+    if unknown:
         raise ValueError(
-            f"write_bhf: {unknown.sum()} training image(s) lack a label, e.g. {first}; label or drop them."
+            f"write_bhf: {len(unknown)} training image(s) lack a label, e.g. {unknown[0]}; label or drop them."
         )
-    id_map = pd.concat([_plan(len(tables[name]), name, damaged) for name in tables], ignore_index=True)
-    sources = pd.concat([table[["image_id", "path"]] for table in tables.values()], ignore_index=True)
+    plans = [_plan(len(train), "train", damaged), _plan(len(test), "test", damaged)]
+    id_map, sources = pd.concat(plans, ignore_index=True), pd.concat([train, test], ignore_index=True)
     id_map.insert(2, "image_id", sources["image_id"])
     present = {p.relative_to(out_dir).as_posix() for p in out_dir.glob("t*/**/*") if p.suffix.lower() in IMAGE_SUFFIXES}
     stale = sorted(present - set(id_map["path"]))
@@ -56,25 +48,24 @@ def write_bhf(train: pd.DataFrame, test: pd.DataFrame, out_dir: str | Path, dama
         raise ValueError(f"{out_dir} already holds {len(stale)} other image(s), e.g. {stale[0]}; give an empty folder.")
     for source, target, damage in zip(sources["path"], id_map["path"], id_map["damage"], strict=True):
         write_bytes(out_dir / target, _damage(_png(source), damage))
-    labels = tables["train"][list(COLUMNS[1:])].astype(int)
+    labels = train[list(COLUMNS[1:])].astype(int)
     labels.insert(0, "ID", range(1, len(labels) + 1))
-    for name, table in ((LABELS_NAME, labels), (ID_MAP_NAME, id_map)):
+    for name, table in ((LABELS_NAME, labels), ("id_map.csv", id_map)):
         write_bytes(out_dir / name, table.to_csv(index=False, lineterminator="\n").encode())
     return id_map
 
 
 def _plan(n: int, split: str, damaged: bool) -> pd.DataFrame:
     """ID, relative path and damage of `n` images of one split."""
-    damage = [""] * n
-    if damaged and n:
-        if split == "train":
-            damage[-1] = "bad_checksum"
-        damage[0] = "truncated"
-    half = (n + 1) // 2
-    folders = {"train": "train_{k}/train_encoded_relabelled", "test": "test_1"}
-    paths = [f"{folders[split].format(k=1 + (i >= half))}/{split}_{i + 1:06d}.png" for i in range(n)]
-    ids = [str(i + 1) for i in range(n)]
-    return pd.DataFrame({"split": split, "ID": ids, "path": paths, "damage": damage}, dtype=object)
+    numbers, half = range(1, n + 1), (n + 1) // 2
+    folders = [f"train_{1 + (i > half)}/train_encoded_relabelled" if split == "train" else "test_1" for i in numbers]
+    paths = [f"{folder}/{split}_{i:06d}.png" for folder, i in zip(folders, numbers, strict=True)]
+    table = pd.DataFrame({"split": split, "ID": [str(i) for i in numbers], "path": paths, "damage": ""}, dtype=object)
+    if damaged and split == "train":
+        table.loc[n - 1 :, "damage"] = "bad_checksum"
+    if damaged:
+        table.loc[:0, "damage"] = "truncated"
+    return table
 
 
 def _png(source: str) -> bytes:
