@@ -27,16 +27,14 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
     Returns a frame with at least MANIFEST_COLUMNS. Text columns are strings ("" = unknown), the five
     findings are float (0, 1, NaN = unknown), `fold` is nullable integer. `path` becomes absolute.
 
-    Raises
-    ------
-    FileNotFoundError : no such file.
-    ValueError : a column is missing, an image_id is repeated or empty, or a label is not 0, 1 or empty.
+    Raises FileNotFoundError; ValueError where a column is missing, an image_id is repeated or empty, or a label is not
+    0, 1 or empty.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No manifest at {path}: run the notebook that writes it, or check the path.")
-    try:  # only an empty cell is unknown: "NA" may be an image's name
-        how = {"keep_default_na": False, "na_values": [""], "index_col": False}
+    how = {"keep_default_na": False, "na_values": [""], "index_col": False}  # only "" is unknown: "NA" may be a name
+    try:
         table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), **how)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a CSV file ({error}); a manifest is one row per image.") from None

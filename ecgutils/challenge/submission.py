@@ -42,24 +42,17 @@ def write_submission(
     IDs are matched by `plain_id`, so predictions for "5" fill a sample row "test_000005.png". A predicted ID that
     is not asked for is left out with a warning. Where /kaggle/working exists, submission.csv is written there too.
 
-    Returns
-    -------
-    The IDs, as written, of the rows in which at least one value was filled.
-
-    Raises
-    ------
-    ValueError : a wanted ID has no prediction, a value outside [0, 1], a bad prevalence or sample, repeated IDs.
+    Returns the IDs, as written, of the rows in which at least one value was filled. Raises ValueError when a wanted ID
+    has no prediction, and for a value outside [0, 1], a bad prevalence or sample, or repeated IDs.
     """
-    out_path = Path(out_path)
-    fill = check_prevalence(prevalence, LABELS)
+    out_path, fill = Path(out_path), check_prevalence(prevalence, LABELS)
     table = prediction_table(predictions, "write_submission", LABELS)
     table["ID"] = table["ID"].map(plain_id)
     columns, wanted = _wanted(table, sample)
     values, left_out = _matched(table, wanted)
     if left_out:
-        warnings.warn(
-            f"write_submission: {len(left_out)} predicted ID(s) not asked for: {first_few(left_out)}.", stacklevel=2
-        )
+        few = first_few(left_out)
+        warnings.warn(f"write_submission: {len(left_out)} predicted ID(s) not asked for: {few}.", stacklevel=2)
     empty = values.isna()
     rows = values.fillna(fill).assign(ID=wanted)[columns]
     filled = {i: empty.columns[row].tolist() for i, row in zip(wanted, empty.to_numpy(), strict=True) if row.any()}
@@ -77,20 +70,14 @@ def write_submission(
         "git": git_describe(),
         "provenance": dict(provenance or {}),
     }
-    _write(out_path, content, note, wanted)
-    return list(filled)
-
-
-def _write(path: Path, content: bytes, note: dict[str, Any], wanted: list[str]) -> None:
-    """Both files, or neither where the CSV would not be valid."""
-    with atomic_path(path) as temporary:
+    with atomic_path(out_path) as temporary:  # both files, or neither
         temporary.write_bytes(content)
-        problems = validate_submission(temporary, wanted)
-        if problems:
-            raise ValueError(f"write_submission: {path} would not be valid: {problems[0]}")
-        write_json(path.with_suffix(".json"), note)
+        if problems := validate_submission(temporary, wanted):
+            raise ValueError(f"write_submission: {out_path} would not be valid: {problems[0]}")
+        write_json(out_path.with_suffix(".json"), note)
     if KAGGLE_WORKING.is_dir():
         write_bytes(KAGGLE_WORKING / "submission.csv", content)
+    return list(filled)
 
 
 def submissions_dir() -> Path:
@@ -121,16 +108,13 @@ def _wanted(table: pd.DataFrame, sample: str | Path | None) -> tuple[list[str], 
 
 def _matched(table: pd.DataFrame, wanted: list[str]) -> tuple[pd.DataFrame, list[str]]:
     """The wanted rows' probabilities, in order, and the IDs that aren't wanted; `table` has plain IDs."""
-    twice = table.loc[table["ID"].duplicated(), "ID"].tolist()
-    if twice:
+    if twice := table.loc[table["ID"].duplicated(), "ID"].tolist():
         raise ValueError(f"write_submission: ID {twice[0]} is predicted twice under different spellings; keep one.")
     keys, known = [plain_id(i) for i in wanted], set(table["ID"])
     lost = [i for i, key in zip(wanted, keys, strict=True) if key not in known]
     if lost:
-        raise ValueError(
-            f"write_submission: {len(lost)} ID(s) to be submitted have no prediction: {first_few(lost)}; predict every "
-            "test image (an unreadable one is a row of NaN)."
-        )
+        few = first_few(lost)
+        raise ValueError(f"write_submission: {len(lost)} ID(s) to be submitted have no prediction: {few}; predict all.")
     return table.set_index("ID").loc[keys, list(LABELS)], sorted(known - set(keys))
 
 

@@ -39,17 +39,12 @@ def outline_errors(truth: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
 def heat_by_lead(heat: np.ndarray, page_xy: np.ndarray, lead_boxes: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Share of the heat that lies in each lead's box, beside the share that even heat would have there.
 
-    Parameters
-    ----------
     heat : (H, W) of the flat page.
-    page_xy : (H, W, 2), where each flat pixel lies on the printed page; of a rendered image
-        `rendered.projection.to_page(flat.image_from_flat)`.
+    page_xy : (H, W, 2), where each flat pixel lies on the printed page, `projection.to_page(image_from_flat)`.
     lead_boxes : x0, y0, x1, y1 of each lead on the page, as in `Rendered`; a rhythm strip counts as its lead. Where
-        boxes overlap, heat and area are divided.
+    boxes overlap, heat and area are divided.
 
-    Returns
-    -------
-    Frame with a row per lead: lead, heat, area, each of sum 1 over the leads, and ratio = heat / area (1 = no more than
+    Returns a row per lead: lead, heat, area, each of sum 1 over the leads, and ratio = heat / area (1 = no more than
     by chance). NaN where there is no heat at all.
     """
     x, y = page_xy[..., 0], page_xy[..., 1]

@@ -21,8 +21,7 @@ def grouped_folds(labels: np.ndarray, clusters: np.ndarray, shares: np.ndarray, 
     pooled = np.zeros((len(names), labels.shape[1]), bool)  # (clusters, 5)
     np.logical_or.at(pooled, cluster_of_row, np.nan_to_num(labels) == 1)
     rng = np.random.default_rng([seed, STAGE_FOLDS])
-    order = rng.permutation(len(names))
-    fold = np.zeros(len(names), int)
+    order, fold = rng.permutation(len(names)), np.zeros(len(names), int)
     if len(names):
         fold[order] = IterativeStratification(pooled[order], shares, rng)
     return fold[cluster_of_row]
@@ -33,11 +32,8 @@ def split_bhf(train: pd.DataFrame, seed: int, val: float = 0.1, test: float = 0.
 
     Stratified by `grouped_folds`: one patient stays in one fold. BHF names no patient, so there each image is its own
     cluster, one patient's ECGs may fall on both sides, and numbers from this split have to be called *ungrouped*.
-    The result depends on the set of rows and the seed, not on row order.
 
-    Raises
-    ------
-    ValueError : a share is not positive, nothing is left for training, or too few clusters to fill both folds.
+    Raises ValueError when a share is not positive, nothing is left for training, or clusters are too few for the folds.
     """
     if not (val > 0 and test > 0 and val + test < 1):
         raise ValueError(f"split_bhf: val={val} and test={test} must be positive and leave something for training.")
@@ -54,9 +50,8 @@ def check_roles(**manifests: pd.DataFrame) -> str:
     manifests : by role, e.g. `check_roles(training=..., ensembling=..., calibration=..., test=...)`.
 
     Returns "disjoint by patient"; or "ungrouped" where an image names no patient: then only shared records and images
-    can be found, a patient may stand on both sides, and numbers flatter (as in the challenge itself).
-
-    Raises ValueError with the roles and the patients that two of them share.
+    can be found, a patient may stand on both sides, and numbers flatter (as in the challenge itself). Raises ValueError
+    with the roles and the patients that two of them share.
     """
     assert_disjoint(**manifests)
     return "disjoint by patient" if all(map(is_grouped, manifests.values())) else "ungrouped"
