@@ -1,4 +1,4 @@
-"""Find and read the folder of the BHF Data Science Centre ECG Challenge (Kaggle, 2024).
+"""Find, read and write the folder of the BHF Data Science Centre ECG Challenge (Kaggle, 2024).
 
     train_final.csv                                        ID,STTC,HYP,MI,CD,AF
     train_<k>/train_encoded_relabelled/train_000142.png    ID 142
@@ -14,19 +14,13 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pandas as pd
 
-from ecgutils.challenge.table import (
-    COLUMNS,
-    check_ids,
-    first_few,
-    id_order,
-    is_number,
-    plain_id,
-    read_ids,
-    read_text_csv,
-)
-from ecgutils.manifest import make_manifest
+from ecgutils.challenge.table import COLUMNS, check_ids, first_few, id_order, plain_id, read_ids, read_text_csv
+from ecgutils.files import write_bytes
+from ecgutils.manifest import check_manifest, make_manifest
 
 LABELS_NAME = "train_final.csv"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -53,21 +47,18 @@ def find_bhf(start: str | Path) -> Path:
     if not start.is_dir():
         raise FileNotFoundError(f"No folder {start} to look for the BHF challenge files in: {what_to_do}.")
     found: list[tuple[int, str]] = []
-    labels_alone = ""
     for folder, children, names in os.walk(start, followlinks=True):
         depth = len(Path(folder).relative_to(start).parts)
         if LABELS_NAME in names and any(map(_IMAGE_FOLDER.fullmatch, children)):
             found.append((depth, folder))
-        elif LABELS_NAME in names:
-            labels_alone = f" ({folder} has {LABELS_NAME} but no train_<k>/ or test_<k>/ folder beside it)"
         inside = [name for name in children if not name.startswith(".") and not _IMAGE_FOLDER.fullmatch(name)]
         children[:] = inside if depth < SEARCH_DEPTH else []
     shallowest, *others = sorted(folder for depth, folder in found if depth == min(found)[0]) or [""]
     if others:
         warnings.warn(f"Several BHF folders under {start}: using {shallowest}, not {', '.join(others)}.", stacklevel=2)
     if not shallowest:
-        where = f"within {SEARCH_DEPTH} levels of {start}{labels_alone}"
-        raise FileNotFoundError(f"No BHF challenge files {where} ({LABELS_NAME} beside train_<k>/): {what_to_do}.")
+        where = f"within {SEARCH_DEPTH} levels of {start} ({LABELS_NAME} beside a folder train_<k>/ or test_<k>/)"
+        raise FileNotFoundError(f"No BHF challenge files {where}: {what_to_do}.")
     return Path(os.path.abspath(shallowest))
 
 
@@ -142,9 +133,8 @@ def _labels(path: Path) -> pd.DataFrame:
     """train_final.csv with plain IDs, labels still as text, indexed by line (1-based)."""
     labels = check_ids(read_text_csv(path), path, COLUMNS)
     labels["ID"] = labels["ID"].map(plain_id)
-    for line, ident in labels["ID"].items():
-        if not is_number(ident):
-            raise ValueError(f"{path}: ID {ident!r} in line {line} is not an integer; restore the original file.")
+    for line, ident in labels.loc[~labels["ID"].str.fullmatch("[0-9]+"), "ID"].items():
+        raise ValueError(f"{path}: ID {ident!r} in line {line} is not an integer; restore the original file.")
     return labels
 
 
@@ -169,3 +159,77 @@ def _images(root: Path, split: str) -> tuple[dict[str, str], list[str]]:
         elif (first := files.setdefault(str(int(match[1])), str(path))) != str(path):
             raise ValueError(f"Two {split} images have ID {int(match[1])}: {first} and {path}; remove one.")
     return files, unnamed
+
+
+def write_bhf(train: pd.DataFrame, test: pd.DataFrame, out_dir: str | Path, damaged: bool = True) -> pd.DataFrame:
+    """Write PNG files, train_final.csv and id_map.csv under `out_dir` in the BHF layout.
+
+    Rows are numbered from 1 in order of `image_id`, train and test separately (as in the challenge, where the same
+    number names one image of each). Train fills train_1 and train_2, test fills test_1. PNG sources are copied
+    byte for byte, others re-encoded without loss. The bytes depend only on the images and labels.
+
+    train, test : manifest frames with absolute paths; every training label must be known.
+    damaged : also damage three files, as the challenge's own set is: the first training image is truncated, the last
+    has a chunk with a wrong checksum, the first test image is truncated.
+
+    Returns the table of id_map.csv: split, ID (string), image_id, path (relative), damage ("", "truncated",
+    "bad_checksum"). Raises ValueError for an unknown training label, an unreadable source, or other images already in
+    `out_dir`.
+    """
+    out_dir = Path(out_dir)
+    train, test = (
+        check_manifest(table, f"write_bhf {name}").sort_values("image_id", ignore_index=True)
+        for name, table in (("train", train), ("test", test))
+    )
+    unknown = train.loc[train[_LABELS].isna().any(axis=1), "image_id"].tolist()
+    if unknown:
+        raise ValueError(
+            f"write_bhf: {len(unknown)} training image(s) lack a label, e.g. {unknown[0]}; label or drop them."
+        )
+    plans = [_plan(len(train), "train", damaged), _plan(len(test), "test", damaged)]
+    id_map, sources = pd.concat(plans, ignore_index=True), pd.concat([train, test], ignore_index=True)
+    id_map.insert(2, "image_id", sources["image_id"])
+    present = {p.relative_to(out_dir).as_posix() for p in out_dir.glob("t*/**/*") if p.suffix.lower() in IMAGE_SUFFIXES}
+    stale = sorted(present - set(id_map["path"]))
+    if stale:
+        raise ValueError(f"{out_dir} already holds {len(stale)} other image(s), e.g. {stale[0]}; give an empty folder.")
+    for source, target, damage in zip(sources["path"], id_map["path"], id_map["damage"], strict=True):
+        write_bytes(out_dir / target, _damage(_png(source), damage))
+    labels = train[_LABELS].astype(int)
+    labels.insert(0, "ID", range(1, len(labels) + 1))
+    for name, table in ((LABELS_NAME, labels), ("id_map.csv", id_map)):
+        write_bytes(out_dir / name, table.to_csv(index=False, lineterminator="\n").encode())
+    return id_map
+
+
+def _plan(n: int, split: str, damaged: bool) -> pd.DataFrame:
+    """ID, relative path and damage of `n` images of one split."""
+    numbers, half = range(1, n + 1), (n + 1) // 2
+    folders = [f"train_{1 + (i > half)}/train_encoded_relabelled" if split == "train" else "test_1" for i in numbers]
+    paths = [f"{folder}/{split}_{i:06d}.png" for folder, i in zip(folders, numbers, strict=True)]
+    table = pd.DataFrame({"split": split, "ID": [str(i) for i in numbers], "path": paths, "damage": ""}, dtype=object)
+    if damaged and split == "train":
+        table.loc[n - 1 :, "damage"] = "bad_checksum"
+    if damaged:
+        table.loc[:0, "damage"] = "truncated"
+    return table
+
+
+def _png(source: str) -> bytes:
+    content = Path(source).read_bytes()
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return content
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"write_bhf: {source} cannot be decoded as an image; remove it from the manifest.")
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def _damage(png: bytes, kind: str) -> bytes:
+    if kind == "truncated":
+        return png[: len(png) * 2 // 5]
+    if kind == "bad_checksum":
+        data = png.index(b"IDAT") + 4  # chunk: length (4), type (4), data, CRC-32 (4)
+        crc = data + int.from_bytes(png[data - 8 : data - 4], "big")
+        return png[:crc] + bytes([png[crc] ^ 0xFF]) + png[crc + 1 :]
+    return png

@@ -20,12 +20,7 @@ def plain_id(text: object) -> str:
 
 def id_order(ids: pd.Series) -> pd.Series:
     """Sort key: integers by value, other text after them (a sample submission may hold any text)."""
-    return ids.map(lambda i: (0, int(i), "") if is_number(i) else (1, 0, i))
-
-
-def is_number(ident: str) -> bool:
-    """True for plain digits."""
-    return ident.isascii() and ident.isdigit()
+    return ids.map(lambda i: (0, int(i), "") if i.isascii() and i.isdigit() else (1, 0, i))
 
 
 def first_few(names: Sequence[str], n: int = 5) -> str:

@@ -118,28 +118,24 @@ def cross_calibrate(predictions: pd.DataFrame, truth: pd.DataFrame, domain: str,
 
 
 def _fit(scored: Scored, domain: str, models: tuple[str, ...] = ()) -> Calibration:
+    """Logistic curves on the logit with targets (n1 + 1) / (n1 + 2) and 1 / (n0 + 2): Platt 1999.
+
+    A standard normal prior of ours holds the slope near 1, so that a handful of images can't make it 10.
+    """
     curves, positives = {}, {}
+    prior, least = np.array([1.0, 0]), np.array([_LEAST_SLOPE, -np.inf])
     for k, finding in enumerate(FINDINGS):
         known = ~np.isnan(scored.p[:, k]) & ~np.isnan(scored.y[:, k])
         if not known.any():
             raise ValueError(f"Calibration: no image has both a prediction and a label for {finding}.")
-        curves[finding] = _platt(scored.p[known, k], scored.y[known, k])
-        positives[finding] = int(scored.y[known, k].sum())
+        y, x = scored.y[known, k], np.column_stack([log_odds(scored.p[known, k]), np.ones(known.sum())])
+        n, n1 = len(y), y.sum()
+        target = np.where(y > 0, (n1 + 1) / (n1 + 2), 1 / (n - n1 + 2))
+        curve = fit_logistic(x, target, prior, ridge=np.array([0.5 / n, 0]), least=least)
+        curves[finding] = dict(zip(("slope", "intercept"), curve.tolist(), strict=True))
+        positives[finding] = int(n1)
     answered = int((~np.isnan(scored.p)).any(axis=1).sum())
     return Calibration(domain, intervals_by(scored.clusters), answered, positives, curves, models)
-
-
-def _platt(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Logistic curve on the logit with targets (n1 + 1) / (n1 + 2) and 1 / (n0 + 2): Platt 1999.
-
-    A standard normal prior of ours holds the slope near 1, so that a handful of images can't make it 10.
-    """
-    n, n1 = len(y), y.sum()
-    target = np.where(y > 0, (n1 + 1) / (n1 + 2), 1 / (n - n1 + 2))
-    x = np.column_stack([log_odds(p), np.ones(n)])
-    prior, ridge, least = np.array([1.0, 0]), np.array([0.5 / n, 0]), np.array([_LEAST_SLOPE, -np.inf])
-    slope, intercept = fit_logistic(x, target, prior, ridge, least)
-    return {"slope": float(slope), "intercept": float(intercept)}
 
 
 def fit_logistic(

@@ -30,10 +30,10 @@ def choose_thresholds(
     def thresholds(counts: np.ndarray) -> np.ndarray:
         found = np.full((len(counts), len(FINDINGS)), np.nan)
         for k, rows in enumerate(ordered):
-            flagged = np.cumsum(counts[:, rows], axis=1)
-            some = np.flatnonzero(flagged[:, -1] > 0) if len(rows) else []
-            enough = flagged[some] >= sensitivity * flagged[some, -1:] - 1e-9
-            found[some, k] = p[rows[enough.argmax(axis=1)], k] if len(rows) else np.nan
+            if len(rows):
+                flagged = np.cumsum(counts[:, rows], axis=1)
+                enough = flagged >= sensitivity * flagged[:, -1:] - 1e-9
+                found[:, k] = np.where(flagged[:, -1] > 0, p[rows[enough.argmax(axis=1)], k], np.nan)
         return found
 
     value, low, high, _ = bootstrap(thresholds, clusters, rounds, seed)

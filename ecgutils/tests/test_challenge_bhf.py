@@ -62,9 +62,9 @@ def test_a_missing_folder_is_one_sentence_that_says_what_to_do(tmp_path):
         find_bhf(tmp_path)
 
 
-def test_the_search_is_bounded_and_names_a_csv_without_images(tmp_path):
+def test_the_search_is_bounded_and_a_csv_without_images_is_not_enough(tmp_path):
     touch(tmp_path / "train_final.csv", b"ID\n")
-    with pytest.raises(FileNotFoundError, match=r"has train_final\.csv but no train_<k>"):
+    with pytest.raises(FileNotFoundError, match=r"train_final\.csv beside a folder train_<k>"):
         find_bhf(tmp_path)
     deep = tmp_path / "a/b/c/d/e/f"
     touch(deep / "train_final.csv")
