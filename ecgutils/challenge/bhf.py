@@ -114,10 +114,13 @@ def find_sample(root: str | Path) -> Path | None:
 
 def _scan(root: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list[str]]]:
     """Train and test manifests, and what does not fit, by the keys of _MISFITS."""
-    labels, sample = _labels(root / LABELS_NAME), find_sample(root)
+    labels = check_ids(read_text_csv(root / LABELS_NAME), root / LABELS_NAME, COLUMNS)
+    labels["ID"] = labels["ID"].map(plain_id)
+    for line, ident in labels.loc[~labels["ID"].str.fullmatch("[0-9]+"), "ID"].items():
+        raise ValueError(f"{root / LABELS_NAME}: ID {ident!r} in line {line} is not an integer; restore the file.")
     train_files, unnamed_train = _images(root, "train")
     test_files, unnamed_test = _images(root, "test")
-    sample_ids = [plain_id(i) for i in read_ids(sample)] if sample else []
+    sample_ids = [plain_id(i) for i in read_ids(sample)] if (sample := find_sample(root)) else []
     test_ids = list(dict.fromkeys([*test_files, *sample_ids]))
     misfits = {
         "missing_train": [i for i in labels["ID"] if i not in train_files],
@@ -127,15 +130,6 @@ def _scan(root: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list[str]]]
     }
     train = _manifest(labels["ID"].tolist(), train_files, "train", str(root / LABELS_NAME), **labels[_LABELS])
     return train, _manifest(test_ids, test_files, "test", f"{root} test images"), misfits
-
-
-def _labels(path: Path) -> pd.DataFrame:
-    """train_final.csv with plain IDs, labels still as text, indexed by line (1-based)."""
-    labels = check_ids(read_text_csv(path), path, COLUMNS)
-    labels["ID"] = labels["ID"].map(plain_id)
-    for line, ident in labels.loc[~labels["ID"].str.fullmatch("[0-9]+"), "ID"].items():
-        raise ValueError(f"{path}: ID {ident!r} in line {line} is not an integer; restore the original file.")
-    return labels
 
 
 def _manifest(ids: list[str], files: dict[str, str], split: str, name: str, **labels: pd.Series) -> pd.DataFrame:
@@ -177,15 +171,10 @@ def write_bhf(train: pd.DataFrame, test: pd.DataFrame, out_dir: str | Path, dama
     `out_dir`.
     """
     out_dir = Path(out_dir)
-    train, test = (
-        check_manifest(table, f"write_bhf {name}").sort_values("image_id", ignore_index=True)
-        for name, table in (("train", train), ("test", test))
-    )
+    train, test = (check_manifest(table).sort_values("image_id", ignore_index=True) for table in (train, test))
     unknown = train.loc[train[_LABELS].isna().any(axis=1), "image_id"].tolist()
     if unknown:
-        raise ValueError(
-            f"write_bhf: {len(unknown)} training image(s) lack a label, e.g. {unknown[0]}; label or drop them."
-        )
+        raise ValueError(f"{len(unknown)} training image(s) lack a label, e.g. {unknown[0]}; label or drop them.")
     plans = [_plan(len(train), "train", damaged), _plan(len(test), "test", damaged)]
     id_map, sources = pd.concat(plans, ignore_index=True), pd.concat([train, test], ignore_index=True)
     id_map.insert(2, "image_id", sources["image_id"])

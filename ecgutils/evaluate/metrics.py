@@ -29,9 +29,7 @@ def bootstrap(
     """What `statistic` gives for all rows, the ends of its 95 % interval, and how often it was NaN, each (K,).
 
     statistic : takes how often each row counts, float64 (R, N), and gives (R, K). clusters : (N,), the patients: drawn
-    whole, with replacement, `rounds` times. An end leaves out NaN draws; it is NaN where all are.
-
-    Raises ValueError when `rounds` is below 1.
+    whole, with replacement, `rounds` (at least 1) times. An end leaves out NaN draws; it is NaN where all are.
     """
     if rounds < 1:
         raise ValueError(f"rounds must be at least 1, got {rounds}.")

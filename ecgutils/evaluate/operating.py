@@ -1,6 +1,6 @@
 """Operating points: thresholds for a wanted sensitivity, what they give on other patients, and refusing poor photos."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -72,15 +72,9 @@ def rates_at(
 
 
 def abstention_curve(
-    y: np.ndarray,
-    p: np.ndarray,
-    quality: np.ndarray,
-    clusters: np.ndarray,
-    coverages: Sequence[float] = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5),
-    rounds: int = 2000,
-    seed: int = 0,
+    y: np.ndarray, p: np.ndarray, quality: np.ndarray, clusters: np.ndarray, rounds: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """Macro-AUROC when only the share `coverage` of images of the best quality is answered and the rest refused.
+    """Macro-AUROC when only a share of images of the best quality, 1 down to .5, is answered and the rest refused.
 
     quality : (N,), unreadable 0 or NaN; images of equal quality are kept or refused together. Give `p` filled for
     unreadable images, so that they count at coverage 1.
@@ -90,7 +84,7 @@ def abstention_curve(
     """
     q = np.nan_to_num(np.asarray(quality, dtype=np.float64))
     rows = []
-    for coverage in coverages:
+    for coverage in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5):
         limit = np.quantile(q, 1 - coverage, method="higher")
         kept = q >= limit
         macro = bootstrap_auroc(y[kept], p[kept], clusters[kept], rounds, seed).iloc[0, 1:]

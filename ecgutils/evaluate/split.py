@@ -6,7 +6,6 @@ import pandas as pd
 from ecgutils.manifest import assert_disjoint, clusters, is_grouped, label_array
 
 STAGE_FOLDS = 50  # separates this random stream from those of other steps with the same seed
-TRAIN_FOLDS, VAL_FOLD, TEST_FOLD = tuple(range(1, 9)), 9, 10  # as PTB-XL's authors advise for their folds
 
 
 def grouped_folds(labels: np.ndarray, clusters: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:
@@ -27,19 +26,15 @@ def grouped_folds(labels: np.ndarray, clusters: np.ndarray, shares: np.ndarray, 
     return fold[cluster_of_row]
 
 
-def split_bhf(train: pd.DataFrame, seed: int, val: float = 0.1, test: float = 0.1) -> pd.DataFrame:
-    """Return the manifest with `fold` filled: 1-8 train (equal shares), 9 validation, 10 test.
+def split_bhf(train: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return the manifest with `fold` filled: tenths, 1-8 to train, 9 to validate, 10 to test, as PTB-XL's.
 
     Stratified by `grouped_folds`: one patient stays in one fold. BHF names no patient, so there each image is its own
     cluster, one patient's ECGs may fall on both sides, and numbers from this split have to be called *ungrouped*.
-
-    Raises ValueError when a share is not positive, nothing is left for training, or clusters are too few for the folds.
+    Raises ValueError when there are too few clusters for the three parts.
     """
-    if not (val > 0 and test > 0 and val + test < 1):
-        raise ValueError(f"split_bhf: val={val} and test={test} must be positive and leave something for training.")
-    shares = np.array([(1 - val - test) / len(TRAIN_FOLDS)] * len(TRAIN_FOLDS) + [val, test])
-    fold = 1 + grouped_folds(label_array(train), clusters(train), shares, seed)
-    if not all(np.isin(part, fold).any() for part in (TRAIN_FOLDS, VAL_FOLD, TEST_FOLD)):
+    fold = 1 + grouped_folds(label_array(train), clusters(train), np.full(10, 0.1), seed)
+    if not all(np.isin(part, fold).any() for part in (range(1, 9), 9, 10)):
         raise ValueError(f"split_bhf: {len(train)} image(s) are too few patients to train, validate and test on.")
     return train.assign(fold=pd.array(fold, dtype="Int64"))
 
