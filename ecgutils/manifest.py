@@ -38,11 +38,12 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), **how)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a CSV file ({error}); a manifest is one row per image.") from None
-    return check_manifest(table, str(path), base=path.absolute().parent)
+    table = check_manifest(table, str(path))
+    return table.assign(path=[str(path.absolute().parent / p) if p else "" for p in table["path"]])
 
 
-def check_manifest(table: pd.DataFrame, name: str = "manifest", base: Path | None = None) -> pd.DataFrame:
-    """Check and normalise a manifest frame as `read_manifest` describes; relative paths are taken from `base`."""
+def check_manifest(table: pd.DataFrame, name: str = "manifest") -> pd.DataFrame:
+    """Check and normalise a manifest frame as `read_manifest` describes, but for its paths."""
     missing = [column for column in MANIFEST_COLUMNS if column not in table.columns]
     if missing:
         raise ValueError(f"{name}: missing column(s) {', '.join(missing)}; a manifest needs {MANIFEST_COLUMNS}.")
@@ -58,8 +59,6 @@ def check_manifest(table: pd.DataFrame, name: str = "manifest", base: Path | Non
     folds = pd.to_numeric(table["fold"], errors="coerce")
     _refuse(table, "fold", (folds % 1 != 0) & ~_empty(table["fold"]), name, "use a whole number or empty")
     table["fold"] = folds.astype("Int64")
-    if base is not None:
-        table["path"] = [str(base / p) if p else "" for p in table["path"]]
     return table.reset_index(drop=True)
 
 

@@ -65,11 +65,9 @@ def find_bhf(start: str | Path) -> Path:
 def read_bhf(root: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read a BHF folder (or a folder above it) as two manifests, both sorted by ID.
 
-    Returns
-    -------
-    train, test : manifest frames as `ecgutils.manifest.check_manifest` makes them. `image_id` is the plain ID,
-        `path` absolute, `image_source` "bhf"; patient, fold, layout, px/mm and size are unknown, so every result is
-        *ungrouped*. Test labels are NaN.
+    Returns train and test as `ecgutils.manifest.check_manifest` makes them. `image_id` is the plain ID, `path`
+    absolute, `image_source` "bhf"; patient, fold, layout, px/mm and size are unknown, so every result is *ungrouped*.
+    Test labels are NaN.
 
     Nothing listed is lost: a labelled ID (or an ID of the sample submission) without a file stays, with path "",
     and becomes an unreadable row later. A training image without a label is left out. Both are warned of.

@@ -40,17 +40,13 @@ BLENDS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = dict(
 def blend(frames: Sequence[pd.DataFrame], how: str = "mean", weights: Sequence[float] | None = None) -> pd.DataFrame:
     """Blend prediction tables of the same images.
 
-    Parameters
-    ----------
     frames : tables with ID and the five probabilities in [0, 1]; NaN = this member has no answer.
     how : "mean", "logit_mean" (mean of log-odds), or "rank_mean" (mean rank in 0..1: for AUROC only).
     weights : one per table, none negative, as `fit_weights` finds them; None = all alike.
 
-    Returns
-    -------
-    The first table, in its row order, with the probabilities replaced: a member's NaN is left out of the mean, and
-    the result is NaN only where that of every member with a weight is. Other columns (quality, readable, reasons) are
-    the first table's, but for `calibrated_on`: a blend of calibrated probabilities is not calibrated.
+    Returns the first table, in its row order, with the probabilities replaced: a member's NaN is left out of the mean,
+    and the result is NaN only where that of every member with a weight is. Other columns (quality, readable, reasons)
+    are the first table's, but for `calibrated_on`: a blend of calibrated probabilities is not calibrated.
 
     Raises ValueError for no table, unknown `how`, weights that don't fit, a bad table, or tables of different IDs.
     """
@@ -80,8 +76,6 @@ def fit_weights(frames: Sequence[pd.DataFrame], truth: pd.DataFrame) -> np.ndarr
     Each finding has an intercept of its own and the weights' sum is free while they are fitted, so that they tell which
     member knows more, not which one is better calibrated. Equal members share; if none knows anything, all are alike.
 
-    Parameters
-    ----------
     frames : predictions for images that no member was trained on: validation or out-of-fold, never the test set.
     truth : manifest with their labels, joined by ID. Images that a member did not answer take no part.
     """

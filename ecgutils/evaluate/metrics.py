@@ -95,19 +95,15 @@ def divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide(a, b, out=np.full(a.shape, np.nan), where=b > 0)
 
 
-def _checked(y: np.ndarray, *predictions: np.ndarray) -> tuple[np.ndarray, ...]:
-    arrays = tuple(np.asarray(a, dtype=np.float64) for a in (y, *predictions))
-    for array in arrays:
-        if array.shape != (len(y), len(FINDINGS)):
-            raise ValueError(f"Labels and predictions must both be (N, 5), got {array.shape} for {len(y)} labels.")
-    if not (np.isnan(arrays[0]) | np.isin(arrays[0], (0, 1))).all():
-        raise ValueError("y must hold 0, 1 or NaN (unknown) only.")
-    return arrays
-
-
 def _ranked(y: np.ndarray, predictions: Sequence[np.ndarray]) -> list[list[_Ranked]]:
     """One _Ranked per prediction and finding; only rows usable in all predictions count."""
-    usable = ~np.isnan(y) & ~np.isnan(np.stack(predictions)).any(axis=0)
+    y, *predictions = (np.asarray(array, dtype=np.float64) for array in (y, *predictions))
+    for array in (y, *predictions):
+        if array.shape != (len(y), len(FINDINGS)):
+            raise ValueError(f"Labels and predictions must both be (N, 5), got {array.shape} for {len(y)} labels.")
+    if not (np.isnan(y) | np.isin(y, (0, 1))).all():
+        raise ValueError("y must hold 0, 1 or NaN (unknown) only.")
+    usable = ~np.isnan(y) & ~np.isnan(predictions).any(axis=0)
     return [[_Ranked(y[:, k], p[:, k], usable[:, k]) for k in range(y.shape[1])] for p in predictions]
 
 
@@ -118,7 +114,6 @@ def _macro(values: np.ndarray, defined: np.ndarray) -> np.ndarray:
 
 def auroc_by_finding(y: np.ndarray, p: np.ndarray, metric: Metric = "auroc") -> pd.Series:
     """AUROC (or AUPRC) of each finding, indexed by its name; NaN where it has not both classes. y, p : (N, 5)."""
-    y, p = _checked(y, p)
     (ranked,) = _ranked(y, [p])
     return pd.Series([r.score(metric, np.ones((1, len(y))))[0] for r in ranked], index=FINDINGS)
 
@@ -135,7 +130,6 @@ def difference_error(y: np.ndarray, p_a: np.ndarray, p_b: np.ndarray, clusters: 
     By what each row adds to either AUROC (DeLong et al. 1988), summed over findings and over the rows of a patient.
     y, p : (N, 5). clusters : (N,) patient of each row.
     """
-    y, p_a, p_b = _checked(y, p_a, p_b)
     usable = ~np.isnan(y + p_a + p_b)
     share, defined = np.zeros(len(y)), 0
     for k in range(y.shape[1]):
@@ -160,18 +154,14 @@ def bootstrap_auroc(
 ) -> pd.DataFrame:
     """AUROC with 95 % percentile intervals; whole clusters (patients) are drawn with replacement.
 
-    Parameters
-    ----------
     y, p : (N, 5) labels 0, 1, NaN and predictions (any monotone score), NaN allowed. p : (S, N, 5) are those of S
-        models (seeds, say): the mean of their AUROCs is given, not the AUROC of their mean.
+    models (seeds, say): the mean of their AUROCs is given, not the AUROC of their mean.
     clusters : (N,) patient of each row; images of one patient are not independent.
     metric : "auprc" gives the area under the precision-recall curve instead (`sklearn`'s average precision); chance
-        is then the share of positives, not .5.
+    is then the share of positives, not .5.
 
-    Returns
-    -------
-    Frame with columns finding ("macro" first), value, low, high, n, positives, intervals. Resamples in which a
-    finding lost a class are left out of its interval; a warning says so when they are more than 5 %.
+    Returns columns finding ("macro" first), value, low, high, n, positives, intervals. Resamples in which a finding
+    lost a class are left out of its interval; a warning says so when they are more than 5 %.
     """
     return _bootstrap(y, [p], clusters, rounds, seed, metric)
 
@@ -225,10 +215,9 @@ def _bootstrap(
         raise ValueError(f'metric must be "auroc" or "auprc", got {metric!r}.')
     several = [list(p) if np.ndim(p) == 3 else [p] for p in predictions]
     shares = [sign / len(some) for sign, some in zip((1, -1), several, strict=False) for _ in some]
-    y, *members = _checked(y, *(one for some in several for one in some))
+    arms = list(zip(*_ranked(y, [one for some in several for one in some]), strict=True))  # per finding
     if len(clusters) != len(y):
         raise ValueError(f"clusters has {len(clusters)} entries for {len(y)} rows.")
-    arms = list(zip(*_ranked(y, members), strict=True))  # per finding
     first = [some[0] for some in arms]
     defined = np.array([ranked.defined for ranked in first])
 
