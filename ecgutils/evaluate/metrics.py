@@ -107,11 +107,6 @@ def _ranked(y: np.ndarray, predictions: Sequence[np.ndarray]) -> list[list[_Rank
     return [[_Ranked(y[:, k], p[:, k], usable[:, k]) for k in range(y.shape[1])] for p in predictions]
 
 
-def _macro(values: np.ndarray, defined: np.ndarray) -> np.ndarray:
-    """Mean over the findings that have an AUROC; values (..., 5) -> (...); NaN when none has."""
-    return values[..., defined].mean(axis=-1) if defined.any() else np.full(values.shape[:-1], np.nan)
-
-
 def auroc_by_finding(y: np.ndarray, p: np.ndarray, metric: Metric = "auroc") -> pd.Series:
     """AUROC (or AUPRC) of each finding, indexed by its name; NaN where it has not both classes. y, p : (N, 5)."""
     (ranked,) = _ranked(y, [p])
@@ -120,8 +115,7 @@ def auroc_by_finding(y: np.ndarray, p: np.ndarray, metric: Metric = "auroc") -> 
 
 def macro_auroc(y: np.ndarray, p: np.ndarray, metric: Metric = "auroc") -> float:
     """Mean AUROC (or AUPRC) over the findings that have both classes; NaN when none has. y, p : (N, 5)."""
-    values = auroc_by_finding(y, p, metric).to_numpy()
-    return float(_macro(values, ~np.isnan(values)))
+    return float(auroc_by_finding(y, p, metric).mean())
 
 
 def difference_error(y: np.ndarray, p_a: np.ndarray, p_b: np.ndarray, clusters: np.ndarray) -> float:
@@ -221,9 +215,10 @@ def _bootstrap(
     first = [some[0] for some in arms]
     defined = np.array([ranked.defined for ranked in first])
 
-    def scores(counts: np.ndarray) -> np.ndarray:  # macro first
+    def scores(counts: np.ndarray) -> np.ndarray:  # macro first, over the findings that have both classes
         found = [sum(s * arm.score(metric, counts) for arm, s in zip(some, shares, strict=True)) for some in arms]
-        return np.column_stack([_macro(np.stack(found, axis=1), defined), *found])
+        macro = np.stack(found, axis=1)[:, defined].mean(axis=1) if defined.any() else np.full(len(counts), np.nan)
+        return np.column_stack([macro, *found])
 
     value, low, high, missing = bootstrap(scores, clusters, rounds, seed)
     lost = defined & (missing[1:] > 0.05)

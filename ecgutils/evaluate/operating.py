@@ -43,21 +43,16 @@ def choose_thresholds(
 
 
 def rates_at(
-    thresholds: Mapping[str, float],
-    y: np.ndarray,
-    p: np.ndarray,
-    clusters: np.ndarray,
-    rounds: int = 2000,
-    seed: int = 0,
+    limits: Mapping[str, float], y: np.ndarray, p: np.ndarray, clusters: np.ndarray, rounds: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """Sensitivity and specificity of `p >= threshold`, with 95 % intervals from drawing whole patients.
+    """Sensitivity and specificity of `p >= limit` of each finding, with 95 % intervals from drawing whole patients.
 
     Returns columns finding, rate ("sensitivity" or "specificity"), threshold, value, low, high, n (positives, or
     negatives), intervals. A rate without images to count, or without a threshold (NaN), is NaN.
     """
-    limits = np.array([thresholds[finding] for finding in FINDINGS])
-    known = ~np.isnan(y) & ~np.isnan(p) & ~np.isnan(limits)
-    flagged = p >= limits  # NaN: not flagged, not counted
+    threshold = np.array([limits[finding] for finding in FINDINGS])
+    known = ~np.isnan(y) & ~np.isnan(p) & ~np.isnan(threshold)
+    flagged = p >= threshold  # NaN: not flagged, not counted
     counted = np.concatenate([known & (y == 1), known & (y == 0)], axis=1).astype(np.float64)  # (N, 10)
     right = counted * np.concatenate([flagged, ~flagged], axis=1)
 
@@ -66,7 +61,7 @@ def rates_at(
 
     value, low, high, _ = bootstrap(rates, clusters, rounds, seed)
     table = pd.DataFrame({"finding": FINDINGS * 2, "rate": np.repeat(["sensitivity", "specificity"], 5)})
-    table = table.assign(threshold=np.tile(limits, 2), value=value, low=low, high=high)
+    table = table.assign(threshold=np.tile(threshold, 2), value=value, low=low, high=high)
     table = table.assign(n=counted.sum(axis=0).astype(int), intervals=intervals_by(clusters))
     return table.sort_values("finding", key=lambda f: f.map(FINDINGS.index), kind="stable", ignore_index=True)
 
