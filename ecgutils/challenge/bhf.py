@@ -45,7 +45,7 @@ def find_bhf(start: str | Path) -> Path:
     start = Path(start)
     what_to_do = "download the challenge files as data/README.md says and give their folder"
     if not start.is_dir():
-        raise FileNotFoundError(f"No folder {start} to look for the BHF challenge files in: {what_to_do}.")
+        raise FileNotFoundError(f"No folder {start} with the BHF challenge files: {what_to_do}.")
     found: list[tuple[int, str]] = []
     for folder, children, names in os.walk(start, followlinks=True):
         depth = len(Path(folder).relative_to(start).parts)
@@ -126,13 +126,14 @@ def _scan(root: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list[str]]]
         "missing_test": [i for i in sample_ids if i not in test_files],
         "unnamed": unnamed_train + unnamed_test,
     }
-    train = _manifest(labels["ID"].tolist(), train_files, "train", str(root / LABELS_NAME), **labels[_LABELS])
+    train = _manifest(
+        labels["ID"].tolist(), train_files, "train", str(root / LABELS_NAME), **labels[_LABELS].to_dict("list")
+    )
     return train, _manifest(test_ids, test_files, "test", f"{root} test images"), misfits
 
 
-def _manifest(ids: list[str], files: dict[str, str], split: str, name: str, **labels: pd.Series) -> pd.DataFrame:
+def _manifest(ids: list[str], files: dict[str, str], split: str, name: str, **labels: list[str]) -> pd.DataFrame:
     paths, records = [files.get(i, "") for i in ids], [f"bhf-{split}-{i}" for i in ids]
-    labels = {finding: column.tolist() for finding, column in labels.items()}
     table = make_manifest(ids, name, path=paths, image_source="bhf", record_id=records, **labels)
     return table.sort_values("image_id", key=id_order, ignore_index=True)
 
@@ -181,7 +182,7 @@ def write_bhf(train: pd.DataFrame, test: pd.DataFrame, out_dir: str | Path, dama
     if stale:
         raise ValueError(f"{out_dir} already holds {len(stale)} other image(s), e.g. {stale[0]}; give an empty folder.")
     for source, target, damage in zip(sources["path"], id_map["path"], id_map["damage"], strict=True):
-        write_bytes(out_dir / target, _damage(_png(source), damage))
+        write_bytes(out_dir / target, _png(source, damage))
     labels = train[_LABELS].astype(int)
     labels.insert(0, "ID", range(1, len(labels) + 1))
     for name, table in ((LABELS_NAME, labels), ("id_map.csv", id_map)):
@@ -202,20 +203,17 @@ def _plan(n: int, split: str, damaged: bool) -> pd.DataFrame:
     return table
 
 
-def _png(source: str) -> bytes:
-    content = Path(source).read_bytes()
-    if content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return content
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f"write_bhf: {source} cannot be decoded as an image; remove it from the manifest.")
-    return cv2.imencode(".png", image)[1].tobytes()
-
-
-def _damage(png: bytes, kind: str) -> bytes:
-    if kind == "truncated":
+def _png(source: str, damage: str) -> bytes:
+    """The image as a PNG file, damaged as asked."""
+    png = Path(source).read_bytes()
+    if not png.startswith(b"\x89PNG\r\n\x1a\n"):
+        image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ValueError(f"write_bhf: {source} cannot be decoded as an image; remove it from the manifest.")
+        png = cv2.imencode(".png", image)[1].tobytes()
+    if damage == "truncated":
         return png[: len(png) * 2 // 5]
-    if kind == "bad_checksum":
+    if damage == "bad_checksum":
         data = png.index(b"IDAT") + 4  # chunk: length (4), type (4), data, CRC-32 (4)
         crc = data + int.from_bytes(png[data - 8 : data - 4], "big")
         return png[:crc] + bytes([png[crc] ^ 0xFF]) + png[crc + 1 :]

@@ -33,15 +33,12 @@ def write_submission(
 ) -> list[str]:
     """Write a CSV that `validate_submission` accepts, and the same name with .json beside it.
 
-    Parameters
-    ----------
-    predictions : table with ID and probabilities in [0, 1], the challenge's five among them; NaN = no answer
-        (unreadable photo).
+    predictions : table with ID and probabilities in [0, 1], the challenge's five among them; NaN = unreadable photo.
     prevalence : finding -> share of positives in the training set; fills each NaN.
     sample : sample submission: its column order, IDs and row order are followed exactly. Without it the IDs of
-        `predictions` are written, sorted.
+    `predictions` are written, sorted.
     provenance : what made the predictions (profile, models, seed, ...; JSON-able), kept in the JSON beside what the
-        file holds, what its probabilities were calibrated on, versions and commit.
+    file holds, what its probabilities were calibrated on, versions and commit.
 
     IDs are matched by `plain_id`, so predictions for "5" fill a sample row "test_000005.png". A predicted ID that
     is not asked for is left out with a warning. Where /kaggle/working exists, submission.csv is written there too.
@@ -52,8 +49,7 @@ def write_submission(
     out_path, fill = Path(out_path), check_prevalence(prevalence, LABELS)
     table = prediction_table(predictions, "write_submission", LABELS)
     table["ID"] = table["ID"].map(plain_id)
-    columns, wanted = _wanted(table, sample)
-    values, left_out = _matched(table, wanted)
+    columns, wanted, values, left_out = _asked_for(table, sample)
     if left_out:
         few = first_few(left_out)
         warnings.warn(f"write_submission: {len(left_out)} predicted ID(s) not asked for: {few}.", stacklevel=2)
@@ -99,19 +95,13 @@ def submission_name(profile: str, models: Sequence[str], predictions: pd.DataFra
     return "_".join(["submission", *filter(None, parts), digest]) + ".csv"
 
 
-def _wanted(table: pd.DataFrame, sample: str | Path | None) -> tuple[list[str], list[str]]:
-    """Column order and IDs of the file to be written."""
-    if sample is None:
-        return list(COLUMNS), table["ID"].sort_values(key=id_order).tolist()
-    frame = read_text_csv(Path(sample))
+def _asked_for(table: pd.DataFrame, sample: str | Path | None) -> tuple[list[str], list[str], pd.DataFrame, list[str]]:
+    """Columns and IDs of the file to write, their probabilities, and IDs not asked for; `table` has plain IDs."""
+    frame = table[list(COLUMNS)].sort_values("ID", key=id_order) if sample is None else read_text_csv(Path(sample))
     if sorted(frame.columns) != sorted(COLUMNS):
         found, expected = ", ".join(frame.columns), ", ".join(COLUMNS)
         raise ValueError(f"write_submission: {sample} has columns {found}; expected {expected} in any order.")
-    return list(frame.columns), frame["ID"].tolist()
-
-
-def _matched(table: pd.DataFrame, wanted: list[str]) -> tuple[pd.DataFrame, list[str]]:
-    """The wanted rows' probabilities, in order, and the IDs that aren't wanted; `table` has plain IDs."""
+    wanted = frame["ID"].tolist()
     if twice := table.loc[table["ID"].duplicated(), "ID"].tolist():
         raise ValueError(f"write_submission: ID {twice[0]} is predicted twice under different spellings; keep one.")
     keys, known = [plain_id(i) for i in wanted], set(table["ID"])
@@ -119,7 +109,7 @@ def _matched(table: pd.DataFrame, wanted: list[str]) -> tuple[pd.DataFrame, list
     if lost:
         few = first_few(lost)
         raise ValueError(f"write_submission: {len(lost)} ID(s) to be submitted have no prediction: {few}; predict all.")
-    return table.set_index("ID").loc[keys, list(LABELS)], sorted(known - set(keys))
+    return list(frame), wanted, table.set_index("ID").loc[keys, list(LABELS)], sorted(known - set(keys))
 
 
 def _csv(table: pd.DataFrame) -> bytes:

@@ -33,8 +33,6 @@ def log_odds(p: np.ndarray) -> np.ndarray:
 class Calibration:
     """One curve per finding from raw to calibrated probability; made by `fit_calibration`.
 
-    Attributes
-    ----------
     domain : what the images were, in words, e.g. "photo-like renders of simulated signals".
     patients : "by patient", or "ungrouped" where patients are unknown and may have been trained on too.
     images, positives : how many images, and of them positives per finding, the curves rest on.
