@@ -46,20 +46,16 @@ def find_bhf(start: str | Path) -> Path:
     what_to_do = "download the challenge files as data/README.md says and give their folder"
     if not start.is_dir():
         raise FileNotFoundError(f"No folder {start} with the BHF challenge files: {what_to_do}.")
-    found: list[tuple[int, str]] = []
-    for folder, children, names in os.walk(start, followlinks=True):
-        depth = len(Path(folder).relative_to(start).parts)
-        if LABELS_NAME in names and any(map(_IMAGE_FOLDER.fullmatch, children)):
-            found.append((depth, folder))
-        inside = [name for name in children if not name.startswith(".") and not _IMAGE_FOLDER.fullmatch(name)]
-        children[:] = inside if depth < SEARCH_DEPTH else []
-    shallowest, *others = sorted(folder for depth, folder in found if depth == min(found)[0]) or [""]
-    if others:
-        warnings.warn(f"Several BHF folders under {start}: using {shallowest}, not {', '.join(others)}.", stacklevel=2)
-    if not shallowest:
-        where = f"within {SEARCH_DEPTH} levels of {start} ({LABELS_NAME} beside a folder train_<k>/ or test_<k>/)"
-        raise FileNotFoundError(f"No BHF challenge files {where}: {what_to_do}.")
-    return Path(os.path.abspath(shallowest))
+    for depth in range(SEARCH_DEPTH + 1):
+        folders = [path.parent for path in sorted(start.glob("*/" * depth + LABELS_NAME))]
+        found = [folder for folder in folders if any(_IMAGE_FOLDER.fullmatch(path.name) for path in folder.iterdir())]
+        if found[1:]:
+            others = ", ".join(map(str, found[1:]))
+            warnings.warn(f"Several BHF folders under {start}: using {found[0]}, not {others}.", stacklevel=2)
+        if found:
+            return Path(os.path.abspath(found[0]))
+    where = f"within {SEARCH_DEPTH} levels of {start} ({LABELS_NAME} beside a folder train_<k>/ or test_<k>/)"
+    raise FileNotFoundError(f"No BHF challenge files {where}: {what_to_do}.")
 
 
 def read_bhf(root: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
