@@ -44,8 +44,7 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
 
 def check_manifest(table: pd.DataFrame, name: str = "manifest") -> pd.DataFrame:
     """Check and normalise a manifest frame as `read_manifest` describes, but for its paths."""
-    missing = [column for column in MANIFEST_COLUMNS if column not in table.columns]
-    if missing:
+    if missing := [column for column in MANIFEST_COLUMNS if column not in table.columns]:
         raise ValueError(f"{name}: missing column(s) {', '.join(missing)}; a manifest needs {MANIFEST_COLUMNS}.")
     table = table.copy()
     for column in _TEXT:
@@ -107,8 +106,7 @@ def is_grouped(table: pd.DataFrame) -> bool:
 def assert_disjoint(**tables: pd.DataFrame) -> None:
     """Raise ValueError, naming patients, when two of the named manifests share a patient (or an image)."""
     for a, b in combinations(tables, 2):
-        shared = sorted(set(clusters(tables[a])) & set(clusters(tables[b])))
-        if shared:
+        if shared := sorted(set(clusters(tables[a])) & set(clusters(tables[b]))):
             few = ", ".join(shared[:5])
             raise ValueError(
                 f"Leakage: {len(shared)} patient(s) are in both {a} and {b}, e.g. {few}; split by patient."
@@ -132,8 +130,7 @@ def image_ids(paths: Sequence[Path]) -> list[str]:
     for i in np.flatnonzero(pd.Series(ids, dtype=object).duplicated()):
         ids[i] = next(own for n in count(2) if (own := f"{ids[i]}-{n}") not in taken)
         taken.add(ids[i])
-    changed = [i for i, stem in enumerate(stems) if ids[i] != stem]
-    if changed:
+    if changed := [i for i, stem in enumerate(stems) if ids[i] != stem]:
         example = f"{printable(str(paths[changed[0]]))} is {ids[changed[0]]!r}"
         what = "have the name of another one; their IDs have the folder or a number added"
         warnings.warn(f"{len(changed)} image(s) {what}, e.g. {example}.", stacklevel=2)

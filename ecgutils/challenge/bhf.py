@@ -167,15 +167,13 @@ def write_bhf(train: pd.DataFrame, test: pd.DataFrame, out_dir: str | Path, dama
     """
     out_dir = Path(out_dir)
     train, test = (check_manifest(table).sort_values("image_id", ignore_index=True) for table in (train, test))
-    unknown = train.loc[train[_LABELS].isna().any(axis=1), "image_id"].tolist()
-    if unknown:
+    if unknown := train.loc[train[_LABELS].isna().any(axis=1), "image_id"].tolist():
         raise ValueError(f"{len(unknown)} training image(s) lack a label, e.g. {unknown[0]}; label or drop them.")
     plans = [_plan(len(train), "train", damaged), _plan(len(test), "test", damaged)]
     id_map, sources = pd.concat(plans, ignore_index=True), pd.concat([train, test], ignore_index=True)
     id_map.insert(2, "image_id", sources["image_id"])
     present = {p.relative_to(out_dir).as_posix() for p in out_dir.glob("t*/**/*") if p.suffix.lower() in IMAGE_SUFFIXES}
-    stale = sorted(present - set(id_map["path"]))
-    if stale:
+    if stale := sorted(present - set(id_map["path"])):
         raise ValueError(f"{out_dir} already holds {len(stale)} other image(s), e.g. {stale[0]}; give an empty folder.")
     for source, target, damage in zip(sources["path"], id_map["path"], id_map["damage"], strict=True):
         write_bytes(out_dir / target, _png(source, damage))

@@ -181,10 +181,9 @@ def _cell_problem(text: str) -> tuple[str, str]:
     if not _NUMBER.fullmatch(cell):
         comma = "; write a decimal point" if _NUMBER.fullmatch(cell.replace(",", ".")) else ""
         return "not a number", f"is {cell!r}, not a number{comma}"
-    value = float(cell)
-    if math.isinf(value):
+    if math.isinf(float(cell)):
         return "infinite", f"is infinite ({cell})"
-    return ("", "") if 0 <= value <= 1 else ("out of range", f"is {cell}, outside [0, 1]")
+    return ("", "") if 0 <= float(cell) <= 1 else ("out of range", f"is {cell}, outside [0, 1]")
 
 
 def _id_problems(ids: list[tuple[int, str]], expected_ids: Iterable[object] | None) -> Iterator[tuple[str, str]]:

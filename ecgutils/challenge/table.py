@@ -67,8 +67,7 @@ def read_ids(path: str | Path) -> list[str]:
 
 def check_ids(table: pd.DataFrame, path: str | Path, columns: Sequence[str] = COLUMNS[:1]) -> pd.DataFrame:
     """The table; ValueError when it lacks one of `columns` or has an ID twice, in whatever spelling."""
-    missing = [column for column in columns if column not in table]
-    if missing:
+    if missing := [column for column in columns if column not in table]:
         raise ValueError(f"{path}: missing column(s) {', '.join(missing)}; it has {', '.join(table.columns)}.")
     ids = table["ID"].map(plain_id)
     if twice := sorted(set(ids[ids.duplicated()])):

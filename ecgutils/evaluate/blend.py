@@ -60,8 +60,7 @@ def blend(frames: Sequence[pd.DataFrame], how: str = "mean", weights: Sequence[f
     tables = [prediction_table(frame, f"blend: table {i}") for i, frame in enumerate(frames)]
     ids = tables[0]["ID"]
     for i, table in enumerate(tables[1:], 1):
-        lost = sorted(set(ids) ^ set(table["ID"]))
-        if lost:
+        if lost := sorted(set(ids) ^ set(table["ID"])):
             few = ", ".join(lost[:5])
             raise ValueError(f"blend: tables 0 and {i} differ in {len(lost)} ID(s): {few}; predict the same images.")
     members = np.stack([t.set_index("ID").loc[ids, list(FINDINGS)].to_numpy() for t in tables])  # (M, N, 5)

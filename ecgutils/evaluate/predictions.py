@@ -18,13 +18,11 @@ def prediction_table(table: pd.DataFrame, name: str, findings: Sequence[str] = F
 
     ValueError for a missing column, a repeated ID, or a value that is no number in [0, 1], with its ID.
     """
-    missing = [column for column in ("ID", *findings) if column not in table.columns]
-    if missing:
+    if missing := [column for column in ("ID", *findings) if column not in table.columns]:
         raise ValueError(f"{name}: missing column(s) {', '.join(missing)}; predictions need ID and {tuple(findings)}.")
     table = table.reset_index(drop=True)
     table["ID"] = table["ID"].astype(str)
-    repeated = table.loc[table["ID"].duplicated(), "ID"].tolist()
-    if repeated:
+    if repeated := table.loc[table["ID"].duplicated(), "ID"].tolist():
         raise ValueError(f"{name}: ID {repeated[0]} occurs more than once; keep one row per ID.")
     for finding in findings:
         values = pd.to_numeric(table[finding], errors="coerce").astype(float)
@@ -68,8 +66,7 @@ def join_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> Scored:
     """
     table = prediction_table(predictions, "predictions").set_index("ID").sort_index()
     truth = truth.set_index("image_id", drop=False).sort_index()
-    lost = sorted(set(table.index) ^ set(truth.index))
-    if lost:
+    if lost := sorted(set(table.index) ^ set(truth.index)):
         raise ValueError(f"Predictions and truth differ in {len(lost)} image(s): {', '.join(lost[:5])}.")
     p, y = table[list(FINDINGS)].to_numpy(np.float64), label_array(truth).astype(np.float64)
     return Scored(table.index.to_numpy(str), p, y, clusters(truth))
@@ -86,8 +83,7 @@ def fill_unreadable(predictions: pd.DataFrame, prevalence: Mapping[str, float]) 
 def check_prevalence(prevalence: Mapping[str, float], findings: Sequence[str] = FINDINGS) -> dict[str, float]:
     """`prevalence` as floats of `findings`; ValueError where one is missing or no share."""
     fill = {f: float(prevalence.get(f, np.nan)) for f in findings}
-    bad = [f"{f}: {share}" for f, share in fill.items() if not 0 <= share <= 1]
-    if bad:
+    if bad := [f"{f}: {share}" for f, share in fill.items() if not 0 <= share <= 1]:
         raise ValueError(f"The prevalence has {', '.join(bad)}; give the training share in [0, 1] of each finding.")
     return fill
 
