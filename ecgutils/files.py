@@ -6,7 +6,7 @@ import math
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,11 +95,9 @@ class Progress:
         self.done: dict[str, dict[str, Any]] = {}
         if self.path.is_file():
             for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
-                try:
+                with suppress(ValueError, KeyError, TypeError):
                     entry = json.loads(line)
                     self.done[entry["name"]] = entry
-                except (ValueError, KeyError, TypeError):
-                    continue
 
     def add(self, entry: dict[str, Any]) -> None:
         """Remember `entry`, which has a `name`; one that is there already is not written again."""

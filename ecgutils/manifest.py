@@ -1,10 +1,11 @@
 """The manifest: one CSV row per image, the only thing that links images to labels and patients."""
 
 import warnings
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
-from itertools import count
+from itertools import combinations, count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,26 +27,24 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
     Returns a frame with at least MANIFEST_COLUMNS. Text columns are strings ("" = unknown), the five
     findings are float (0, 1, NaN = unknown), `fold` is nullable integer. `path` becomes absolute.
 
-    Raises
-    ------
-    FileNotFoundError : no such file.
-    ValueError : a column is missing, an image_id is repeated or empty, or a label is not 0, 1 or empty.
+    Raises FileNotFoundError; ValueError where a column is missing, an image_id is repeated or empty, or a label is not
+    0, 1 or empty.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No manifest at {path}: run the notebook that writes it, or check the path.")
-    try:  # only an empty cell is unknown: "NA" may be an image's name
-        how = {"keep_default_na": False, "na_values": [""], "index_col": False}
+    how = {"keep_default_na": False, "na_values": [""], "index_col": False}  # only "" is unknown: "NA" may be a name
+    try:
         table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), **how)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a CSV file ({error}); a manifest is one row per image.") from None
-    return check_manifest(table, str(path), base=path.absolute().parent)
+    table = check_manifest(table, str(path))
+    return table.assign(path=[str(path.absolute().parent / p) if p else "" for p in table["path"]])
 
 
-def check_manifest(table: pd.DataFrame, name: str = "manifest", base: Path | None = None) -> pd.DataFrame:
-    """Check and normalise a manifest frame as `read_manifest` describes; relative paths are taken from `base`."""
-    missing = [column for column in MANIFEST_COLUMNS if column not in table.columns]
-    if missing:
+def check_manifest(table: pd.DataFrame, name: str = "manifest") -> pd.DataFrame:
+    """Check and normalise a manifest frame as `read_manifest` describes, but for its paths."""
+    if missing := [column for column in MANIFEST_COLUMNS if column not in table.columns]:
         raise ValueError(f"{name}: missing column(s) {', '.join(missing)}; a manifest needs {MANIFEST_COLUMNS}.")
     table = table.copy()
     for column in _TEXT:
@@ -59,9 +58,13 @@ def check_manifest(table: pd.DataFrame, name: str = "manifest", base: Path | Non
     folds = pd.to_numeric(table["fold"], errors="coerce")
     _refuse(table, "fold", (folds % 1 != 0) & ~_empty(table["fold"]), name, "use a whole number or empty")
     table["fold"] = folds.astype("Int64")
-    if base is not None:
-        table["path"] = [str(base / p) if p else "" for p in table["path"]]
     return table.reset_index(drop=True)
+
+
+def make_manifest(ids: Sequence[str], name: str, **known: Any) -> pd.DataFrame:
+    """A manifest of these image_ids, of which the columns `known` are; `name` is what a complaint calls it."""
+    table = dict.fromkeys(MANIFEST_COLUMNS, np.nan) | {"image_id": ids} | known
+    return check_manifest(pd.DataFrame(table, index=range(len(ids))), name)
 
 
 def _empty(column: pd.Series) -> pd.Series:
@@ -71,9 +74,8 @@ def _empty(column: pd.Series) -> pd.Series:
 def _refuse(table: pd.DataFrame, column: str, bad: pd.Series, name: str, what_to_do: str) -> None:
     if bad.any():
         position = int(bad.to_numpy().argmax())
-        raise ValueError(
-            f"{name}: {column} is {table[column].iloc[position]} in data row {position + 1}; {what_to_do}."
-        )
+        value = table[column].iloc[position]
+        raise ValueError(f"{name}: {column} is {value} in data row {position + 1}; {what_to_do}.")
 
 
 def write_manifest(table: pd.DataFrame, path: str | Path) -> None:
@@ -103,15 +105,12 @@ def is_grouped(table: pd.DataFrame) -> bool:
 
 def assert_disjoint(**tables: pd.DataFrame) -> None:
     """Raise ValueError, naming patients, when two of the named manifests share a patient (or an image)."""
-    names = list(tables)
-    for i, a in enumerate(names):
-        for b in names[i + 1 :]:
-            shared = sorted(set(clusters(tables[a])) & set(clusters(tables[b])))
-            if shared:
-                raise ValueError(
-                    f"Leakage: {len(shared)} patient(s) are in both {a} and {b}, e.g. {', '.join(shared[:5])}; "
-                    "split by patient (fold) before training."
-                )
+    for a, b in combinations(tables, 2):
+        if shared := sorted(set(clusters(tables[a])) & set(clusters(tables[b]))):
+            few = ", ".join(shared[:5])
+            raise ValueError(
+                f"Leakage: {len(shared)} patient(s) are in both {a} and {b}, e.g. {few}; split by patient."
+            )
 
 
 def image_ids(paths: Sequence[Path]) -> list[str]:
@@ -127,31 +126,21 @@ def image_ids(paths: Sequence[Path]) -> list[str]:
         stem if places[stem] == 1 else f"{printable(path.parent.name)}-{stem}"
         for path, stem in zip(paths, stems, strict=True)
     ]
-    numbers, taken, seen = defaultdict(lambda: count(2)), set(ids), set()
-    for i, name in enumerate(ids):
-        if name in seen:
-            ids[i] = next(own for n in numbers[name] if (own := f"{name}-{n}") not in taken)
-            taken.add(ids[i])
-        seen.add(name)
-    changed = [i for i, stem in enumerate(stems) if ids[i] != stem]
-    if changed:
-        warnings.warn(
-            f"{len(changed)} image(s) have the name of another one; their IDs have the folder or a number added, "
-            f"e.g. {printable(str(paths[changed[0]]))} is {ids[changed[0]]!r}.",
-            stacklevel=2,
-        )
+    taken = set(ids)
+    for i in np.flatnonzero(pd.Series(ids, dtype=object).duplicated()):
+        ids[i] = next(own for n in count(2) if (own := f"{ids[i]}-{n}") not in taken)
+        taken.add(ids[i])
+    if changed := [i for i, stem in enumerate(stems) if ids[i] != stem]:
+        example = f"{printable(str(paths[changed[0]]))} is {ids[changed[0]]!r}"
+        what = "have the name of another one; their IDs have the folder or a number added"
+        warnings.warn(f"{len(changed)} image(s) {what}, e.g. {example}.", stacklevel=2)
     return ids
 
 
 def manifest_from_paths(paths: Sequence[Path]) -> pd.DataFrame:
     """A manifest of plain image files: `image_ids` are the image_id, everything else is unknown."""
-    table = pd.DataFrame({column: [""] * len(paths) for column in MANIFEST_COLUMNS})
-    table["image_id"] = image_ids(paths)
-    table["path"] = [str(path.absolute()) for path in paths]
-    table["image_source"] = "photo files"
-    numeric = [*FINDINGS, "fold", "px_per_mm", "width", "height"]
-    table[numeric] = float("nan")
-    return check_manifest(table, "list of images")
+    absolute = [str(path.absolute()) for path in paths]
+    return make_manifest(image_ids(paths), "list of images", path=absolute, image_source="photo files")
 
 
 def write_targets(table: pd.DataFrame, path: str | Path) -> None:

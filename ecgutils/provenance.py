@@ -31,10 +31,9 @@ def git_describe() -> str | None:
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--tags"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        return subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True, timeout=10).strip() or None
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() or None
 
 
 def in_words(*stages: pd.DataFrame) -> str:

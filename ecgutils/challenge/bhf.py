@@ -1,4 +1,4 @@
-"""Find and read the folder of the BHF Data Science Centre ECG Challenge (Kaggle, 2024).
+"""Find, read and write the folder of the BHF Data Science Centre ECG Challenge (Kaggle, 2024).
 
     train_final.csv                                        ID,STTC,HYP,MI,CD,AF
     train_<k>/train_encoded_relabelled/train_000142.png    ID 142
@@ -14,20 +14,13 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 
-from ecgutils.challenge.table import (
-    COLUMNS,
-    first_few,
-    id_order,
-    is_number,
-    plain_id,
-    read_ids,
-    read_text_csv,
-    refuse_repeated,
-)
-from ecgutils.manifest import MANIFEST_COLUMNS, check_manifest
+from ecgutils.challenge.table import COLUMNS, check_ids, first_few, id_order, plain_id, read_ids, read_text_csv
+from ecgutils.files import write_bytes
+from ecgutils.manifest import check_manifest, make_manifest
 
 LABELS_NAME = "train_final.csv"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -46,57 +39,40 @@ def find_bhf(start: str | Path) -> Path:
     """Return the folder in the BHF layout at or below `start`, at most SEARCH_DEPTH levels down.
 
     It is known by its structure (train_final.csv beside train_<k>/ or test_<k>/), because Kaggle mounts the same
-    data at several paths. The shallowest match wins; a tie is resolved by name, with a warning.
-
-    Raises
-    ------
-    FileNotFoundError : no such folder, or nothing in that layout in it.
+    data at several paths. The shallowest match wins; a tie is resolved by name, with a warning. FileNotFoundError when
+    there is none.
     """
     start = Path(start)
     what_to_do = "download the challenge files as data/README.md says and give their folder"
     if not start.is_dir():
-        raise FileNotFoundError(f"No folder {start} to look for the BHF challenge files in: {what_to_do}.")
-    found: list[tuple[int, str]] = []
-    labels_alone = ""
-    for folder, children, names in os.walk(start, followlinks=True):
-        depth = len(Path(folder).relative_to(start).parts)
-        if LABELS_NAME in names and any(map(_IMAGE_FOLDER.fullmatch, children)):
-            found.append((depth, folder))
-        elif LABELS_NAME in names:
-            labels_alone = f" ({folder} has {LABELS_NAME} but no train_<k>/ or test_<k>/ folder beside it)"
-        inside = [name for name in children if not name.startswith(".") and not _IMAGE_FOLDER.fullmatch(name)]
-        children[:] = inside if depth < SEARCH_DEPTH else []
-    shallowest = sorted(folder for depth, folder in found if depth == min(found)[0])
-    if len(shallowest) > 1:
-        others = ", ".join(shallowest[1:])
-        warnings.warn(f"Several BHF folders under {start}: using {shallowest[0]}, not {others}.", stacklevel=2)
-    if shallowest:
-        return Path(os.path.abspath(shallowest[0]))
-    raise FileNotFoundError(
-        f"No BHF challenge files within {SEARCH_DEPTH} levels of {start}{labels_alone}: expected {LABELS_NAME} beside "
-        f"train_<k>/train_encoded_relabelled/ and test_<k>/; {what_to_do}."
-    )
+        raise FileNotFoundError(f"No folder {start} with the BHF challenge files: {what_to_do}.")
+    for depth in range(SEARCH_DEPTH + 1):
+        folders = [path.parent for path in sorted(start.glob("*/" * depth + LABELS_NAME))]
+        found = [folder for folder in folders if any(_IMAGE_FOLDER.fullmatch(path.name) for path in folder.iterdir())]
+        if found[1:]:
+            others = ", ".join(map(str, found[1:]))
+            warnings.warn(f"Several BHF folders under {start}: using {found[0]}, not {others}.", stacklevel=2)
+        if found:
+            return Path(os.path.abspath(found[0]))
+    where = f"within {SEARCH_DEPTH} levels of {start} ({LABELS_NAME} beside a folder train_<k>/ or test_<k>/)"
+    raise FileNotFoundError(f"No BHF challenge files {where}: {what_to_do}.")
 
 
 def read_bhf(root: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read a BHF folder (or a folder above it) as two manifests, both sorted by ID.
 
-    Returns
-    -------
-    train, test : manifest frames as `ecgutils.manifest.check_manifest` makes them. `image_id` is the plain ID,
-        `path` absolute, `image_source` "bhf"; patient, fold, layout, px/mm and size are unknown, so every result is
-        *ungrouped*. Test labels are NaN.
+    Returns train and test as `ecgutils.manifest.check_manifest` makes them. `image_id` is the plain ID, `path`
+    absolute, `image_source` "bhf"; patient, fold, layout, px/mm and size are unknown, so every result is *ungrouped*.
+    Test labels are NaN.
 
     Nothing listed is lost: a labelled ID (or an ID of the sample submission) without a file stays, with path "",
     and becomes an unreadable row later. A training image without a label is left out. Both are warned of.
 
-    Raises
-    ------
-    FileNotFoundError : no BHF folder there.
-    ValueError : missing column, ID that is no integer, ID named twice (in a CSV or by two files), bad label.
+    Raises FileNotFoundError where no BHF folder is; ValueError for a missing column, an ID that is no integer or named
+    twice (in a CSV or by two files), a bad label.
     """
     root = find_bhf(root)
-    train, test, misfits = _scan(root, find_sample(root))
+    train, test, misfits = _scan(root)
     for kind, names in misfits.items():
         if names:
             warnings.warn(f"{root}: {len(names)} {_MISFITS[kind]}: {first_few(names)}.", stacklevel=2)
@@ -111,8 +87,8 @@ def check_bhf(root: str | Path) -> dict[str, Any]:
     examples: the first few of each.
     """
     root = find_bhf(root)
+    train, test, misfits = _scan(root)
     sample = find_sample(root)
-    train, test, misfits = _scan(root, sample)
     return {
         "root": str(root),
         "n_train": len(train),
@@ -130,51 +106,32 @@ def find_sample(root: str | Path) -> Path | None:
     return names[0] if names else None
 
 
-def _scan(root: Path, sample: Path | None) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list[str]]]:
+def _scan(root: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list[str]]]:
     """Train and test manifests, and what does not fit, by the keys of _MISFITS."""
-    labels = _labels(root / LABELS_NAME)
+    labels = check_ids(read_text_csv(root / LABELS_NAME), root / LABELS_NAME, COLUMNS)
+    labels["ID"] = labels["ID"].map(plain_id)
+    for line, ident in labels.loc[~labels["ID"].str.fullmatch("[0-9]+"), "ID"].items():
+        raise ValueError(f"{root / LABELS_NAME}: ID {ident!r} in line {line} is not an integer; restore the file.")
     train_files, unnamed_train = _images(root, "train")
     test_files, unnamed_test = _images(root, "test")
-    sample_ids = [plain_id(i) for i in read_ids(sample)] if sample else []
-    train = _manifest(labels["ID"].tolist(), train_files, "train")
-    train[_LABELS] = labels[_LABELS].replace("", np.nan).to_numpy()
-    test = _manifest(list(dict.fromkeys([*test_files, *sample_ids])), test_files, "test")
-    train, test = (
-        check_manifest(table, name).sort_values("image_id", key=id_order, ignore_index=True)
-        for table, name in ((train, str(root / LABELS_NAME)), (test, f"{root} test images"))
-    )
+    sample_ids = [plain_id(i) for i in read_ids(sample)] if (sample := find_sample(root)) else []
+    test_ids = list(dict.fromkeys([*test_files, *sample_ids]))
     misfits = {
         "missing_train": [i for i in labels["ID"] if i not in train_files],
         "unlabelled_train": sorted(set(train_files) - set(labels["ID"]), key=int),
         "missing_test": [i for i in sample_ids if i not in test_files],
         "unnamed": unnamed_train + unnamed_test,
     }
-    return train, test, misfits
+    train = _manifest(
+        labels["ID"].tolist(), train_files, "train", str(root / LABELS_NAME), **labels[_LABELS].to_dict("list")
+    )
+    return train, _manifest(test_ids, test_files, "test", f"{root} test images"), misfits
 
 
-def _labels(path: Path) -> pd.DataFrame:
-    """train_final.csv with plain IDs, labels still as text, indexed by line (1-based)."""
-    labels = read_text_csv(path)
-    missing = [column for column in COLUMNS if column not in labels.columns]
-    if missing:
-        raise ValueError(f"{path}: missing column(s) {', '.join(missing)}; expected {','.join(COLUMNS)}.")
-    labels["ID"] = [plain_id(i) for i in labels["ID"]]
-    for line, ident in labels["ID"].items():
-        if not is_number(ident):
-            raise ValueError(f"{path}: ID {ident!r} in line {line} is not an integer; restore the original file.")
-    refuse_repeated(labels["ID"], str(path))
-    return labels
-
-
-def _manifest(ids: list[str], files: dict[str, str], split: str) -> pd.DataFrame:
-    known = {
-        "image_id": ids,
-        "path": [files.get(i, "") for i in ids],
-        "image_source": "bhf",
-        "record_id": [f"bhf-{split}-{i}" for i in ids],
-    }
-    text = dict.fromkeys(("signal_source", "patient_id", "layout"), "")
-    return pd.DataFrame(dict.fromkeys(MANIFEST_COLUMNS, np.nan) | text | known, index=range(len(ids)))
+def _manifest(ids: list[str], files: dict[str, str], split: str, name: str, **labels: list[str]) -> pd.DataFrame:
+    paths, records = [files.get(i, "") for i in ids], [f"bhf-{split}-{i}" for i in ids]
+    table = make_manifest(ids, name, path=paths, image_source="bhf", record_id=records, **labels)
+    return table.sort_values("image_id", key=id_order, ignore_index=True)
 
 
 def _images(root: Path, split: str) -> tuple[dict[str, str], list[str]]:
@@ -191,3 +148,67 @@ def _images(root: Path, split: str) -> tuple[dict[str, str], list[str]]:
         elif (first := files.setdefault(str(int(match[1])), str(path))) != str(path):
             raise ValueError(f"Two {split} images have ID {int(match[1])}: {first} and {path}; remove one.")
     return files, unnamed
+
+
+def write_bhf(train: pd.DataFrame, test: pd.DataFrame, out_dir: str | Path, damaged: bool = True) -> pd.DataFrame:
+    """Write PNG files, train_final.csv and id_map.csv under `out_dir` in the BHF layout.
+
+    Rows are numbered from 1 in order of `image_id`, train and test separately (as in the challenge, where the same
+    number names one image of each). Train fills train_1 and train_2, test fills test_1. PNG sources are copied
+    byte for byte, others re-encoded without loss. The bytes depend only on the images and labels.
+
+    train, test : manifest frames with absolute paths; every training label must be known.
+    damaged : also damage three files, as the challenge's own set is: the first training image is truncated, the last
+    has a chunk with a wrong checksum, the first test image is truncated.
+
+    Returns the table of id_map.csv: split, ID (string), image_id, path (relative), damage ("", "truncated",
+    "bad_checksum"). Raises ValueError for an unknown training label, an unreadable source, or other images already in
+    `out_dir`.
+    """
+    out_dir = Path(out_dir)
+    train, test = (check_manifest(table).sort_values("image_id", ignore_index=True) for table in (train, test))
+    if unknown := train.loc[train[_LABELS].isna().any(axis=1), "image_id"].tolist():
+        raise ValueError(f"{len(unknown)} training image(s) lack a label, e.g. {unknown[0]}; label or drop them.")
+    plans = [_plan(len(train), "train", damaged), _plan(len(test), "test", damaged)]
+    id_map, sources = pd.concat(plans, ignore_index=True), pd.concat([train, test], ignore_index=True)
+    id_map.insert(2, "image_id", sources["image_id"])
+    present = {p.relative_to(out_dir).as_posix() for p in out_dir.glob("t*/**/*") if p.suffix.lower() in IMAGE_SUFFIXES}
+    if stale := sorted(present - set(id_map["path"])):
+        raise ValueError(f"{out_dir} already holds {len(stale)} other image(s), e.g. {stale[0]}; give an empty folder.")
+    for source, target, damage in zip(sources["path"], id_map["path"], id_map["damage"], strict=True):
+        write_bytes(out_dir / target, _png(source, damage))
+    labels = train[_LABELS].astype(int)
+    labels.insert(0, "ID", range(1, len(labels) + 1))
+    for name, table in ((LABELS_NAME, labels), ("id_map.csv", id_map)):
+        write_bytes(out_dir / name, table.to_csv(index=False, lineterminator="\n").encode())
+    return id_map
+
+
+def _plan(n: int, split: str, damaged: bool) -> pd.DataFrame:
+    """ID, relative path and damage of `n` images of one split."""
+    numbers, half = range(1, n + 1), (n + 1) // 2
+    folders = [f"train_{1 + (i > half)}/train_encoded_relabelled" if split == "train" else "test_1" for i in numbers]
+    paths = [f"{folder}/{split}_{i:06d}.png" for folder, i in zip(folders, numbers, strict=True)]
+    table = pd.DataFrame({"split": split, "ID": [str(i) for i in numbers], "path": paths, "damage": ""}, dtype=object)
+    if damaged and split == "train":
+        table.loc[n - 1 :, "damage"] = "bad_checksum"
+    if damaged:
+        table.loc[:0, "damage"] = "truncated"
+    return table
+
+
+def _png(source: str, damage: str) -> bytes:
+    """The image as a PNG file, damaged as asked."""
+    png = Path(source).read_bytes()
+    if not png.startswith(b"\x89PNG\r\n\x1a\n"):
+        image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ValueError(f"write_bhf: {source} cannot be decoded as an image; remove it from the manifest.")
+        png = cv2.imencode(".png", image)[1].tobytes()
+    if damage == "truncated":
+        return png[: len(png) * 2 // 5]
+    if damage == "bad_checksum":
+        data = png.index(b"IDAT") + 4  # chunk: length (4), type (4), data, CRC-32 (4)
+        crc = data + int.from_bytes(png[data - 8 : data - 4], "big")
+        return png[:crc] + bytes([png[crc] ^ 0xFF]) + png[crc + 1 :]
+    return png

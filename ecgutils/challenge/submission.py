@@ -1,23 +1,27 @@
-"""Write the submission file, with a JSON beside it that says exactly what made it."""
+"""The submission file: written, with a JSON beside it that says what made it, and checked, by line and ID."""
 
 import hashlib
+import math
 import os
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ecgutils.challenge.table import COLUMNS, first_few, id_order, plain_id, read_text_csv
-from ecgutils.challenge.validate import validate_submission
+from ecgutils.challenge.table import COLUMNS, first_few, id_order, plain_id, read_rows, read_text_csv
 from ecgutils.evaluate.predictions import check_prevalence, prediction_table
 from ecgutils.files import atomic_path, runs_root, write_bytes, write_json
 from ecgutils.provenance import git_describe, versions
 
 LABELS = COLUMNS[1:]
 KAGGLE_WORKING = Path("/kaggle/working")  # Kaggle scores the submission.csv it finds there
+MAX_LISTED = 20  # of one kind; the rest are counted, so that a wrong file of 3,200 rows stays readable
+_NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE)
+_EMPTY = {"", "nan", "na", "n/a", "null", "none", "<na>"}
 
 
 def write_submission(
@@ -29,37 +33,26 @@ def write_submission(
 ) -> list[str]:
     """Write a CSV that `validate_submission` accepts, and the same name with .json beside it.
 
-    Parameters
-    ----------
-    predictions : table with ID and probabilities in [0, 1], the challenge's five among them; NaN = no answer
-        (unreadable photo).
+    predictions : table with ID and probabilities in [0, 1], the challenge's five among them; NaN = unreadable photo.
     prevalence : finding -> share of positives in the training set; fills each NaN.
     sample : sample submission: its column order, IDs and row order are followed exactly. Without it the IDs of
-        `predictions` are written, sorted.
+    `predictions` are written, sorted.
     provenance : what made the predictions (profile, models, seed, ...; JSON-able), kept in the JSON beside what the
-        file holds, what its probabilities were calibrated on, versions and commit.
+    file holds, what its probabilities were calibrated on, versions and commit.
 
     IDs are matched by `plain_id`, so predictions for "5" fill a sample row "test_000005.png". A predicted ID that
     is not asked for is left out with a warning. Where /kaggle/working exists, submission.csv is written there too.
 
-    Returns
-    -------
-    The IDs, as written, of the rows in which at least one value was filled.
-
-    Raises
-    ------
-    ValueError : a wanted ID has no prediction, a value outside [0, 1], a bad prevalence or sample, repeated IDs.
+    Returns the IDs, as written, of the rows in which at least one value was filled. Raises ValueError when a wanted ID
+    has no prediction, and for a value outside [0, 1], a bad prevalence or sample, or repeated IDs.
     """
-    out_path = Path(out_path)
-    fill = check_prevalence(prevalence, LABELS)
+    out_path, fill = Path(out_path), check_prevalence(prevalence, LABELS)
     table = prediction_table(predictions, "write_submission", LABELS)
     table["ID"] = table["ID"].map(plain_id)
-    columns, wanted = _wanted(table, sample)
-    values, left_out = _matched(table, wanted)
+    columns, wanted, values, left_out = _asked_for(table, sample)
     if left_out:
-        warnings.warn(
-            f"write_submission: {len(left_out)} predicted ID(s) not asked for: {first_few(left_out)}.", stacklevel=2
-        )
+        few = first_few(left_out)
+        warnings.warn(f"write_submission: {len(left_out)} predicted ID(s) not asked for: {few}.", stacklevel=2)
     empty = values.isna()
     rows = values.fillna(fill).assign(ID=wanted)[columns]
     filled = {i: empty.columns[row].tolist() for i, row in zip(wanted, empty.to_numpy(), strict=True) if row.any()}
@@ -77,20 +70,14 @@ def write_submission(
         "git": git_describe(),
         "provenance": dict(provenance or {}),
     }
-    _write(out_path, content, note, wanted)
-    return list(filled)
-
-
-def _write(path: Path, content: bytes, note: dict[str, Any], wanted: list[str]) -> None:
-    """Both files, or neither where the CSV would not be valid."""
-    with atomic_path(path) as temporary:
+    with atomic_path(out_path) as temporary:  # both files, or neither
         temporary.write_bytes(content)
-        problems = validate_submission(temporary, wanted)
-        if problems:
-            raise ValueError(f"write_submission: {path} would not be valid: {problems[0]}")
-        write_json(path.with_suffix(".json"), note)
+        if problems := validate_submission(temporary, wanted):
+            raise ValueError(f"write_submission: {out_path} would not be valid: {problems[0]}")
+        write_json(out_path.with_suffix(".json"), note)
     if KAGGLE_WORKING.is_dir():
         write_bytes(KAGGLE_WORKING / "submission.csv", content)
+    return list(filled)
 
 
 def submissions_dir() -> Path:
@@ -108,31 +95,115 @@ def submission_name(profile: str, models: Sequence[str], predictions: pd.DataFra
     return "_".join(["submission", *filter(None, parts), digest]) + ".csv"
 
 
-def _wanted(table: pd.DataFrame, sample: str | Path | None) -> tuple[list[str], list[str]]:
-    """Column order and IDs of the file to be written."""
-    if sample is None:
-        return list(COLUMNS), table["ID"].sort_values(key=id_order).tolist()
-    frame = read_text_csv(Path(sample))
+def _asked_for(table: pd.DataFrame, sample: str | Path | None) -> tuple[list[str], list[str], pd.DataFrame, list[str]]:
+    """Columns and IDs of the file to write, their probabilities, and IDs not asked for; `table` has plain IDs."""
+    frame = table[list(COLUMNS)].sort_values("ID", key=id_order) if sample is None else read_text_csv(Path(sample))
     if sorted(frame.columns) != sorted(COLUMNS):
         found, expected = ", ".join(frame.columns), ", ".join(COLUMNS)
         raise ValueError(f"write_submission: {sample} has columns {found}; expected {expected} in any order.")
-    return list(frame.columns), frame["ID"].tolist()
-
-
-def _matched(table: pd.DataFrame, wanted: list[str]) -> tuple[pd.DataFrame, list[str]]:
-    """The wanted rows' probabilities, in order, and the IDs that aren't wanted; `table` has plain IDs."""
-    twice = table.loc[table["ID"].duplicated(), "ID"].tolist()
-    if twice:
+    wanted = frame["ID"].tolist()
+    if twice := table.loc[table["ID"].duplicated(), "ID"].tolist():
         raise ValueError(f"write_submission: ID {twice[0]} is predicted twice under different spellings; keep one.")
     keys, known = [plain_id(i) for i in wanted], set(table["ID"])
     lost = [i for i, key in zip(wanted, keys, strict=True) if key not in known]
     if lost:
-        raise ValueError(
-            f"write_submission: {len(lost)} ID(s) to be submitted have no prediction: {first_few(lost)}; predict every "
-            "test image (an unreadable one is a row of NaN)."
-        )
-    return table.set_index("ID").loc[keys, list(LABELS)], sorted(known - set(keys))
+        few = first_few(lost)
+        raise ValueError(f"write_submission: {len(lost)} ID(s) to be submitted have no prediction: {few}; predict all.")
+    return list(frame), wanted, table.set_index("ID").loc[keys, list(LABELS)], sorted(known - set(keys))
 
 
 def _csv(table: pd.DataFrame) -> bytes:
     return table.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode()
+
+
+def validate_submission(path: str | Path, expected_ids: Iterable[object] | None = None) -> list[str]:
+    """Return what is wrong with a submission, one sentence each; an empty list means valid.
+
+    Valid: UTF-8 CSV with the challenge's COLUMNS (any order, no other), one row per ID, and five finite
+    probabilities in [0, 1] in each. Rows are named by their 1-based line in the file and their ID.
+
+    expected_ids : the IDs that must be there, spelled as they must be (those of the sample submission, or of the test
+    images). An ID in another spelling (zero-padded, "test_000005.png", "5.0") is recognised and refused, with the right
+    spelling. Without it, numeric IDs have to be plain integers and completeness cannot be checked.
+    """
+    try:
+        rows = read_rows(path := Path(path))
+    except (ValueError, OSError) as error:
+        return [str(error) if path.is_file() else f"No submission file at {path}."]
+    if not any(cell.strip() for _, row in rows for cell in row):
+        return [f"{path.name} is empty; expected the header {','.join(COLUMNS)} and one row per test image."]
+    (header_line, header), *body = rows
+    if found := _header_problems(header, header_line):
+        return found
+    if not body:
+        return [f"{path.name} has a header and no rows; expected one row per test image."]
+    problems: dict[str, list[str]] = defaultdict(list)  # kind -> sentences
+    ids: list[tuple[int, str]] = []
+    for line, row in body:
+        if len(row) != len(header):
+            what = f"has {len(row)} values instead of {len(header)} (ID {row[0]})" if row else "is blank"
+            problems["wrong number of values"].append(f"Line {line} {what}.")
+            continue
+        cells = dict(zip(header, row, strict=True))
+        ids.append((line, cells["ID"]))
+        for finding in COLUMNS[1:]:
+            kind, sentence = _cell_problem(cells[finding])
+            if kind:
+                problems[kind].append(f"Line {line}, ID {cells['ID']}: {finding} {sentence}.")
+    for kind, sentence in _id_problems(ids, expected_ids):
+        problems[kind].append(sentence)
+    listed = []
+    for kind, found in problems.items():
+        more = [f"... and {len(found) - MAX_LISTED} more of this kind: {kind}."] if len(found) > MAX_LISTED else []
+        listed += found[:MAX_LISTED] + more
+    return listed
+
+
+def _header_problems(columns: list[str], line: int) -> list[str]:
+    if len(columns) == 1 and re.search(r"[;\t|]", columns[0]):
+        return [f"Line {line}: the separator is not a comma ({columns[0]!r}); write {','.join(COLUMNS)}."]
+    missing = [name for name in COLUMNS if name not in columns]
+    extra = [name for name in columns if name not in COLUMNS]
+    twice = sorted({name for name in columns if columns.count(name) > 1 and name in COLUMNS})
+    found = [f"Line {line}: column {name} occurs more than once." for name in twice]
+    for name in missing:
+        like = [e for e in extra if e.strip().lower() == name.lower() or len(missing) == len(extra) == 1]
+        hint = f" (column {like[0]!r} looks like it, renamed)" if like else ""
+        found.append(f"Line {line}: column {name} is missing{hint}.")
+    return found + [f"Line {line}: column {name!r} is not expected; remove or rename it." for name in extra]
+
+
+def _cell_problem(text: str) -> tuple[str, str]:
+    """Kind and sentence of what is wrong with one probability; two empty strings when nothing is."""
+    cell = text.strip(" ")
+    if cell.lower() in _EMPTY:
+        return "NaN", f"is {f'NaN ({cell})' if cell else 'empty (NaN)'}"
+    if not _NUMBER.fullmatch(cell):
+        comma = "; write a decimal point" if _NUMBER.fullmatch(cell.replace(",", ".")) else ""
+        return "not a number", f"is {cell!r}, not a number{comma}"
+    if math.isinf(float(cell)):
+        return "infinite", f"is infinite ({cell})"
+    return ("", "") if 0 <= float(cell) <= 1 else ("out of range", f"is {cell}, outside [0, 1]")
+
+
+def _id_problems(ids: list[tuple[int, str]], expected_ids: Iterable[object] | None) -> Iterator[tuple[str, str]]:
+    """Kind and sentence of everything wrong with the IDs, given as (line, ID)."""
+    expected = None if expected_ids is None else [str(i) for i in expected_ids]
+    spelling = {plain_id(i): i for i in expected or ()}  # where nothing is expected, the plain form is the spelling
+    seen: dict[str, int] = {}
+    for line, ident in ids:
+        key = plain_id(ident)
+        right = spelling.get(key, key)
+        if not key:
+            yield "empty ID", f"Line {line}: the ID is empty."
+        elif key in seen:
+            yield "duplicate ID", f"Line {line}: ID {ident} is a duplicate of line {seen[key]}."
+        elif expected is not None and key not in spelling:
+            yield "unexpected ID", f"Line {line}: ID {ident} is not among the expected IDs."
+        elif ident != right:
+            yield "ID in another spelling", f"Line {line}: ID {ident!r} has to be written as {right!r}."
+        seen.setdefault(key, line)
+    for ident in (ident for key, ident in spelling.items() if key not in seen):
+        yield "missing ID", f"ID {ident} is missing: no line holds it."
+    if expected is not None and len(ids) != len(expected):
+        yield "wrong row count", f"The file has {len(ids)} rows instead of {len(expected)}."

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -20,12 +20,7 @@ def plain_id(text: object) -> str:
 
 def id_order(ids: pd.Series) -> pd.Series:
     """Sort key: integers by value, other text after them (a sample submission may hold any text)."""
-    return ids.map(lambda i: (0, int(i), "") if is_number(i) else (1, 0, i))
-
-
-def is_number(ident: str) -> bool:
-    """True for plain digits."""
-    return ident.isascii() and ident.isdigit()
+    return ids.map(lambda i: (0, int(i), "") if i.isascii() and i.isdigit() else (1, 0, i))
 
 
 def first_few(names: Sequence[str], n: int = 5) -> str:
@@ -33,20 +28,8 @@ def first_few(names: Sequence[str], n: int = 5) -> str:
     return ", ".join(names[:n]) + (", ..." if len(names) > n else "")
 
 
-def refuse_repeated(ids: Iterable[str], where: str) -> None:
-    """ValueError that names IDs which occur more than once."""
-    counts = pd.Series(list(ids), dtype=object).value_counts()
-    repeated = sorted(counts.index[counts > 1])
-    if repeated:
-        few = first_few(repeated)
-        raise ValueError(f"{where}: {len(repeated)} ID(s) occur more than once: {few}; each must be one row.")
-
-
 def read_rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Line (1-based) and cells of each row of a CSV, blank ones too; without a byte-order mark.
-
-    ValueError when it is no CSV in UTF-8 text.
-    """
+    """Line (1-based) and cells of each row of a CSV, blank ones too; ValueError when it is no CSV in UTF-8 text."""
     try:
         with path.open(newline="\n", encoding="utf-8-sig") as file:  # a lone "\r" is damage, not the end of a line
             reader = csv.reader(file, strict=True)
@@ -56,9 +39,8 @@ def read_rows(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def read_text_csv(path: Path) -> pd.DataFrame:
-    """A CSV with all cells as text, indexed by line (1-based); the header loses blanks.
+    """A CSV with all cells as text, indexed by line (1-based), without blank lines and a spreadsheet's commas at ends.
 
-    Blank lines are left out, and empty cells beyond the header (a spreadsheet's commas at the end of each line).
     ValueError when it is no CSV, or a line has more or fewer cells than the header.
     """
     if not path.is_file():
@@ -80,8 +62,14 @@ def read_text_csv(path: Path) -> pd.DataFrame:
 
 def read_ids(path: str | Path) -> list[str]:
     """The ID column of a CSV, as written and in order. ValueError when it is missing or repeats an ID."""
-    table = read_text_csv(Path(path))
-    if "ID" not in table.columns:
-        raise ValueError(f"{path}: no ID column (has {', '.join(table.columns)}); is it the sample submission?")
-    refuse_repeated(map(plain_id, table["ID"]), str(path))
-    return table["ID"].tolist()
+    return check_ids(read_text_csv(Path(path)), path)["ID"].tolist()
+
+
+def check_ids(table: pd.DataFrame, path: str | Path, columns: Sequence[str] = COLUMNS[:1]) -> pd.DataFrame:
+    """The table; ValueError when it lacks one of `columns` or has an ID twice, in whatever spelling."""
+    if missing := [column for column in columns if column not in table]:
+        raise ValueError(f"{path}: missing column(s) {', '.join(missing)}; it has {', '.join(table.columns)}.")
+    ids = table["ID"].map(plain_id)
+    if twice := sorted(set(ids[ids.duplicated()])):
+        raise ValueError(f"{path}: {len(twice)} ID(s) occur more than once: {first_few(twice)}; each must be one row.")
+    return table

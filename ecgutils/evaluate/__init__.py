@@ -4,7 +4,6 @@ Nothing here needs torch."""
 
 from ecgutils.evaluate.blend import BLENDS, blend, cross_blend, fit_weights
 from ecgutils.evaluate.calibration import Calibration, calibration_error, cross_calibrate, fit_calibration, reliability
-from ecgutils.evaluate.heat import heat_by_lead
 from ecgutils.evaluate.metrics import (
     auroc_by_finding,
     auroc_by_group,
@@ -14,6 +13,12 @@ from ecgutils.evaluate.metrics import (
     quality_band,
 )
 from ecgutils.evaluate.operating import abstention_curve, choose_thresholds, rates_at
-from ecgutils.evaluate.outlines import outline_errors
-from ecgutils.evaluate.predictions import Scored, fill_unreadable, join_truth, scores_by_id
-from ecgutils.evaluate.split import check_roles, grouped_folds, split_bhf
+from ecgutils.evaluate.predictions import (
+    check_roles,
+    fill_unreadable,
+    grouped_folds,
+    join_truth,
+    scores_by_id,
+    split_bhf,
+)
+from ecgutils.evaluate.rendered import heat_by_lead, outline_errors

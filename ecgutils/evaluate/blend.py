@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from ecgutils.evaluate.logistic import fit_logistic, log_odds
+from ecgutils.evaluate.calibration import fit_logistic, log_odds
 from ecgutils.evaluate.predictions import Scored, join_truth, prediction_table
 from ecgutils.findings import FINDINGS
 
@@ -32,32 +32,23 @@ def _rank_mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return _mean((ranks - 0.5) / np.maximum(answered, 1), weights)
 
 
-BLENDS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "mean": _mean,
-    "logit_mean": _logit_mean,
-    "rank_mean": _rank_mean,
-}
+BLENDS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = dict(
+    mean=_mean, logit_mean=_logit_mean, rank_mean=_rank_mean
+)
 
 
 def blend(frames: Sequence[pd.DataFrame], how: str = "mean", weights: Sequence[float] | None = None) -> pd.DataFrame:
     """Blend prediction tables of the same images.
 
-    Parameters
-    ----------
     frames : tables with ID and the five probabilities in [0, 1]; NaN = this member has no answer.
     how : "mean", "logit_mean" (mean of log-odds), or "rank_mean" (mean rank in 0..1: for AUROC only).
     weights : one per table, none negative, as `fit_weights` finds them; None = all alike.
 
-    Returns
-    -------
-    The first table, in its row order, with the probabilities replaced: a member's NaN is left out of the mean, and
-    the result is NaN only where that of every member with a weight is. Other columns (quality, readable, reasons) are
-    the first table's, but for `calibrated_on`: a blend of calibrated probabilities is not calibrated.
+    Returns the first table, in its row order, with the probabilities replaced: a member's NaN is left out of the mean,
+    and the result is NaN only where that of every member with a weight is. Other columns (quality, readable, reasons)
+    are the first table's, but for `calibrated_on`: a blend of calibrated probabilities is not calibrated.
 
-    Raises
-    ------
-    ValueError : no table, unknown `how`, weights that don't fit, bad table, or tables with different IDs (the first
-        few are named).
+    Raises ValueError for no table, unknown `how`, weights that don't fit, a bad table, or tables of different IDs.
     """
     if how not in BLENDS:
         raise ValueError(f"blend: unknown how={how!r}; use one of {', '.join(BLENDS)}.")
@@ -69,8 +60,7 @@ def blend(frames: Sequence[pd.DataFrame], how: str = "mean", weights: Sequence[f
     tables = [prediction_table(frame, f"blend: table {i}") for i, frame in enumerate(frames)]
     ids = tables[0]["ID"]
     for i, table in enumerate(tables[1:], 1):
-        lost = sorted(set(ids) ^ set(table["ID"]))
-        if lost:
+        if lost := sorted(set(ids) ^ set(table["ID"])):
             few = ", ".join(lost[:5])
             raise ValueError(f"blend: tables 0 and {i} differ in {len(lost)} ID(s): {few}; predict the same images.")
     members = np.stack([t.set_index("ID").loc[ids, list(FINDINGS)].to_numpy() for t in tables])  # (M, N, 5)
@@ -85,15 +75,13 @@ def fit_weights(frames: Sequence[pd.DataFrame], truth: pd.DataFrame) -> np.ndarr
     Each finding has an intercept of its own and the weights' sum is free while they are fitted, so that they tell which
     member knows more, not which one is better calibrated. Equal members share; if none knows anything, all are alike.
 
-    Parameters
-    ----------
     frames : predictions for images that no member was trained on: validation or out-of-fold, never the test set.
     truth : manifest with their labels, joined by ID. Images that a member did not answer take no part.
     """
     return _fit([join_truth(frame, truth) for frame in frames])
 
 
-def cross_blend(frames: Sequence[pd.DataFrame], truth: pd.DataFrame, folds: int = 5, seed: int = 0) -> pd.DataFrame:
+def cross_blend(frames: Sequence[pd.DataFrame], truth: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """Mean of every patient, weighted as fitted on the other folds' patients: what fitted weights really bring.
 
     frames, truth : as `fit_weights` takes them. Returns the table that `blend` would, sorted by ID. ValueError when
@@ -102,7 +90,7 @@ def cross_blend(frames: Sequence[pd.DataFrame], truth: pd.DataFrame, folds: int 
     scored = [join_truth(frame, truth) for frame in frames]
     blended = blend(frames).sort_values("ID", ignore_index=True)
     members, out = np.stack([member.p for member in scored]), np.empty_like(scored[0].p)
-    for left_out in scored[0].folds(folds, seed):
+    for left_out in scored[0].folds(seed):
         out[left_out] = _mean(members[:, left_out], _fit([member.subset(~left_out) for member in scored]))
     blended[list(FINDINGS)] = out
     return blended
@@ -113,10 +101,10 @@ def _fit(scored: list[Scored]) -> np.ndarray:
     known = ~np.isnan(scored[0].y) & ~np.isnan(members).any(axis=0)
     if not known.any():
         raise ValueError("No image has a label and an answer of every member: nothing to fit weights on.")
-    y, m = scored[0].y[known], len(scored)
     finding = np.eye(len(FINDINGS))[np.nonzero(known)[1]]  # (n, 5): an intercept for each
     x = np.column_stack([log_odds(members[:, known]).T, finding])  # (n, M + 5), findings below each other
-    size = m + len(FINDINGS)
-    least = np.r_[np.zeros(m), np.full(len(FINDINGS), -np.inf)]
-    weights = fit_logistic(x, y, np.zeros(size), np.full(size, _RIDGE), least)[:m]
-    return weights / weights.sum() if weights.any() else np.full(m, 1 / m)
+    least = np.where(np.arange(x.shape[1]) < len(members), 0, -np.inf)
+    weights = fit_logistic(x, scored[0].y[known], np.zeros(len(least)), np.full(len(least), _RIDGE), least)[
+        : len(members)
+    ]
+    return weights / weights.sum() if weights.any() else np.full(len(members), 1 / len(members))

@@ -12,25 +12,28 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
+from scipy.special import expit, logit
 
-from ecgutils.evaluate.bootstrap import intervals_by
-from ecgutils.evaluate.logistic import fit_logistic, log_odds
+from ecgutils.evaluate.metrics import intervals_by
 from ecgutils.evaluate.predictions import Scored, join_truth, prediction_table
 from ecgutils.files import write_json
 from ecgutils.findings import FINDINGS
 
 STAGE_PERFECT = 52
+_EPSILON = 1e-7  # keeps the logit of a probability of exactly 0 or 1 finite
 _LEAST_SLOPE = 0.01  # above 0, so that a curve never changes an order
+
+
+def log_odds(p: np.ndarray) -> np.ndarray:
+    """Logit of probabilities, finite for 0 and 1 too; NaN stays."""
+    return logit(np.clip(p, _EPSILON, 1 - _EPSILON))
 
 
 @dataclass(frozen=True)
 class Calibration:
     """One curve per finding from raw to calibrated probability; made by `fit_calibration`.
 
-    Attributes
-    ----------
-    domain : what the images were, in words.
+    domain : what the images were, in words, e.g. "photo-like renders of simulated signals".
     patients : "by patient", or "ungrouped" where patients are unknown and may have been trained on too.
     images, positives : how many images, and of them positives per finding, the curves rest on.
     curves : {"slope", "intercept"} on the logit, by finding.
@@ -57,8 +60,8 @@ class Calibration:
 
     def transform(self, p: np.ndarray) -> np.ndarray:
         """Calibrated probabilities (N, 5) of raw ones (N, 5)."""
-        slope, intercept = ([self.curves[f][key] for f in FINDINGS] for key in ("slope", "intercept"))
-        return expit(np.array(slope) * log_odds(p) + np.array(intercept))
+        slope, intercept = np.array([[self.curves[f]["slope"], self.curves[f]["intercept"]] for f in FINDINGS]).T
+        return expit(slope * log_odds(p) + intercept)
 
     def describe(self) -> str:
         """What to print beside a probability."""
@@ -88,21 +91,16 @@ def fit_calibration(
 ) -> Calibration:
     """Fit the curves on predictions for images that the models have *not* been trained on.
 
-    Parameters
-    ----------
     predictions : table with ID and five raw probabilities; rows without an answer take no part.
     truth : manifest with the labels of the same images, joined by ID.
-    domain : what these images are, e.g. "photo-like renders of simulated signals".
-    models : sha256 of the weights of each member that predicted; the calibration is theirs alone.
+    domain, models : what these images are, in words; sha256 of the weights of each member that predicted.
 
     Two numbers per finding, with Platt's smoothed targets: so it stands few, even no, positives; no order changes.
     """
     return _fit(join_truth(predictions, truth), domain, tuple(models))
 
 
-def cross_calibrate(
-    predictions: pd.DataFrame, truth: pd.DataFrame, domain: str, folds: int = 5, seed: int = 0
-) -> pd.DataFrame:
+def cross_calibrate(predictions: pd.DataFrame, truth: pd.DataFrame, domain: str, seed: int = 0) -> pd.DataFrame:
     """Out-of-fold calibrated probabilities: every patient's by curves fitted on the other folds' patients.
 
     To measure calibration without a set of its own; arguments as `fit_calibration`. Sorted by ID; for the same rows in
@@ -110,37 +108,50 @@ def cross_calibrate(
     """
     scored = join_truth(predictions, truth)
     table = prediction_table(predictions, "calibration").sort_values("ID", ignore_index=True)
-    out = np.empty_like(scored.p)
-    for left_out in scored.folds(folds, seed):
-        out[left_out] = _fit(scored.subset(~left_out), domain).transform(scored.p[left_out])
-    table[list(FINDINGS)] = out
+    for left_out in scored.folds(seed):
+        fitted = _fit(scored.subset(~left_out), domain)
+        table.loc[left_out, list(FINDINGS)] = fitted.transform(scored.p[left_out])
     where = f"{domain} (cross-fitted, {len(table)} images, {intervals_by(scored.clusters)})"
     return table.assign(calibrated_on=where)
 
 
 def _fit(scored: Scored, domain: str, models: tuple[str, ...] = ()) -> Calibration:
+    """Logistic curves on the logit with targets (n1 + 1) / (n1 + 2) and 1 / (n0 + 2): Platt 1999.
+
+    A standard normal prior of ours holds the slope near 1, so that a handful of images can't make it 10.
+    """
     curves, positives = {}, {}
+    prior, least = np.array([1.0, 0]), np.array([_LEAST_SLOPE, -np.inf])
     for k, finding in enumerate(FINDINGS):
         known = ~np.isnan(scored.p[:, k]) & ~np.isnan(scored.y[:, k])
         if not known.any():
             raise ValueError(f"Calibration: no image has both a prediction and a label for {finding}.")
-        curves[finding] = _platt(scored.p[known, k], scored.y[known, k])
-        positives[finding] = int(scored.y[known, k].sum())
+        y, x = scored.y[known, k], np.column_stack([log_odds(scored.p[known, k]), np.ones(known.sum())])
+        n, n1 = len(y), y.sum()
+        target = np.where(y > 0, (n1 + 1) / (n1 + 2), 1 / (n - n1 + 2))
+        curve = fit_logistic(x, target, prior, ridge=np.array([0.5 / n, 0]), least=least)
+        curves[finding] = dict(zip(("slope", "intercept"), curve.tolist(), strict=True))
+        positives[finding] = int(n1)
     answered = int((~np.isnan(scored.p)).any(axis=1).sum())
     return Calibration(domain, intervals_by(scored.clusters), answered, positives, curves, models)
 
 
-def _platt(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Logistic curve on the logit with targets (n1 + 1) / (n1 + 2) and 1 / (n0 + 2): Platt 1999.
+def fit_logistic(
+    x: np.ndarray, target: np.ndarray, prior: np.ndarray, ridge: np.ndarray, least: np.ndarray
+) -> np.ndarray:
+    """Weights w (K,), none below `least` (K,), of expit(x @ w); x (N, K), target (N,) in [0, 1].
 
-    A standard normal prior of ours holds the slope near 1, so that a handful of images can't make it 10.
+    They minimise the mean log loss + sum of ridge * (w - prior) ** 2; ridge and prior are (K,).
     """
-    n, n1 = len(y), y.sum()
-    target = np.where(y > 0, (n1 + 1) / (n1 + 2), 1 / (n - n1 + 2))
-    x = np.column_stack([log_odds(p), np.ones(n)])
-    prior, ridge, least = np.array([1.0, 0]), np.array([0.5 / n, 0]), np.array([_LEAST_SLOPE, -np.inf])
-    slope, intercept = fit_logistic(x, target, prior, ridge, least)
-    return {"slope": float(slope), "intercept": float(intercept)}
+    from scipy.optimize import minimize  # half a second to import, and reading a photo fits nothing
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        z, away = x @ weights, weights - prior
+        value = np.mean(np.logaddexp(0, z) - target * z) + ridge @ away**2
+        return float(value), (expit(z) - target) @ x / len(x) + 2 * ridge * away
+
+    bounds, exact = list(zip(least, np.full(len(least), np.inf), strict=True)), {"ftol": 1e-15, "gtol": 1e-10}
+    return minimize(loss, prior, jac=True, method="L-BFGS-B", bounds=bounds, options=exact | {"maxiter": 1000}).x
 
 
 def reliability(y: np.ndarray, p: np.ndarray, bins: int = 10) -> pd.DataFrame:
@@ -152,8 +163,8 @@ def reliability(y: np.ndarray, p: np.ndarray, bins: int = 10) -> pd.DataFrame:
     for k, finding in enumerate(FINDINGS):
         said, came, inside = _binned(y[:, k], p[:, k], bins)
         n = inside.sum(axis=1)
-        table = {"finding": finding, "said": inside @ said / n, "observed": inside @ came / n, "n": n.astype(int)}
-        tables.append(pd.DataFrame(table))
+        table = pd.DataFrame({"finding": finding, "said": inside @ said / n, "observed": inside @ came / n})
+        tables.append(table.assign(n=n.astype(int)))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -172,12 +183,10 @@ def calibration_error(y: np.ndarray, p: np.ndarray, bins: int = 10, rounds: int 
         labels = np.vstack([came, rng.random((rounds, n)) < said])
         ece, *chance = np.abs((labels - said) @ inside.T).sum(axis=1) / n if n else [np.nan] * 2
         brier = np.mean((said - came) ** 2) if n else np.nan
-        rows.append({"finding": finding, "brier": brier, "ece": ece, "ece_if_perfect": np.mean(chance), "n": n,
-                     "positives": int(came.sum())})  # fmt: skip
-    table = pd.DataFrame(rows)
-    macro = {**table.mean(numeric_only=True), "finding": "macro", "n": table["n"].max()}
-    macro["positives"] = table["positives"].sum()
-    return pd.concat([pd.DataFrame([macro])[list(table)], table], ignore_index=True)
+        rows.append([finding, brier, ece, np.mean(chance), n, int(came.sum())])
+    table = pd.DataFrame(rows, columns=["finding", "brier", "ece", "ece_if_perfect", "n", "positives"])
+    macro = ["macro", *table[["brier", "ece", "ece_if_perfect"]].mean(), table["n"].max(), table["positives"].sum()]
+    return pd.concat([pd.DataFrame([macro], columns=table.columns), table], ignore_index=True)
 
 
 def _binned(y: np.ndarray, p: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,12 +1,11 @@
 """Operating points: thresholds for a wanted sensitivity, what they give on other patients, and refusing poor photos."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from ecgutils.evaluate.bootstrap import bootstrap, intervals_by, percentiles
-from ecgutils.evaluate.metrics import bootstrap_auroc
+from ecgutils.evaluate.metrics import bootstrap, bootstrap_auroc, divide, intervals_by
 from ecgutils.findings import FINDINGS
 
 
@@ -31,62 +30,46 @@ def choose_thresholds(
     def thresholds(counts: np.ndarray) -> np.ndarray:
         found = np.full((len(counts), len(FINDINGS)), np.nan)
         for k, rows in enumerate(ordered):
-            flagged = np.cumsum(counts[:, rows], axis=1)
-            some = np.flatnonzero(flagged[:, -1] > 0) if len(rows) else []
-            enough = flagged[some] >= sensitivity * flagged[some, -1:] - 1e-9
-            found[some, k] = p[rows[enough.argmax(axis=1)], k] if len(rows) else np.nan
+            if len(rows):
+                flagged = np.cumsum(counts[:, rows], axis=1)
+                enough = flagged >= sensitivity * flagged[:, -1:] - 1e-9
+                found[:, k] = np.where(flagged[:, -1] > 0, p[rows[enough.argmax(axis=1)], k], np.nan)
         return found
 
-    value, draws = bootstrap(thresholds, clusters, rounds, seed)
-    low, high = percentiles(draws)
+    value, low, high, _ = bootstrap(thresholds, clusters, rounds, seed)
     reached = [np.mean(p[rows, k] >= value[k]) if len(rows) else np.nan for k, rows in enumerate(ordered)]
-    columns = {"threshold": value, "low": low, "high": high, "sensitivity": reached}
-    counted = {"positives": [len(rows) for rows in ordered], "intervals": intervals_by(clusters)}
-    return pd.DataFrame({"finding": FINDINGS, **columns, **counted})
+    table = pd.DataFrame({"finding": FINDINGS, "threshold": value, "low": low, "high": high, "sensitivity": reached})
+    return table.assign(positives=[len(rows) for rows in ordered], intervals=intervals_by(clusters))
 
 
 def rates_at(
-    thresholds: Mapping[str, float],
-    y: np.ndarray,
-    p: np.ndarray,
-    clusters: np.ndarray,
-    rounds: int = 2000,
-    seed: int = 0,
+    limits: Mapping[str, float], y: np.ndarray, p: np.ndarray, clusters: np.ndarray, rounds: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """Sensitivity and specificity of `p >= threshold`, with 95 % intervals from drawing whole patients.
+    """Sensitivity and specificity of `p >= limit` of each finding, with 95 % intervals from drawing whole patients.
 
     Returns columns finding, rate ("sensitivity" or "specificity"), threshold, value, low, high, n (positives, or
     negatives), intervals. A rate without images to count, or without a threshold (NaN), is NaN.
     """
-    limits = np.array([thresholds[finding] for finding in FINDINGS])
-    known = ~np.isnan(y) & ~np.isnan(p) & ~np.isnan(limits)
-    flagged = p >= limits  # NaN: not flagged, not counted
+    threshold = np.array([limits[finding] for finding in FINDINGS])
+    known = ~np.isnan(y) & ~np.isnan(p) & ~np.isnan(threshold)
+    flagged = p >= threshold  # NaN: not flagged, not counted
     counted = np.concatenate([known & (y == 1), known & (y == 0)], axis=1).astype(np.float64)  # (N, 10)
     right = counted * np.concatenate([flagged, ~flagged], axis=1)
 
     def rates(counts: np.ndarray) -> np.ndarray:
-        total = counts @ counted
-        return np.divide(counts @ right, total, out=np.full(total.shape, np.nan), where=total > 0)
+        return divide(counts @ right, counts @ counted)
 
-    value, draws = bootstrap(rates, clusters, rounds, seed)
-    low, high = percentiles(draws)
-    names = {"finding": FINDINGS * 2, "rate": np.repeat(["sensitivity", "specificity"], 5)}
-    columns = {"threshold": np.tile(limits, 2), "value": value, "low": low, "high": high}
-    n = counted.sum(axis=0).astype(int)
-    table = pd.DataFrame({**names, **columns, "n": n, "intervals": intervals_by(clusters)})
+    value, low, high, _ = bootstrap(rates, clusters, rounds, seed)
+    table = pd.DataFrame({"finding": FINDINGS * 2, "rate": np.repeat(["sensitivity", "specificity"], 5)})
+    table = table.assign(threshold=np.tile(threshold, 2), value=value, low=low, high=high)
+    table = table.assign(n=counted.sum(axis=0).astype(int), intervals=intervals_by(clusters))
     return table.sort_values("finding", key=lambda f: f.map(FINDINGS.index), kind="stable", ignore_index=True)
 
 
 def abstention_curve(
-    y: np.ndarray,
-    p: np.ndarray,
-    quality: np.ndarray,
-    clusters: np.ndarray,
-    coverages: Sequence[float] = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5),
-    rounds: int = 2000,
-    seed: int = 0,
+    y: np.ndarray, p: np.ndarray, quality: np.ndarray, clusters: np.ndarray, rounds: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """Macro-AUROC when only the share `coverage` of images of the best quality is answered and the rest refused.
+    """Macro-AUROC when only a share of images of the best quality, 1 down to .5, is answered and the rest refused.
 
     quality : (N,), unreadable 0 or NaN; images of equal quality are kept or refused together. Give `p` filled for
     unreadable images, so that they count at coverage 1.
@@ -96,7 +79,7 @@ def abstention_curve(
     """
     q = np.nan_to_num(np.asarray(quality, dtype=np.float64))
     rows = []
-    for coverage in coverages:
+    for coverage in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5):
         limit = np.quantile(q, 1 - coverage, method="higher")
         kept = q >= limit
         macro = bootstrap_auroc(y[kept], p[kept], clusters[kept], rounds, seed).iloc[0, 1:]

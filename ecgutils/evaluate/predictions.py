@@ -1,4 +1,4 @@
-"""A table of predictions: checked, filled, and joined with its truth by ID."""
+"""A table of predictions: checked, filled, and joined with its truth by ID; splits that keep a patient on one side."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,26 +6,24 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ecgutils.evaluate.split import grouped_folds
 from ecgutils.findings import FINDINGS
-from ecgutils.manifest import clusters, label_array
+from ecgutils.manifest import assert_disjoint, clusters, is_grouped, label_array
+
+STAGE_FOLDS = 50  # separates this random stream from those of other steps with the same seed
+FOLDS = 5  # of a cross-fit
 
 
 def prediction_table(table: pd.DataFrame, name: str, findings: Sequence[str] = FINDINGS) -> pd.DataFrame:
     """Check a predictions table and return it with text IDs and float probabilities; NaN = no answer.
 
-    Raises
-    ------
-    ValueError : missing column, repeated ID, value that is no number or lies outside [0, 1]; names the ID.
+    ValueError for a missing column, a repeated ID, or a value that is no number in [0, 1], with its ID.
     """
-    missing = [column for column in ("ID", *findings) if column not in table.columns]
-    if missing:
+    if missing := [column for column in ("ID", *findings) if column not in table.columns]:
         raise ValueError(f"{name}: missing column(s) {', '.join(missing)}; predictions need ID and {tuple(findings)}.")
     table = table.reset_index(drop=True)
     table["ID"] = table["ID"].astype(str)
-    repeated = table["ID"].duplicated()
-    if repeated.any():
-        raise ValueError(f"{name}: ID {table.loc[repeated, 'ID'].iloc[0]} occurs more than once; keep one row per ID.")
+    if repeated := table.loc[table["ID"].duplicated(), "ID"].tolist():
+        raise ValueError(f"{name}: ID {repeated[0]} occurs more than once; keep one row per ID.")
     for finding in findings:
         values = pd.to_numeric(table[finding], errors="coerce").astype(float)
         bad = (values.isna() & table[finding].notna()) | (values < 0) | (values > 1)
@@ -52,14 +50,11 @@ class Scored:
         """Those of a bool mask."""
         return Scored(self.ids[rows], self.p[rows], self.y[rows], self.clusters[rows])
 
-    def folds(self, folds: int, seed: int) -> list[np.ndarray]:
-        """Bool masks (N,) of the patients left out in turn; of fewer patients than `folds`, one each.
-
-        Raises ValueError when there are fewer than two.
-        """
-        folds = min(folds, len(set(self.clusters)))
+    def folds(self, seed: int) -> list[np.ndarray]:
+        """Bool masks (N,) of the fifth of patients left out in turn, or of one; ValueError with fewer than two."""
+        folds = min(FOLDS, len(set(self.clusters)))
         if folds < 2:
-            raise ValueError(f"Cross-fitting needs images of two patients or more and two folds, got {folds}.")
+            raise ValueError(f"Cross-fitting needs images of two patients or more, got {folds}.")
         fold = grouped_folds(self.y, self.clusters, np.full(folds, 1 / folds), seed)
         return [fold == k for k in range(folds)]
 
@@ -71,11 +66,10 @@ def join_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> Scored:
     """
     table = prediction_table(predictions, "predictions").set_index("ID").sort_index()
     truth = truth.set_index("image_id", drop=False).sort_index()
-    lost = sorted(set(table.index) ^ set(truth.index))
-    if lost:
+    if lost := sorted(set(table.index) ^ set(truth.index)):
         raise ValueError(f"Predictions and truth differ in {len(lost)} image(s): {', '.join(lost[:5])}.")
-    values = table[list(FINDINGS)].to_numpy(np.float64)
-    return Scored(table.index.to_numpy(str), values, label_array(truth).astype(np.float64), clusters(truth))
+    p, y = table[list(FINDINGS)].to_numpy(np.float64), label_array(truth).astype(np.float64)
+    return Scored(table.index.to_numpy(str), p, y, clusters(truth))
 
 
 def fill_unreadable(predictions: pd.DataFrame, prevalence: Mapping[str, float]) -> pd.DataFrame:
@@ -88,13 +82,9 @@ def fill_unreadable(predictions: pd.DataFrame, prevalence: Mapping[str, float]) 
 
 def check_prevalence(prevalence: Mapping[str, float], findings: Sequence[str] = FINDINGS) -> dict[str, float]:
     """`prevalence` as floats of `findings`; ValueError where one is missing or no share."""
-    missing = [f for f in findings if f not in prevalence]
-    if missing:
-        raise ValueError(f"The prevalence lacks {', '.join(missing)}; give the training share of each.")
-    fill = {f: float(prevalence[f]) for f in findings}
-    bad = [f for f, share in fill.items() if not 0 <= share <= 1]
-    if bad:
-        raise ValueError(f"The prevalence of {bad[0]} is {fill[bad[0]]}, not a share in [0, 1].")
+    fill = {f: float(prevalence.get(f, np.nan)) for f in findings}
+    if bad := [f"{f}: {share}" for f, share in fill.items() if not 0 <= share <= 1]:
+        raise ValueError(f"The prevalence has {', '.join(bad)}; give the training share in [0, 1] of each finding.")
     return fill
 
 
@@ -105,3 +95,47 @@ def scores_by_id(predictions: pd.DataFrame, ids: Sequence[str], prevalence: Mapp
     """
     table = fill_unreadable(predictions, prevalence).set_index("ID")
     return table.loc[list(ids), list(FINDINGS)].to_numpy(np.float64)
+
+
+def grouped_folds(labels: np.ndarray, clusters: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:
+    """Fold 0..len(shares)-1 of each row, int (N,): whole clusters are dealt, each fold gets its share of every label.
+
+    Multi-label stratified (Sechidis et al. 2011, doi:10.1007/978-3-642-23808-6_10) over clusters: the labels of one
+    patient are pooled. An unknown label counts as absent. Depends on the set of rows and the seed, not on their order.
+    """
+    from iterstrat.ml_stratifiers import IterativeStratification  # a second to import, and reading a photo deals none
+
+    names, cluster_of_row = np.unique(clusters, return_inverse=True)
+    pooled = np.zeros((len(names), labels.shape[1]), bool)  # (clusters, 5)
+    np.logical_or.at(pooled, cluster_of_row, np.nan_to_num(labels) == 1)
+    rng = np.random.default_rng([seed, STAGE_FOLDS])
+    order, fold = rng.permutation(len(names)), np.zeros(len(names), int)
+    if len(names):
+        fold[order] = IterativeStratification(pooled[order], shares, rng)
+    return fold[cluster_of_row]
+
+
+def split_bhf(train: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return the manifest with `fold` filled: tenths, 1-8 to train, 9 to validate, 10 to test, as PTB-XL's.
+
+    Stratified by `grouped_folds`: one patient stays in one fold. BHF names no patient, so there each image is its own
+    cluster, one patient's ECGs may fall on both sides, and numbers from this split have to be called *ungrouped*.
+    Raises ValueError when there are too few clusters for the three parts.
+    """
+    fold = 1 + grouped_folds(label_array(train), clusters(train), np.full(10, 0.1), seed)
+    if not all(np.isin(part, fold).any() for part in (range(1, 9), 9, 10)):
+        raise ValueError(f"split_bhf: {len(train)} image(s) are too few patients to train, validate and test on.")
+    return train.assign(fold=pd.array(fold, dtype="Int64"))
+
+
+def check_roles(**manifests: pd.DataFrame) -> str:
+    """Refuse a run in which two roles share a patient; say what its numbers have to be called.
+
+    manifests : by role, e.g. `check_roles(training=..., ensembling=..., calibration=..., test=...)`.
+
+    Returns "disjoint by patient"; or "ungrouped" where an image names no patient: then only shared records and images
+    can be found, a patient may stand on both sides, and numbers flatter (as in the challenge itself). Raises ValueError
+    with the roles and the patients that two of them share.
+    """
+    assert_disjoint(**manifests)
+    return "disjoint by patient" if all(map(is_grouped, manifests.values())) else "ungrouped"

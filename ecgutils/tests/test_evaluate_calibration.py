@@ -72,7 +72,7 @@ def test_calibration_never_changes_an_order_even_of_a_model_that_is_wrong():
 
 def test_out_of_fold_means_that_a_patient_never_shapes_his_own_curve(monkeypatch):
     predictions, truth, _ = made_up(120)
-    fixed = {f"p{k}": k % 4 for k in range(60)}
+    fixed = {f"p{k}": k % 5 for k in range(60)}
     monkeypatch.setattr(
         "ecgutils.evaluate.predictions.grouped_folds",
         lambda y, names, shares, seed: np.array([fixed[n] for n in names]),
@@ -80,15 +80,15 @@ def test_out_of_fold_means_that_a_patient_never_shapes_his_own_curve(monkeypatch
     own = truth["patient_id"] == "p7"
     changed = truth.copy()
     changed.loc[own, COLUMNS] = 1 - truth.loc[own, COLUMNS]
-    a, b = (cross_calibrate(predictions, t, "made up", folds=4).set_index("ID") for t in (truth, changed))
+    a, b = (cross_calibrate(predictions, t, "made up").set_index("ID") for t in (truth, changed))
     same = (a[COLUMNS] == b[COLUMNS]).all(axis=1)
-    assert set(a.index[same]) == {f"i{k}" for k in range(120) if k // 2 % 4 == 3}  # his fold, and no other
+    assert set(a.index[same]) == {f"i{k}" for k in range(120) if k // 2 % 5 == 2}  # his fold, and no other
 
 
 def test_folds_keep_patients_together_and_need_two_of_them():
     predictions, truth, _ = made_up(6)
     scored = join_truth(predictions, truth)
-    masks = scored.folds(5, seed=0)
+    masks = scored.folds(seed=0)
     assert np.sum(masks, axis=0).tolist() == [1] * 6
     assert sorted(tuple(scored.clusters[mask]) for mask in masks) == [(f"p{k}", f"p{k}") for k in range(3)]
     with pytest.raises(ValueError, match="two patients or more"):

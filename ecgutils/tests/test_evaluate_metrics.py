@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ecgutils.evaluate import auroc_by_finding, bootstrap_auroc, macro_auroc, paired_difference
-from ecgutils.evaluate.bootstrap import intervals_by
-from ecgutils.evaluate.metrics import _Ranked, auroc_by_group, difference_error, quality_band
+from ecgutils.evaluate.metrics import _Ranked, auroc_by_group, difference_error, intervals_by, quality_band
 from ecgutils.findings import FINDINGS
 
 

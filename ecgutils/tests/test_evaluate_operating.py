@@ -77,19 +77,19 @@ def test_an_impossible_sensitivity_is_refused():
 def test_refusing_by_a_good_quality_helps_and_by_chance_does_not():
     y, p, clusters = made_up(900)
     rng = np.random.default_rng(5)
-    poor = np.arange(900) % 3 == 0
-    p[poor] = rng.standard_normal((300, 5))
-    good = abstention_curve(y, p, np.where(poor, 0.2, 0.8) + 0.1 * rng.random(900), clusters, (1, 2 / 3), rounds=50)
-    chance = abstention_curve(y, p, rng.random(900), clusters, (1, 2 / 3), rounds=50)
-    assert good.value[1] > good.high[0]
-    assert chance.low[0] < chance.value[1] < chance.high[0]
-    assert good.value[1] == pytest.approx(macro_auroc(y[~poor], p[~poor]))
-    assert good.coverage.tolist() == pytest.approx([1, 2 / 3], abs=2e-3)
+    poor = np.arange(900) % 10 < 3
+    p[poor] = rng.standard_normal((270, 5))
+    good = abstention_curve(y, p, np.where(poor, 0.2, 0.8) + 0.1 * rng.random(900), clusters, rounds=50)
+    chance = abstention_curve(y, p, rng.random(900), clusters, rounds=50)
+    assert good.value[3] > good.high[0]
+    assert chance.low[0] < chance.value[3] < chance.high[0]
+    assert good.value[3] == pytest.approx(macro_auroc(y[~poor], p[~poor]))
+    assert good.coverage.tolist() == pytest.approx([1, 0.9, 0.8, 0.7, 0.6, 0.5], abs=2e-3)
 
 
 def test_photos_of_equal_quality_are_kept_or_refused_together():
     y, p, clusters = made_up(100)
     quality = np.repeat([np.nan, 0.5, 0.9], [10, 60, 30])
-    table = abstention_curve(y, p, quality, clusters, (1, 0.5), rounds=10)
-    assert table.coverage.tolist() == [1.0, 0.9]
-    assert table.lowest_quality.tolist() == [0.0, 0.5]
+    table = abstention_curve(y, p, quality, clusters, rounds=10)
+    assert table.coverage.tolist() == [1.0] + [0.9] * 5
+    assert table.lowest_quality.tolist() == [0.0] + [0.5] * 5
