@@ -91,7 +91,7 @@ def test_sets_are_joined_when_they_were_made_alike():
 
 
 def test_an_image_missing_from_the_cache_is_named(cache):
-    with pytest.raises(KeyError, match=r"1 image.*'a6'.*build the cache"):
+    with pytest.raises(KeyError, match=r"1 image.*'a6'.*build it"):
         FlatSet.from_cache(cache, manifest(7))
 
 
