@@ -11,8 +11,7 @@ from ecgutils.hearts.beats import lead_matrices, normal_atria, normal_beat, rota
 from ecgutils.hearts.forms import FORMS, TERRITORIES
 from ecgutils.hearts.heart import CONVENTIONS, Heart, pick
 from ecgutils.hearts.rhythm import AV_BLOCKS
-from ecgutils.signals.criteria import criteria_met, lvh_ratio
-from ecgutils.signals.measure import frontal_axis
+from ecgutils.signals.measure import criteria_met, frontal_axis, lvh_ratio
 
 MAX_DRAWS = 200
 NEAR_MISSES = 0.10  # chance to keep a heart that meets the criterion of a finding it isn't labelled with

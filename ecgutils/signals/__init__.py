@@ -1,12 +1,4 @@
-"""12-lead ECG signals: read, and measured as a reader does.
+"""12-lead ECG signals: read (record.py), and measured as a reader does (measure.py)."""
 
-record.py      one ECG with what is known about it: Record
-readers.py     arrays, CSV, WFDB            ptbxl.py    PTB-XL, with its labels, patients and folds
-measure.py     the average beat, measured   criteria.py the criteria of the findings that it meets
-"""
-
-from ecgutils.signals.criteria import criteria_met
-from ecgutils.signals.measure import Measurements, beat_targets, measure
-from ecgutils.signals.ptbxl import check_ptbxl, read_ptbxl
-from ecgutils.signals.readers import read_csv, read_wfdb, record_from_array
-from ecgutils.signals.record import Record
+from ecgutils.signals.measure import Measurements, beat_targets, criteria_met, measure
+from ecgutils.signals.record import Record, check_ptbxl, read_csv, read_ptbxl, read_wfdb, record_from_array

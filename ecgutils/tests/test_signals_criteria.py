@@ -11,8 +11,7 @@ from ecgutils import FINDINGS, LEADS
 from ecgutils.hearts import simulate, simulate_cohort
 from ecgutils.hearts.simulate import NORMAL_SHARE, STRAIN_SHARE, _mix
 from ecgutils.signals import beat_targets, criteria_met, measure, read_ptbxl
-from ecgutils.signals.criteria import lvh_ratio
-from ecgutils.signals.measure import LEAD
+from ecgutils.signals.measure import LEAD, lvh_ratio
 
 # Their beats are not all alike or have moved to other leads, so the average beat isn't that of the criteria.
 REWIRED = {"arms_reversed", "left_arm_leg_reversed", "chest_leads_swapped", "V1_V2_high"}
