@@ -1,7 +1,6 @@
 """Simulated hearts with known findings.
 
-beats.py       a beat of dipole lobes, P waves, and the matrices that carry them to the leads
-heart.py       one person's heart: what does not change from beat to beat; what a form of a finding is: one record
+heart.py       one person's heart: a beat of dipole lobes, carried to the leads; what a form of a finding is: one record
 forms.py       FORMS: those of CD, AF, MI, HYP and STTC
 draw.py        a heart with exactly the findings wanted, checked against their criteria; benign variants
 rhythm.py      when atria and ventricles fire   noise.py    noise, as it arises at the electrodes

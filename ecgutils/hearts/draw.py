@@ -7,9 +7,8 @@ negatives) no other finding's criterion is met, unless convention says that it i
 
 import numpy as np
 
-from ecgutils.hearts.beats import lead_matrices, normal_atria, normal_beat, rotation
 from ecgutils.hearts.forms import FORMS, TERRITORIES
-from ecgutils.hearts.heart import CONVENTIONS, Heart, pick
+from ecgutils.hearts.heart import CONVENTIONS, Heart, lead_matrices, normal_atria, normal_beat, pick, rotation
 from ecgutils.hearts.rhythm import AV_BLOCKS
 from ecgutils.signals.measure import criteria_met, frontal_axis, lvh_ratio
 

@@ -5,8 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from ecgutils.hearts.beats import Beat, rotation
-from ecgutils.hearts.heart import ANY, LEFT, NOT_LEFT, RIGHT, Form, Heart, pick, shake
+from ecgutils.hearts.heart import ANY, LEFT, NOT_LEFT, RIGHT, Beat, Form, Heart, pick, rotation, shake
 from ecgutils.signals.measure import LEAD
 
 # Keys of CONVENTIONS

@@ -11,9 +11,8 @@ from scipy.signal import resample_poly
 from tqdm import tqdm
 
 from ecgutils.findings import FINDINGS
-from ecgutils.hearts.beats import premature_beat, twelve_leads
 from ecgutils.hearts.draw import draw_heart
-from ecgutils.hearts.heart import Heart, pick
+from ecgutils.hearts.heart import Heart, pick, premature_beat, twelve_leads
 from ecgutils.hearts.noise import lead_noise
 from ecgutils.hearts.rhythm import DURATION_S, Rhythm, atrial_waves, draw_rhythm
 from ecgutils.parallel import for_each

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecgutils.hearts.beats import lead_matrices, rotation, twelve_leads
+from ecgutils.hearts.heart import lead_matrices, rotation, twelve_leads
 from ecgutils.hearts.noise import electrode_noise, lead_noise
 from ecgutils.hearts.rhythm import atrial_waves, draw_rhythm
 
