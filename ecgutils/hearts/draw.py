@@ -32,8 +32,14 @@ def draw_heart(rng: np.random.Generator, findings: frozenset[str]) -> Heart:
         if "STTC" in findings:
             heart.beat.st_start = rng.uniform(0.5, 1.2)  # horizontal or downsloping
             _add_form(rng, heart, "STTC")
-        if not findings:
-            _add_other_rhythm(rng, heart)
+        if not findings:  # 4 % have a rhythm that carries none of the five labels
+            other = rng.random()
+            if other < 0.03:
+                _pace(rng, heart)
+            elif other < 0.04:
+                heart.rhythm = "flutter"
+                heart.benign.append("flutter")
+                heart.explained.add("atrial flutter")
         heart.measured = heart.measure()
         heart.met = criteria_met(heart.measured, heart.female)
         if heart.rhythm in AV_BLOCKS:
@@ -135,17 +141,6 @@ def _add_variants(rng: np.random.Generator, heart: Heart) -> None:
         beat.st_start = rng.uniform(0.5, 0.9)
         heart.benign.append("early_repolarisation")
         heart.explained.add("early repolarisation")
-
-
-def _add_other_rhythm(rng: np.random.Generator, heart: Heart) -> None:
-    """In 4 % of hearts a rhythm that carries none of the five labels: ventricular pacing or atrial flutter."""
-    draw = rng.random()
-    if draw < 0.03:
-        _pace(rng, heart)
-    elif draw < 0.04:
-        heart.rhythm = "flutter"
-        heart.benign.append("flutter")
-        heart.explained.add("atrial flutter")
 
 
 def _pace(rng: np.random.Generator, heart: Heart) -> None:

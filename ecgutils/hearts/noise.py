@@ -56,10 +56,7 @@ def lead_noise(rng: np.random.Generator, n: int, fs: float) -> np.ndarray:
 
 @cache
 def _band(n: int, fs: float, low: float, high: float, slope: float) -> np.ndarray:
-    """Amplitude spectrum f^slope between `low` and `high` Hz, scaled so that the noise it shapes has RMS 1.
-
-    Float32, cut off above 130 Hz, where no noise is made.
-    """
+    """Float32 spectrum f^slope between `low` and `high` Hz, for noise of RMS 1; cut off at 130 Hz: no noise above."""
     frequency = rfftfreq(n, 1 / fs)
     frequency = frequency[frequency <= 130.0]
     inside = (frequency >= low) & (frequency <= high)

@@ -57,25 +57,21 @@ def draw_rhythm(
         respiratory = rng.uniform(0.07, 0.16) if rng.random() < 0.10 else 0.0
         rhythm = _from_rr(start, _sinus_rr(rng, mean, count, age, respiratory))
         rhythm.p_waves = rhythm.beats - pr
-        if respiratory:
-            rhythm.notes = ("respiratory_arrhythmia",)
+        rhythm.notes = ("respiratory_arrhythmia",) if respiratory else ()
         _add_premature(rng, rhythm, "atrial", 0.06, pr)
     _add_premature(rng, rhythm, "ventricular", 0.07, pr)
     return rhythm
 
 
 def atrial_waves(rng: np.random.Generator, time: np.ndarray, rhythm: Rhythm) -> np.ndarray:
-    """Flutter or fibrillatory waves of the eight independent leads, float64 (8, N) mV at evenly spaced `time` (N,).
-
-    Fibrillation: two atrial sources of 4.8-8.8 Hz whose frequency and amplitude wander, with harmonics; median size
-    .032 mV in V1.
-    """
+    """Flutter or fibrillatory waves of the eight independent leads, float64 (8, N) mV at evenly spaced `time` (N,)."""
     if rhythm.flutter_hz is not None:
         # a sawtooth that falls slowly and rises fast, negative in the inferior leads and positive in V1
         phase = 2 * np.pi * rhythm.flutter_hz * time + rng.uniform(0, 2 * np.pi)
         saw = sum(np.sin(k * phase + 0.4 * (k - 1)) / k for k in (1, 2, 3))
         gains = np.array([-0.05, -1.0, 0.6, 0.25, 0.1, 0.0, -0.1, -0.15]) * rng.lognormal(0, 0.25, 8)
         return rng.uniform(0.06, 0.16) * gains[:, None] * saw
+    # two atrial sources whose frequency and amplitude wander, with harmonics; median size .032 mV in V1
     main, step, waves = rng.uniform(4.8, 8.8), time[1] - time[0], []
     for frequency in (main, main * rng.uniform(0.85, 1.15)):
         slow = _wobble(rng, time, 0.1, 0.9)

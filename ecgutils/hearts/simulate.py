@@ -37,12 +37,10 @@ def simulate(
 ) -> Record:
     """Simulate one ten-second 12-lead ECG.
 
-    rng : source of all randomness; the same state gives the same bytes.
+    rng : source of all randomness; the same state gives the same bytes, and the same heart at any `fs` and `noise`.
     findings : exactly these findings; an empty set means none of the five; None draws from a mix like that of a
         hospital (42 % without finding, the others with realistic co-occurrence).
-    fs : sampling rate in Hz, a whole number from 50 to 2000. The ECG itself is made at 500 Hz, so the same `rng`
-        state gives the same heart at any rate.
-    noise : False leaves the noise out; the heart stays the same.
+    fs : sampling rate in Hz, a whole number from 50 to 2000. noise : False leaves the noise out.
 
     Returns a Record, signal float32 (12, 10 * fs) in mV. Its `details`: `forms` (finding -> list of forms), `territory`
     of an infarct, `criteria` (finding -> criteria met without noise, see `criteria_met`), `not_labelled` (finding ->
@@ -71,7 +69,6 @@ def simulate_cohort(n: int, seed: int, fs: float = 500, workers: int = 1, prefix
 
     Record i depends on `seed` and i alone: not on `n`, nor on the number of `workers` (processes). Its ids are
     "sim-000000" and "sim-p000000" for i = 0 with the prefix "sim", its fold is i % 10 + 1.
-
     Raises ValueError for a negative n or seed, and for 0 workers: at the call.
     """
     if n < 0 or seed < 0:
@@ -96,13 +93,11 @@ def load_records(
 
     Raises ValueError for a negative n, and what `read_ptbxl` raises.
     """
-    if n < 0:
-        raise ValueError(f"load_records: n must not be negative, got {n}.")
     if ptbxl is None:
         return list(simulate_cohort(n, seed, workers=workers, prefix=prefix))
     there = check_ptbxl(ptbxl)
     total, rate = there["records"], 100 if there["rates"] == [100] else 500
-    rows = np.random.default_rng(seed).choice(total, n, replace=False) if 0 < n < total else None
+    rows = np.random.default_rng(seed).choice(total, min(n, total), replace=False) if n else None
     return list(read_ptbxl(ptbxl, rate=rate, rows=rows))
 
 

@@ -46,7 +46,7 @@ class Record:
     details: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.signal_mv.ndim != 2 or self.signal_mv.shape[0] != len(LEADS) or self.signal_mv.dtype != np.float32:
+        if self.signal_mv.shape[:-1] != (len(LEADS),) or self.signal_mv.dtype != np.float32:
             got = f"got {self.signal_mv.dtype} {self.signal_mv.shape}"
             raise ValueError(f"Record {self.record_id!r}: signal_mv must be float32 of shape (12, N), {got}.")
         if not self.fs > 0:
@@ -57,21 +57,16 @@ class Record:
 
 def rate_ratio(fs: float, to_fs: float) -> tuple[int, int]:
     """How many times to up- and to downsample from `fs` to `to_fs` Hz; fractions of a Hz count."""
-    ratio = Fraction(to_fs / fs).limit_denominator(10_000)
-    return ratio.numerator, ratio.denominator
+    return Fraction(to_fs / fs).limit_denominator(10_000).as_integer_ratio()
 
 
 def to_leads(
     values: np.ndarray, leads: Sequence[str], units: Sequence[str], where: str
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Order and scale channels.
-
-    values : (C, N), one row per channel, NaN = missing. leads : C names, in any case and order; channels beyond the
-    twelve leads are left out. units : C of V, mV, uV. where : what errors call the signal.
+    """Order and scale channels (C, N), NaN = missing, of C `leads` (any case, order, others beside) in C `units`.
 
     Returns float64 (12, N) mV in LEADS order with missing samples as 0, and details: their number `missing_samples`,
     and `flat_leads`, which never change (an electrode was off): warned of, as one must not end the reading of a set.
-
     Raises ValueError for a missing or repeated lead, an unknown or impossible unit, over 10 % of a lead's samples lost.
     """
     names = [str(name).strip().upper() for name in leads]
@@ -112,9 +107,9 @@ def record_from_array(
     unit : V, mV or uV, of all channels or of each. findings : known findings, if any.
     seconds : length to keep, from the start; None keeps all. A signal up to 1 % shorter is filled with its last sample.
 
-    `details` has `missing_samples` (NaN, set to 0 mV) and `flat_leads` (see `to_leads`).
-
-    Raises ValueError for wrong shapes, rates, leads or units (see `to_leads`) and for a signal shorter than `seconds`.
+    `details` has `missing_samples` (NaN, set to 0 mV) and `flat_leads`, which never change.
+    Raises ValueError for wrong shapes, rates, leads or units (V, mV, uV), a signal shorter than `seconds` or with over
+    10 % of a lead's samples missing.
     """
     values = np.asarray(signal, dtype=np.float64)
     where = f"record {record_id!r}"
@@ -153,9 +148,7 @@ def read_csv(path: str | Path, fs: float, unit: str = "mV", **how: Any) -> Recor
     """Read a CSV with one column per lead, named in the first line, or one line per lead, named in the first column.
 
     Fields are parted by commas, semicolons (then numbers may have decimal commas) or tabs; columns of no lead (time,
-    say) are left out.
-
-    fs : sampling rate in Hz, which a CSV doesn't say. how : further arguments of `record_from_array`.
+    say) are left out. fs : sampling rate in Hz, which a CSV doesn't say. how : arguments of `record_from_array`.
 
     Raises FileNotFoundError, and ValueError for a file without numbers or as `record_from_array`.
     """
@@ -172,8 +165,8 @@ def read_csv(path: str | Path, fs: float, unit: str = "mV", **how: Any) -> Recor
         cells = cells.T
     leads = _is_lead(cells.iloc[0])
     if not leads.any():
-        begins = f"no lead names in its first line or first column (it begins with {cells.iat[0, 0]!r})"
-        raise ValueError(f"{path}: {begins}; name the columns {', '.join(LEADS)}.")
+        begins = f"begins with {cells.iat[0, 0]!r}"
+        raise ValueError(f"{path}: no lead names in its first line or column ({begins}); name the columns I, II, ...")
     names, table = list(cells.iloc[0][leads]), cells.iloc[1:].loc[:, leads]
     if separator == ";":
         table = table.apply(lambda column: column.str.replace(",", "."))
@@ -181,8 +174,8 @@ def read_csv(path: str | Path, fs: float, unit: str = "mV", **how: Any) -> Recor
     words = np.argwhere(np.isnan(numbers) & table.notna().to_numpy())
     if len(words):
         row, column = words[0]
-        word, lead = table.iat[row, column], names[column]
-        raise ValueError(f"{path}: {word!r} in data row {row + 1}, lead {lead}, is no number.")
+        where = f"data row {row + 1}, lead {names[column]}"
+        raise ValueError(f"{path}: {table.iat[row, column]!r} in {where}, is no number.")
     return record_from_array(numbers.T, fs, path.stem, names, unit, **{"source": "csv", **how})
 
 
@@ -199,10 +192,7 @@ def read_wfdb(path: str | Path, to_fs: float = 500, seconds: float | None = 10) 
 
 
 def wfdb_samples(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
-    """Samples (C, N) and header fields of a WFDB record; FileNotFoundError or ValueError say what is wrong.
-
-    Raises ModuleNotFoundError where wfdb is not installed: nothing else needs it.
-    """
+    """Samples (C, N) and header fields of a WFDB record; nothing else needs wfdb to be installed."""
     try:
         import wfdb
     except ModuleNotFoundError as error:
@@ -229,16 +219,14 @@ def read_ptbxl(
 ) -> Iterator[Record]:
     """Yield the Records of a PTB-XL folder in the order of `ptbxl_database.csv`.
 
-    root : folder with `ptbxl_database.csv`, `scp_statements.csv` and `records100/` or `records500/`.
-    rate : 100 or 500 Hz.
-    folds : only these values of `strat_fold` (1..10; folds keep patients apart); None = all.
-    rows : only these 0-based rows of the table; None = all.
+    root : folder with `ptbxl_database.csv`, `scp_statements.csv` and `records100/` or `records500/` (`rate`, Hz).
+    folds, rows : only these values of `strat_fold` (1..10; folds keep patients apart), 0-based rows; None = all.
 
     Each Record has `record_id` = ecg_id, `patient_id` = "ptbxl-<number>", findings by `findings_from_scp`, and in its
-    `details` `scp_codes`, `age`, `sex`, `missing_samples` and `flat_leads` (see `to_leads`).
+    `details` `scp_codes`, `age`, `sex`, `missing_samples` and `flat_leads`.
 
-    Raises FileNotFoundError for a folder, table or signal file that is not there, and ValueError for an unknown rate or
-    fold, a missing column, a wrong sampling rate, or as `to_leads`. The tables are checked at the call.
+    Raises FileNotFoundError for a folder, table or signal file that is not there, ValueError for an unknown rate or
+    fold, a missing column, a wrong sampling rate, or as `record_from_array`. The tables are checked at the call.
     """
     if rate not in _RATES:
         raise ValueError(f"read_ptbxl: rate must be 100 or 500 Hz, got {rate!r}.")
