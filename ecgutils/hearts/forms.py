@@ -216,10 +216,9 @@ def _ischaemic(rng: np.random.Generator, heart: Heart, lateral: np.ndarray) -> s
 
 
 def _digitalis(rng: np.random.Generator, heart: Heart, lateral: np.ndarray) -> None:
-    beat = heart.beat
-    beat.st_vector = beat.st_vector - rng.uniform(0.05, 0.13) * lateral
-    beat.t_vector = beat.t_vector * rng.uniform(0.1, 0.6)
-    beat.t_before, heart.qtc = 0.075, rng.uniform(0.34, 0.385)
+    heart.beat.st_vector = heart.beat.st_vector - rng.uniform(0.05, 0.13) * lateral
+    heart.beat.t_vector = heart.beat.t_vector * rng.uniform(0.1, 0.6)
+    heart.beat.t_before, heart.qtc = 0.075, rng.uniform(0.34, 0.385)
 
 
 def _long_qt(rng: np.random.Generator, heart: Heart, lateral: np.ndarray) -> None:

@@ -118,16 +118,8 @@ def rotation(x: float = 0.0, y: float = 0.0, z: float = 0.0) -> np.ndarray:
     return about_z @ about_y @ about_x
 
 
-class LeadMatrices(NamedTuple):
-    """One person's (8, 3) matrices from dipole to the independent leads: for QRS, for ST, T and U, and for P."""
-
-    qrs: np.ndarray
-    recovery: np.ndarray
-    p: np.ndarray
-
-
-def lead_matrices(rng: np.random.Generator) -> LeadMatrices:
-    """Draw a torso: chest gains lognormal .23 for QRS and .15 more for T, entries +-7 % and +-.05."""
+def lead_matrices(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw a torso: its (8, 3) matrices from dipole to the independent leads for QRS, for ST, T and U, and for P."""
     gain = LEAD_GAIN.copy()
     gain[2:] *= rng.lognormal(0, 0.23, 6)
     jitter = 1 + 0.07 * rng.standard_normal((8, 3))
@@ -135,7 +127,7 @@ def lead_matrices(rng: np.random.Generator) -> LeadMatrices:
     recovery = qrs * (_T_GAIN * rng.lognormal(0, 0.15, 8))[:, None]
     p = np.where(np.arange(8)[:, None] == 2, _P_V1, DOWER) * jitter * _P_GAIN[:, None]
     p[2:] *= rng.lognormal(0, 0.25, (6, 1))
-    return LeadMatrices(qrs, recovery, p)
+    return qrs, recovery, p
 
 
 def twelve_leads(independent: np.ndarray) -> np.ndarray:
@@ -215,10 +207,7 @@ CONVENTIONS: dict[str, tuple[str, ...]] = {
 
 
 class Axis(NamedTuple):
-    """Degrees between which QRS may point, and where it is turned to from `below` and `above` them.
-
-    Of several that a heart's forms ask for, that of the highest rank holds.
-    """
+    """Degrees between which QRS may point, and where it is turned to from `below` and `above`; the highest rank holds."""
 
     rank: int
     low: float
@@ -254,7 +243,7 @@ class Heart:
     qtc: float
     beat: Beat
     atria: Atria
-    matrices: LeadMatrices
+    matrices: tuple[np.ndarray, np.ndarray, np.ndarray]
     rhythm: str = "sinus"
     wide_escape: bool = False
     territory: str | None = None
@@ -274,16 +263,17 @@ class Heart:
         rate = self.rate / 2 if self.rhythm == "two_to_one" else 45.0 if self.rhythm == "complete_block" else self.rate
         times = (np.arange(460) - _CENTRE)[None] / HZ
         qt = np.array([self.qtc * (60 / rate) ** (1 / 3)])
-        eight = self.matrices.qrs @ self.beat.qrs(times)[0] + self.matrices.recovery @ self.beat.recovery(times, qt)[0]
+        from_qrs, from_recovery, from_p = self.matrices
+        eight = from_qrs @ self.beat.qrs(times)[0] + from_recovery @ self.beat.recovery(times, qt)[0]
         has_p_waves = self.rhythm in ("sinus", "two_to_one", "wenckebach")  # at a fixed place before each QRS
         if has_p_waves:
-            eight += self.matrices.p @ self.atria.wave(times + self.pr)[0]
+            eight += from_p @ self.atria.wave(times + self.pr)[0]
         rr_cv = 0.2 if self.rhythm == "AF" else 0.02
         return measure_beat(twelve_leads(eight).astype(float), _CENTRE + 20, rate, rr_cv, has_p_waves)
 
     def qrs_in_leads(self) -> np.ndarray:
         """QRS of the dominant beat without noise, (12, 120) mV at 2 ms from 20 ms before to 220 ms after onset."""
-        return twelve_leads(self.matrices.qrs @ self.beat.qrs(np.arange(-0.02, 0.2199, 0.002)))
+        return twelve_leads(self.matrices[0] @ self.beat.qrs(np.arange(-0.02, 0.2199, 0.002)))
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ _LEADS_FROM_ELECTRODES[2:, :3] = -1 / 3
 _LEADS_FROM_ELECTRODES[2:, 3:] = np.eye(6)
 
 
-def electrode_noise(rng: np.random.Generator, n: int, fs: float) -> np.ndarray:
-    """Draw noise potentials of nine electrodes, float64 (9, n) in mV.
+def lead_noise(rng: np.random.Generator, n: int, fs: float) -> np.ndarray:
+    """Draw noise of the eight independent leads, float64 (8, n) in mV, as differences of nine potentials.
 
     Baseline wander (.08-.7 Hz, median .022 mV), mid-band (.7-8 Hz, .006), muscle (8-130 Hz, amplitude as f^-.6,
     .0038), all RMS and before the gains above; in some records mains hum, decaying electrode steps and muscle bursts.
@@ -46,12 +46,7 @@ def electrode_noise(rng: np.random.Generator, n: int, fs: float) -> np.ndarray:
         start = rng.uniform(0, n / fs)
         step = rng.normal(0, 0.25) * np.exp(-np.clip(time - start, 0, None) / rng.uniform(0.2, 1.5))
         noise[electrode] += np.where(time >= start, step, 0.0)
-    return noise
-
-
-def lead_noise(rng: np.random.Generator, n: int, fs: float) -> np.ndarray:
-    """Noise of the eight independent leads, float64 (8, n) in mV."""
-    return _LEADS_FROM_ELECTRODES @ electrode_noise(rng, n, fs)
+    return _LEADS_FROM_ELECTRODES @ noise
 
 
 @cache

@@ -40,8 +40,7 @@ def draw_rhythm(
     start = -mean * rng.uniform(1, 2)
     if kind == "AF":
         spread = float(np.clip(rng.normal(0.23, 0.06), 0.12, 0.40))
-        rr = np.maximum(mean * rng.gamma(spread**-2, spread**2, count), 0.28)
-        rhythm = _from_rr(start, rr)
+        rhythm = _from_rr(start, np.maximum(mean * rng.gamma(spread**-2, spread**2, count), 0.28))
     elif kind == "flutter":
         hertz = rng.uniform(4.1, 5.3)
         ratios = {0: [2], 1: [4], 2: [2, 3, 4]}[int(rng.integers(3))]

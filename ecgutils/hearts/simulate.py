@@ -106,9 +106,7 @@ def draw_findings(rng: np.random.Generator) -> frozenset[str]:
     if rng.random() < NORMAL_SHARE:
         return frozenset()
     drawn = pick(rng, *_mix())
-    if "HYP" in drawn and rng.random() < STRAIN_SHARE:
-        drawn = drawn | {"STTC"}
-    return drawn
+    return drawn | {"STTC"} if "HYP" in drawn and rng.random() < STRAIN_SHARE else drawn
 
 
 @cache
@@ -141,8 +139,8 @@ def _render(rng: np.random.Generator, heart: Heart, rhythm: Rhythm) -> np.ndarra
         _add(recovery, onset, -0.02, 0.90, partial(beat.recovery, qt=qt[chosen]), scale)
     p_waves = rhythm.p_waves[(rhythm.p_waves > -0.3) & (rhythm.p_waves < DURATION_S)]
     _add(atria, p_waves, -0.04, 0.22, heart.atria.wave)
-    matrices = heart.matrices
-    eight = matrices.qrs @ ventricles + matrices.recovery @ recovery + matrices.p @ atria
+    from_qrs, from_recovery, from_p = heart.matrices
+    eight = from_qrs @ ventricles + from_recovery @ recovery + from_p @ atria
     if heart.rhythm in ("AF", "flutter"):
         eight += atrial_waves(rng, np.arange(n) / _RENDER_HZ, rhythm)
     return heart.wiring @ eight

@@ -241,11 +241,10 @@ def _infarct(m: Measurements, female: bool) -> dict[str, bool]:
 
 
 def _repolarisation(m: Measurements, female: bool) -> dict[str, bool]:
-    upright = m.r > m.s
     watched = np.isin(np.arange(12), [LEAD[name] for name in ("I", "II", "V3", "V4", "V5", "V6")])
     low = watched & (m.r >= 0.3) & (np.abs(m.t) < 0.1 * m.r)
     # III, aVR and V1 may have a negative T in health; aVL and aVF where QRS is small
-    inverted = (upright | (np.arange(12) >= _V2)) & ~np.isin(np.arange(12), [LEAD["III"], LEAD["aVR"], _V1])
+    inverted = ((m.r > m.s) | (np.arange(12) >= _V2)) & ~np.isin(np.arange(12), [LEAD["III"], LEAD["aVR"], _V1])
     inverted &= m.t <= -0.1
     return {
         "ST_depression": _two_neighbours(m.st <= -0.05),

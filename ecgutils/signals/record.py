@@ -27,11 +27,9 @@ _RATES = {100: "filename_lr", 500: "filename_hr"}
 class Record:
     """A 12-lead recording.
 
-    signal_mv : float32 (12, N) in LEADS order, millivolts.
-    fs : samples per second.
+    signal_mv : float32 (12, N) in LEADS order, millivolts. fs : samples per second.
     findings : subset of FINDINGS; empty = none of the five.
-    record_id, patient_id : strings; "" when the patient is unknown.
-    fold : 1-based `strat_fold`, None when unknown.
+    patient_id : "" when unknown. fold : 1-based `strat_fold`, None when unknown.
     source : where the signal comes from, e.g. "simulated" or "ptbxl".
     details : whatever else is known (form, territory, measured intervals, demographics).
     """
@@ -219,8 +217,8 @@ def read_ptbxl(
 ) -> Iterator[Record]:
     """Yield the Records of a PTB-XL folder in the order of `ptbxl_database.csv`.
 
-    root : folder with `ptbxl_database.csv`, `scp_statements.csv` and `records100/` or `records500/` (`rate`, Hz).
-    folds, rows : only these values of `strat_fold` (1..10; folds keep patients apart), 0-based rows; None = all.
+    root : folder with `ptbxl_database.csv`, `scp_statements.csv` and `records100/` or `records500/`.
+    rate : 100 or 500 Hz. folds, rows : only these `strat_fold` (1..10) and 0-based rows of the table; None = all.
 
     Each Record has `record_id` = ecg_id, `patient_id` = "ptbxl-<number>", findings by `findings_from_scp`, and in its
     `details` `scp_codes`, `age`, `sex`, `missing_samples` and `flat_leads`.
@@ -302,7 +300,7 @@ def _codes(root: Path, row: dict[str, Any]) -> dict[str, float]:
         codes = None
     if not isinstance(codes, dict):
         what = f"scp_codes of ecg_id {row['ecg_id']} is {row['scp_codes']!r}"
-        raise ValueError(f"{root / 'ptbxl_database.csv'}: {what}; a dict such as {{'NORM': 100.0}} is needed.")
+        raise ValueError(f"{root / 'ptbxl_database.csv'}: {what}, not a dict such as {{'NORM': 100.0}}.")
     return codes
 
 
