@@ -207,7 +207,7 @@ CONVENTIONS: dict[str, tuple[str, ...]] = {
 
 
 class Axis(NamedTuple):
-    """Degrees between which QRS may point, and where it is turned to from `below` and `above`; the highest rank holds."""
+    """Degrees between which QRS may point; `below`, `above`: where to turn it to from there. The highest rank holds."""
 
     rank: int
     low: float

@@ -114,9 +114,9 @@ def _mix() -> tuple[list[frozenset[str]], np.ndarray]:
     """All 31 non-empty sets and their weights, fitted so that every finding has its FINDING_SHARE."""
     sets = [frozenset(c) for size in range(1, 6) for c in combinations(FINDINGS, size)]
     weight = np.array([np.prod([r for pair, r in _TOGETHER.items() if s.issuperset(pair)]) for s in sets])
-    member = np.array([[f in s for s in sets] for f in FINDINGS])
+    member = np.array([[f in s for s in sets] for f in FINDING_SHARE])
     for _ in range(200):  # iterative proportional fitting of the five margins
-        for inside, share in zip(member, (FINDING_SHARE[f] for f in FINDINGS), strict=True):
+        for inside, share in zip(member, FINDING_SHARE.values(), strict=True):
             weight[inside] *= share / weight[inside].sum()
             weight[~inside] *= (1 - share) / weight[~inside].sum()
     return sets, weight

@@ -200,8 +200,7 @@ def wfdb_samples(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     try:
         values, fields = wfdb.rdsamp(str(path))
     except FileNotFoundError as error:
-        what = f"a WFDB record is a .hea file and the files that it names, here {header}"
-        raise FileNotFoundError(f"No {error.filename}: {what}; get them all.") from None
+        raise FileNotFoundError(f"No {error.filename}: it belongs to the files of {header}; get them all.") from None
     except (ValueError, IndexError, TypeError, OSError) as error:
         if str(error).startswith("time data"):  # of the date and the time of recording
             lines = header.read_text(errors="replace").splitlines()
@@ -218,7 +217,7 @@ def read_ptbxl(
     """Yield the Records of a PTB-XL folder in the order of `ptbxl_database.csv`.
 
     root : folder with `ptbxl_database.csv`, `scp_statements.csv` and `records100/` or `records500/`.
-    rate : 100 or 500 Hz. folds, rows : only these `strat_fold` (1..10) and 0-based rows of the table; None = all.
+    rate : 100 or 500 Hz. folds, rows : only these folds (1..10, apart in patients) and 0-based rows; None = all.
 
     Each Record has `record_id` = ecg_id, `patient_id` = "ptbxl-<number>", findings by `findings_from_scp`, and in its
     `details` `scp_codes`, `age`, `sex`, `missing_samples` and `flat_leads`.
