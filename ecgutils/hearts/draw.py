@@ -126,8 +126,7 @@ def _add_variants(rng: np.random.Generator, heart: Heart) -> None:
         beat.add_lobe(rng.uniform(0.014, 0.022), 0.007, vector)
         heart.benign.append("small_q")
     if rng.random() < 0.20 and "CD" not in findings:
-        # Late forces to the right, up or forward: S in I, II, V5, V6 or a small r' in V1, as fascicular and right
-        # bundle branch blocks have more of.
+        # to the right, up or forward, as fascicular and right bundle branch blocks have more of
         beat.add_lobe(rng.uniform(0.056, 0.070), 0.008, rng.uniform(0.05, 0.45) * rng.normal([-0.5, -0.3, -0.1], 0.3))
         heart.benign.append("late_forces")
     if rng.random() < 0.04 and "HYP" not in findings:
