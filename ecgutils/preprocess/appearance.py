@@ -24,19 +24,14 @@ def paper_colour(rgb: np.ndarray, paper: np.ndarray) -> np.ndarray:
     return cv2.blur(small, (5, 5))
 
 
-def unevenness(colour: np.ndarray) -> float:
-    """(95th - 5th percentile) / median of the paper's brightness."""
-    low, middle, high = np.percentile(colour.mean(2), [5, 50, 95])
-    return float((high - low) / max(middle, 1))
-
-
 def even_light(rgb: np.ndarray, paper: np.ndarray, divide: bool = True) -> np.ndarray:
     """Divide by the paper's colour: uint8 (H, W, 3) with white paper. `paper` bool (H, W) is where paper is.
 
     Where light is even already (see UNEVEN), or `divide` is off, one colour serves for the whole image.
     """
     colour = paper_colour(rgb, paper)
-    if not divide or unevenness(colour) <= UNEVEN:
+    low, middle, high = np.percentile(colour.mean(2), [5, 50, 95])
+    if not divide or (high - low) / max(middle, 1) <= UNEVEN:
         typical = np.median(colour.reshape(-1, 3), axis=0)
         table = [np.clip(np.arange(256) * 250 / max(t, 16), 0, 255).astype(np.uint8) for t in typical]
         return cv2.LUT(rgb, np.stack(table, axis=-1)[None])
@@ -56,12 +51,6 @@ def is_inverted(rgb: np.ndarray) -> bool:
     detail = grey.astype(np.int16) - cv2.medianBlur(grey, 21)
     darker, lighter = np.percentile(detail, [0.3, 99.7])
     return bool(lighter > max(-1.5 * darker, 25))
-
-
-def as_paper(rgb: np.ndarray) -> np.ndarray:
-    """Light traces on a dark ground, uint8 (H, W, 3), as dark ones on white; grey, for they may have any colour."""
-    red, green, blue = cv2.split(rgb)
-    return cv2.cvtColor(255 - cv2.max(cv2.max(red, green), blue), cv2.COLOR_GRAY2RGB)
 
 
 def darkness(even: np.ndarray, colour_blind: bool) -> np.ndarray:
@@ -103,8 +92,7 @@ def _lines_along_columns(dark: np.ndarray, px_per_mm: int) -> tuple[np.ndarray, 
     repeated = _medians(np.stack([padded[:, k * box : k * box + width] for k in range(5)], axis=1))
     repeated = cv2.dilate(repeated, np.ones((1, 3), np.uint8)).astype(np.float32)  # half a pixel of bending either way
     # rows belong to `middles`, not to the edges of equal bands
-    each = np.eye(len(middles))
-    share = np.stack([np.interp(np.arange(height), middles, one) for one in each], axis=1)
+    share = np.stack([np.interp(np.arange(height), middles, each) for each in np.eye(len(middles))], axis=1)
     return share.astype(np.float32), repeated
 
 
@@ -157,14 +145,13 @@ def _bridged(inked: np.ndarray, lines: np.ndarray, width: int) -> np.ndarray:
 
 def _bars(length: int) -> list[np.ndarray]:
     """Level, upright and the two diagonal lines of pixels."""
-    slant = np.eye(length, dtype=np.uint8)
-    return [np.ones((1, length), np.uint8), np.ones((length, 1), np.uint8), slant, slant[::-1].copy()]
+    level, slant = np.ones((1, length), np.uint8), np.eye(length, dtype=np.uint8)
+    return [level, level.T.copy(), slant, slant[::-1].copy()]
 
 
 def _block_level(values: np.ndarray, block: int, share: float) -> np.ndarray:
     """The value that `share` of each block stays below, smoothed; float32 (rows, cols) of blocks."""
-    height, width = values.shape
-    rows, cols = max(1, height // block), max(1, width // block)
+    rows, cols = (max(1, n // block) for n in values.shape)
     side = max(1, block // 3)  # samples of a block: every third pixel tells it as well
     sampled = cv2.resize(values, (cols * side, rows * side), interpolation=cv2.INTER_NEAREST)
     blocks = sampled.reshape(rows, side, cols, side).swapaxes(1, 2).reshape(rows, cols, -1)

@@ -44,7 +44,11 @@ def read_image(source: str | Path | np.ndarray, max_pixels: int = MAX_PIXELS) ->
     photo, and no decoder), "cannot_decode" (also: truncated, bad checksum) or "bad_array".
     """
     if isinstance(source, np.ndarray):
-        return _checked(source, max_pixels)
+        if source.dtype != np.uint8 or source.ndim < 2 or source.shape[2:] not in ((), (3,)) or source.size == 0:
+            raise UnreadableImage("bad_array", f"{source.dtype} {source.shape} given: give uint8 (H, W) or (H, W, 3).")
+        if source.shape[0] * source.shape[1] > max_pixels:
+            raise UnreadableImage("too_large", f"Image array {source.shape} has more than max_pixels={max_pixels}.")
+        return np.ascontiguousarray(source if source.ndim == 3 else np.stack([source] * 3, axis=-1))
     path = Path(source)
     try:
         if not path.exists():
@@ -117,14 +121,6 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
             part = band.convert("RGB")
         rgb[top : top + rows] = part
     return rgb
-
-
-def _checked(array: np.ndarray, max_pixels: int) -> np.ndarray:
-    if array.dtype != np.uint8 or array.ndim < 2 or array.shape[2:] not in ((), (3,)) or array.size == 0:
-        raise UnreadableImage("bad_array", f"Image is {array.dtype} {array.shape}; give uint8 (H, W) or (H, W, 3).")
-    if array.shape[0] * array.shape[1] > max_pixels:
-        raise UnreadableImage("too_large", f"Image array {array.shape} has more than max_pixels={max_pixels}.")
-    return np.ascontiguousarray(array if array.ndim == 3 else np.stack([array] * 3, axis=-1))
 
 
 def files_named(given: list[str], recursive: bool) -> list[Path]:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ecgutils.geometry import affine, apply_homography, frame_corners, quarter_turns, smooth_map
-from ecgutils.preprocess.appearance import as_paper, is_inverted
+from ecgutils.preprocess.appearance import darkness, is_inverted
 from ecgutils.preprocess.grid import Grid
 from ecgutils.preprocess.page import Page, visible_box
 from ecgutils.preprocess.phase import Flattening, local_px_per_unit
@@ -60,8 +60,9 @@ def reduced(rgb: np.ndarray) -> Copy:
         soft = cv2.GaussianBlur(photo, (0, 0), 0.4 * shrink) if shrink > 1.3 else photo
         work = cv2.resize(soft, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_LINEAR)
     inverted = is_inverted(work)
-    if inverted:
-        work, photo = as_paper(work), as_paper(photo)
+    if inverted:  # as dark traces on white; grey, for they may have any colour
+        dark = (darkness(image, colour_blind=False) for image in (photo, work))
+        photo, work = (cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) for image in dark)
     return Copy(photo, work, whole, shrink, inverted)
 
 

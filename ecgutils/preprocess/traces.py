@@ -71,16 +71,16 @@ def find_traces(
         thick = cv2.dilate(thick, _disc(px_per_mm))
         low &= 1 - cv2.resize(thick, low.shape[::-1], interpolation=cv2.INTER_NEAREST)
     joined = cv2.morphologyEx(low, cv2.MORPH_CLOSE, _disc(0.8 * px_per_mm))
-    count, labels = cv2.connectedComponents(joined, connectivity=8)
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     if count < 2:
         nothing = np.zeros(ink.shape, bool)
         return Traces(keep=nothing, rows=nothing, inked=inked)
     x, y = cv2.findNonZero(joined).reshape(-1, 2).T.astype(np.intp)  # a few percent of the pixels
     at = y * ink.shape[1] + x  # an eighth of the time of [y, x]
     stroke, darkness = labels.take(at), ink.take(at) / 255
-    area = np.bincount(stroke, minlength=count)
-    left, right, top, bottom = *_span(x, stroke, count), *_span(y, stroke, count)
-    width, height = (right - left + 1) / px_per_mm, (bottom - top + 1) / px_per_mm
+    left, top, width, height, area = boxes.T
+    right, bottom = left + width - 1, top + height - 1
+    width, height = width / px_per_mm, height / px_per_mm
     peak, mean = _largest(darkness, stroke, count), np.bincount(stroke, darkness, count) / np.maximum(area, 1)
     small = np.maximum(width, height) < LETTER_MM
     # letters are as dark as traces; a rest of grid is fainter
@@ -217,13 +217,6 @@ def _run_down(x: np.ndarray, y: np.ndarray, along_x: float, along_y: float) -> f
     over_x, over_y = np.bincount(x), np.bincount(y)
     peaked_x, peaked_y = ((p**2).mean() / max(p.mean() ** 2, 1e-9) for p in (over_x[over_x > 0], over_y[over_y > 0]))
     return float((along_y + 1) / (along_x + 1) * np.sqrt(peaked_x / peaked_y) / 1.35)  # most photos are level
-
-
-def _span(values: np.ndarray, stroke: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest and largest of `values` (N,) in each of `count` strokes."""
-    smallest = np.full(count, values.max())
-    np.minimum.at(smallest, stroke, values)
-    return smallest, _largest(values, stroke, count)
 
 
 def _largest(values: np.ndarray, stroke: np.ndarray, count: int) -> np.ndarray:
