@@ -12,7 +12,7 @@ import pandas as pd
 from ecgutils.geometry import frame_corners, thumbnail
 from ecgutils.manifest import CORNER_COLUMNS
 from ecgutils.preprocess import FlatECG, Preprocessor, UnreadableImage, read_image
-from ecgutils.preprocess.report import draw_outline
+from ecgutils.preprocess.cache import draw_outline
 
 try:
     import ipywidgets
