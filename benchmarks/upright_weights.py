@@ -24,8 +24,7 @@ from safetensors.numpy import load_file, save_file
 from ecgutils.hearts import simulate
 from ecgutils.parallel import for_each
 from ecgutils.preprocess import appearance
-from ecgutils.preprocess.traces import find_traces
-from ecgutils.preprocess.upright import PX_PER_MM, STRIDES, upright_input
+from ecgutils.preprocess.traces import PX_PER_MM, STRIDES, find_traces, upright_input
 from ecgutils.synth import SOURCES, draw_style, render_page
 
 OUT = Path(__file__).parents[1] / "ecgutils" / "weights" / "upright" / "upright.safetensors"

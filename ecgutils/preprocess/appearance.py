@@ -54,14 +54,10 @@ def is_inverted(rgb: np.ndarray) -> bool:
 
 
 def darkness(even: np.ndarray, colour_blind: bool) -> np.ndarray:
-    """Darkness against white paper, uint8 (H, W).
-
-    A coloured grid line is bright in at least one channel, a trace in none: the brightest channel alone hides most
-    grids. With `colour_blind` the grey image is used, in which every line shows.
-    """
+    """Darkness against white paper, uint8 (H, W); with `colour_blind` of the grey image, in which every line shows."""
     if colour_blind:
         return 255 - cv2.cvtColor(even, cv2.COLOR_RGB2GRAY)
-    red, green, blue = cv2.split(even)
+    red, green, blue = cv2.split(even)  # a grid line is bright in at least one, a trace in none: this hides most grids
     return 255 - cv2.max(cv2.max(red, green), blue)
 
 

@@ -83,10 +83,8 @@ def measure_grid(rgb: np.ndarray, unbend: bool = True) -> Grid | None:
 
 
 def _track(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """The strongest wave that many tiles follow; None when there is none.
-
-    Returns (3, 3), image px -> cycles of the two line families, and (N, 2), image px where both are seen.
-    """
+    """The strongest wave that many tiles follow, if any: (3, 3), image px -> cycles of the two line families, and
+    (N, 2), image px where both are seen."""
     height, width = contrast.shape
     tile = 128 if min(height, width) >= 360 else 64
     if min(height, width) < tile:
@@ -105,18 +103,14 @@ def _track(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     params, both = next(((p, b) for p, b in fits if b.sum() >= 0.6 * most), (None, np.zeros(1)))
     if both.sum() < 3:
         return None
-    a1, a2, b1, b2, c1, c2 = params
     # cycles = numerator / denominator in centred, scaled coordinates; a wave vector is in cycles per tile
     per_px = scale / tile
-    cycles_from_image = np.array([[a1 * per_px, a2 * per_px, 0], [b1 * per_px, b2 * per_px, 0], [c1, c2, 1]])
+    cycles_from_image = np.array([[*params[:2] * per_px, 0], [*params[2:4] * per_px, 0], [*params[4:], 1]])
     return cycles_from_image @ affine(1 / scale, -middle_xy / scale), centres_xy[both]
 
 
 def _tile_spectra(contrast: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centres (T, 2) of tiles, their spectra (T, tile, tile) divided by the usual level, and that level (tile, tile).
-
-    Zero frequency is in the middle.
-    """
+    """Centres (T, 2) of tiles, their spectra (T, tile, tile), zero in the middle, divided by the usual, and that."""
     height, width = contrast.shape
     xs = np.linspace(0, width - tile, max(2, round(width / tile))).astype(int)
     ys = np.linspace(0, height - tile, max(2, round(height / tile))).astype(int)
@@ -141,10 +135,7 @@ def _tile_spectra(contrast: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarr
 
 
 def _strongest_pairs(mean_spectrum: np.ndarray, level: np.ndarray) -> list[np.ndarray]:
-    """Up to four pairs (2, 2) of about perpendicular, about equal peaks, in cycles per tile, the strongest first.
-
-    Strength weighs how far a peak stands out (`mean_spectrum`, whitened) and how strong it is (`level` undoes that).
-    """
+    """Up to four pairs (2, 2) of about perpendicular, about equal peaks, in cycles per tile, the strongest first."""
     tile = len(mean_spectrum)
     middle = tile // 2
     fy, fx = np.mgrid[:tile, :tile] - middle
@@ -152,6 +143,7 @@ def _strongest_pairs(mean_spectrum: np.ndarray, level: np.ndarray) -> list[np.nd
     allowed = (radius >= max(3, tile / LONGEST_PERIOD)) & (radius <= tile / SHORTEST_PERIOD) & (fx >= 0)
     highest_near = cv2.dilate(mean_spectrum, np.ones((3, 3), np.uint8))
     rows, cols = np.nonzero((highest_near == mean_spectrum) & allowed & (mean_spectrum > 1.3))
+    # how far a peak stands out, and how strong it is (`level` undoes the whitening)
     strength = (np.minimum(mean_spectrum, 10) * np.sqrt(mean_spectrum * level))[rows, cols]
     keep = np.argsort(-strength)[:40]
     vectors, strength = (np.column_stack([cols, rows])[keep] - middle).astype(float), strength[keep]
@@ -196,10 +188,8 @@ def _wave_vectors(params: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 def _peaks_near(spectra: np.ndarray, expected: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
-    """Strongest peak within `reach` (a share of the expected length, at least 1.5 bins) of each expected wave vector.
-
-    Returns vectors (T, 2, 2), refined to a fraction of a bin by a parabola, and prominence (T, 2).
-    """
+    """Strongest peak within `reach` (a share of the expected length, at least 1.5 bins) of each expected wave vector:
+    vectors (T, 2, 2), refined to a fraction of a bin by a parabola, and prominence (T, 2)."""
     wanted, middle, last = expected.reshape(-1, 2), spectra.shape[1] // 2, spectra.shape[1] - 2
     tiles, each = np.repeat(np.arange(len(spectra)), 2), np.arange(len(wanted))
     radius = np.maximum(1.5, reach * np.linalg.norm(wanted, axis=1))[:, None]

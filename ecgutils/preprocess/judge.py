@@ -88,30 +88,28 @@ def strokes(ink: np.ndarray, px_per_mm: int) -> int:
 
 
 def glare_share(rgb: np.ndarray, paper: np.ndarray, box: tuple[float, float, float, float], px_per_mm: int) -> float:
-    """Share of the traces' area where light has washed out all detail: brighter 5 mm blocks of little contrast.
-
-    rgb uint8 (h, w, 3) and paper bool (h, w) on the plane; box x0, y0, x1, y1 in px.
-    """
+    """Share of the area of the traces, `box` x0, y0, x1, y1 in px, where light has washed out all detail: brighter 5 mm
+    blocks of little contrast. rgb uint8 (h, w, 3) and paper bool (h, w) on the plane."""
     x0, y0, x1, y1 = (round(v) for v in box)
     red, green, blue = cv2.split(rgb[y0 : y1 + 1, x0 : x1 + 1])
     grey = cv2.min(cv2.min(red, green), blue)
     side = 5 * px_per_mm
     rows, cols = (n // side for n in grey.shape)
-    if rows < 4 or cols < 4:
+    shown = paper[y0 : y1 + 1, x0 : x1 + 1][side // 2 : rows * side : side, side // 2 : cols * side : side]
+    if min(rows, cols) < 4 or not shown.any():
         return 0.0
     blocks = grey[: rows * side, : cols * side].reshape(rows, side, cols, side).swapaxes(1, 2).reshape(rows, cols, -1)
-    shown = paper[y0 : y1 + 1, x0 : x1 + 1][side // 2 : rows * side : side, side // 2 : cols * side : side]
     sampled = blocks[..., ::7]  # tells the shares as well
     at = [int(share * sampled.shape[2]) for share in (0.05, 0.75)]
     low, high = np.partition(sampled, at, axis=2)[..., at].transpose(2, 0, 1).astype(float)
-    bright = high > 1.02 * np.median(high[shown]) if shown.any() else shown
-    flat = high - low < 0.35 * np.median((high - low)[shown]) if shown.any() else shown
+    bright = high > 1.02 * np.median(high[shown])
+    flat = high - low < 0.35 * np.median((high - low)[shown])
     washed = cv2.medianBlur((bright & flat & shown).astype(np.uint8), 3)
     for axis in (0, 1):  # what is bare all along one side is a margin or a header without a grid, not a reflection
         bare = np.flatnonzero(washed.mean(1 - axis) > BARE)
         third = washed.shape[axis] // 3
         washed = np.delete(washed, bare[(bare < third) | (bare >= washed.shape[axis] - third)], axis)
-    return float(washed.sum() / max(shown.sum(), 1))
+    return float(washed.sum() / shown.sum())
 
 
 def quality(grid: Grid | None, traces: Traces, contrast: float, sharp: float) -> float:

@@ -34,21 +34,18 @@ class Page:
 
 def find_page(rgb: np.ndarray, grid: Grid | None) -> Page | None:
     """Find the paper in a uint8 (H, W, 3) image; None when no edge is believed: the visible area is the page."""
-    page = _edges_around_grid(rgb, grid) if grid is not None else _segment(rgb)
-    if page is None or not page.edges.any():
-        return None
-    return replace(page, quad_xy=refine_quad(rgb, page.quad_xy, page.edges))
+    page = _segment(rgb) if grid is None else _edges_around_grid(rgb, grid)
+    seen = page is not None and page.edges.any()
+    return replace(page, quad_xy=_refined(rgb, page.quad_xy, page.edges)) if seen else None
 
 
 def part_to_look_at(rgb: np.ndarray, grid: Grid | None) -> np.ndarray | None:
-    """Corners (4, 2), TL, TR, BR, BL as seen, around a page that is small in a uint8 (H, W, 3) image or shows no grid.
+    """Corners (4, 2), TL, TR, BR, BL as seen, some way around a page that is small in an image or shows no grid.
 
-    Some of what lies around the page is within. None when no page is seen, or its grid fills the image. Only a place to
-    look closer at: it may be wrong.
+    None when no page is seen, or its grid fills the image. Only a place to look closer at: it may be wrong.
     """
     if grid is None:
-        page = _segment(rgb, whole=False)
-        if page is None:
+        if (page := _segment(rgb, whole=False)) is None:
             return None
         around = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
         image_from_page = cv2.getPerspectiveTransform(around, page.quad_xy.astype(np.float32))
@@ -64,8 +61,8 @@ def part_to_look_at(rgb: np.ndarray, grid: Grid | None) -> np.ndarray | None:
 
 def visible_box(shape: tuple[int, int], mm_from_image: np.ndarray, grid: Grid) -> np.ndarray:
     """x0, y0, x1, y1 in mm of what an image of `shape` shows of the plane, at most 80 mm beyond the seen grid."""
-    frame = apply_homography(mm_from_image, frame_corners(shape[::-1]))
-    seen = apply_homography(mm_from_image, grid.support_xy[grid.support])
+    shown_xy = frame_corners(shape[::-1]), grid.support_xy[grid.support]
+    frame, seen = (apply_homography(mm_from_image, xy) for xy in shown_xy)
     return np.concatenate([np.maximum(frame.min(0), seen.min(0) - 80), np.minimum(frame.max(0), seen.max(0) + 80)])
 
 
@@ -117,10 +114,10 @@ def _extent(seen: np.ndarray, block: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _step_profile(lab: np.ndarray, shown: np.ndarray, width: int) -> np.ndarray:
-    """How clearly the colour changes across each column x, between the `width` samples before it and those from it on.
+    """How clearly the colour changes at each column x, between the `width` samples before it and those from it on.
 
-    `width` is a grid box, so the grid itself cancels. The step is taken in eight bands and the weaker bands count:
-    a paper edge crosses all of them, a shadow's edge or a drawn line does not.
+    In a `width` of a grid box the grid cancels. Of eight bands the weaker count: a paper edge, unlike a shadow's or a
+    drawn line, crosses all.
     """
     height, length = shown.shape
     if height < 8:
@@ -147,10 +144,8 @@ def _step_profile(lab: np.ndarray, shown: np.ndarray, width: int) -> np.ndarray:
 
 
 def _segment(rgb: np.ndarray, whole: bool = True) -> Page | None:
-    """The best quadrilateral among masks by brightness, by colour distance to the middle and by saturation.
-
-    It fills the middle of the image; with `whole` off it is the largest one anywhere instead, however small.
-    """
+    """The best quadrilateral among masks by brightness, by colour distance to the middle and by saturation: one that
+    fills the middle of the image; with `whole` off the largest one anywhere, however small."""
     scale = min(1.0, SMALL / max(rgb.shape[:2]))
     small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(cv2.medianBlur(cv2.dilate(small, np.ones((3, 3), np.uint8)), 7), cv2.COLOR_RGB2LAB)
@@ -172,9 +167,7 @@ def _segment(rgb: np.ndarray, whole: bool = True) -> Page | None:
         quad, score = _judge(labels == 1 + votes.argmax(), lab, middle if whole else None)
         if score > best_score:
             best, best_score = quad, score
-    if best is None:
-        return None
-    return Page((best + 0.5) / scale - 0.5, np.ones(4, bool), np.zeros(4, bool))
+    return None if best is None else Page((best + 0.5) / scale - 0.5, np.ones(4, bool), np.zeros(4, bool))
 
 
 def _judge(mask: np.ndarray, lab: np.ndarray, middle: np.ndarray | None) -> tuple[np.ndarray | None, float]:
@@ -240,7 +233,7 @@ def _where_sides_meet(lines: list[tuple[np.ndarray, np.ndarray]], quad_xy: np.nd
     return met
 
 
-def refine_quad(rgb: np.ndarray, quad_xy: np.ndarray, sides: np.ndarray) -> np.ndarray:
+def _refined(rgb: np.ndarray, quad_xy: np.ndarray, sides: np.ndarray) -> np.ndarray:
     """Move the chosen `sides` (top, right, bottom, left) onto the strongest edge nearby; intersect the sides again."""
     soft = cv2.GaussianBlur(rgb, (0, 0), 1.0)
     limit = np.array(rgb.shape[1::-1]) - 4

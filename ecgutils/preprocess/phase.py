@@ -72,9 +72,7 @@ class Blocks:
         return Blocks(*(getattr(self, f.name)[part] for f in fields(self)))
 
 
-def _square_blocks(
-    contrast: np.ndarray, mm_from_image: np.ndarray, seen_xy: np.ndarray, margin_mm: float = 10.0
-) -> Blocks:
+def _square_blocks(contrast: np.ndarray, mm_from_image: np.ndarray, seen_xy: np.ndarray, margin_mm: float) -> Blocks:
     """The blocks of the image around `seen_xy` (N, 2), within `margin_mm`."""
     seen_mm, frame_mm = (apply_homography(mm_from_image, xy) for xy in (seen_xy, frame_corners(contrast.shape[::-1])))
     low = np.maximum(frame_mm.min(0), seen_mm.min(0) - margin_mm)
@@ -128,11 +126,8 @@ class Flattening:
 
 
 def measure_bend(blocks: Blocks, mm_from_image: np.ndarray, frequency: np.ndarray) -> Flattening:
-    """What the homography leaves: bent or creased paper, when correcting it makes the grid's lines straighter.
-
-    Neighbouring blocks differ by less than half a cycle, so the differences add up to the bending, whole cycles too;
-    what then remains is smoothed over neighbouring blocks.
-    """
+    """What the homography leaves: bent or creased paper, when correcting it makes the grid's lines straighter."""
+    # neighbours differ by less than half a cycle, so the differences add up to the bending; the rest is smoothed
     if min(blocks.strength.shape) < 4:
         return Flattening(mm_from_image)
     shift, before, after = [], 0.0, 0.0
@@ -158,7 +153,8 @@ def measure_bend(blocks: Blocks, mm_from_image: np.ndarray, frequency: np.ndarra
 
 def _sum_differences(wave: np.ndarray) -> np.ndarray:
     """Cycles (rows, cols), smooth, whose differences match the phase steps of `wave`: weighted least squares."""
-    steps = [wave[:, 1:] * wave[:, :-1].conj(), wave[1:] * wave[:-1].conj()]
+    neighbours = (np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])
+    steps = [wave[after] * wave[before].conj() for before, after in neighbours]
     value = [np.angle(step) / (2 * np.pi) for step in steps]
     weight = [np.where(np.abs(step) > 0.02, np.abs(step), 0) for step in steps]
     stiff = STIFF * sum(w.sum() for w in weight) / sum(w.size for w in weight)
@@ -172,11 +168,9 @@ def _sum_differences(wave: np.ndarray) -> np.ndarray:
         band, right = smooth.copy(), np.zeros(wave.shape)
         _add_squares(band, wave.shape, {(0, 0): -1, (0, 1): 1}, robust[0])
         _add_squares(band, wave.shape, {(0, 0): -1, (1, 0): 1}, robust[1])
-        along, down = (w * v for w, v in zip(robust, value, strict=True))
-        right[:, 1:] += along
-        right[:, :-1] -= along
-        right[1:] += down
-        right[:-1] -= down
+        for (before, after), w, v in zip(neighbours, robust, value, strict=True):
+            right[after] += w * v
+            right[before] -= w * v
         cycles = solveh_banded(band, right.ravel(), lower=True, check_finite=False).reshape(wave.shape)
         off = [np.diff(cycles, axis=1 - i) - v for i, v in enumerate(value)]
         robust = [w / (1 + (d / 0.05) ** 2) for w, d in zip(weight, off, strict=True)]
@@ -215,7 +209,7 @@ def sharpened(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: np.n
     px_per_cycle = local_px_per_unit(cycles_from_image, np.median(seen_xy, axis=0))
     per_block = np.clip(45 / px_per_cycle, 4, 10)  # cycles; finer blocks than these would only take longer
     scaled = np.diag([10 / per_block, 10 / per_block, 1.0])
-    blocks = _square_blocks(contrast, scaled @ cycles_from_image, seen_xy)
+    blocks = _square_blocks(contrast, scaled @ cycles_from_image, seen_xy, 10.0)
     refined = _refine_by_phase(blocks, scaled @ cycles_from_image, seen_xy, np.full(2, per_block / 10))
     return np.linalg.inv(scaled) @ refined
 
@@ -251,11 +245,9 @@ def fit_blocks(
 
 
 def _lined(blocks: Blocks) -> np.ndarray:
-    """Whether both line families are seen in each block, bool (rows, cols).
-
-    In the spectrum of a 10 mm profile the overtones of 5 mm lines are the even bins. Against the geometric mean of
-    their neighbours, which is as large or larger where a spectrum just falls off, as that of wood or cloth does.
-    """
+    """Whether both line families are seen in each block, bool (rows, cols)."""
+    # overtones of 5 mm lines are the even bins; where a spectrum just falls off, as of wood or cloth, the geometric
+    # mean of their neighbours is as large or larger
     score = np.zeros(blocks.strength.shape)
     for profile in (blocks.down, blocks.along):
         power = np.abs(np.fft.rfft(profile, axis=-1)) ** 2
@@ -269,8 +261,8 @@ def _refine_by_phase(
 ) -> np.ndarray:
     """Correct the homography by the phase of the grid, which drifts slowly where a line family is not quite straight.
 
-    Each block's phase against an ideal wave of `frequency` (2,) per mm is its displacement, up to whole cycles; so a
-    smooth polynomial is fitted to the differences between neighbouring blocks, and the homography to the blocks moved.
+    A block's phase against a wave of `frequency` (2,) per mm is its displacement, up to whole cycles; so a polynomial
+    is fitted to the differences between neighbours, and the homography to the blocks moved.
     """
     if min(blocks.strength.shape) < 3:
         return mm_from_image
@@ -291,7 +283,7 @@ def _refine_by_phase(
 def _fit_differences(terms: np.ndarray, wave: np.ndarray) -> np.ndarray:
     """Coefficients of `terms` (rows, cols, K) whose differences match the phase steps, in cycles, of `wave`."""
     steps = [wave[:, 1:] * wave[:, :-1].conj(), wave[1:] * wave[:-1].conj()]
-    changes = [terms[:, 1:] - terms[:, :-1], terms[1:] - terms[:-1]]
+    changes = [np.diff(terms, axis=1), np.diff(terms, axis=0)]
     value = np.concatenate([np.angle(s).ravel() for s in steps]) / (2 * np.pi)
     design = np.concatenate([c.reshape(-1, terms.shape[-1]) for c in changes])
     weight = np.concatenate([np.abs(s).ravel() for s in steps])

@@ -21,9 +21,9 @@ from ecgutils.preprocess.judge import CUT_OFF, GLARE, glare_share, quality, shar
 from ecgutils.preprocess.page import find_page, part_to_look_at
 from ecgutils.preprocess.phase import INVERSE, SURE_SCALE, unit_ratio
 from ecgutils.preprocess.plane import PLANE_PX_PER_MM, FlatECG, FlatPage, RefusedPage, onto_plane, reduced, unreduced
-from ecgutils.preprocess.traces import BOLD, Traces, find_traces
-from ecgutils.preprocess.upright import runs_down, upright_input, upside_down
+from ecgutils.preprocess.traces import BOLD, Traces, find_traces, runs_down, upright_input, upside_down
 
+Source = str | Path | np.ndarray
 Canvas = tuple[tuple[int, int], float]  # size (W, H) and px/mm
 VERSION = 10  # raise when the same settings would give other pixels: caches are then redone
 FINER, COARSE_PX_PER_MM = 1.25, 3.0  # a page coarser than this on a copy reduced by more than that is cut out first
@@ -80,9 +80,7 @@ class Preprocessor:
     def __init__(self, settings: PreprocessSettings | None = None) -> None:
         self.settings = settings or PreprocessSettings()
 
-    def __call__(
-        self, source: str | Path | np.ndarray, steps: bool = False, quad_xy: np.ndarray | None = None
-    ) -> FlatECG:
+    def __call__(self, source: Source, steps: bool = False, quad_xy: np.ndarray | None = None) -> FlatECG:
         """Flatten a path or an array. A bad image does not raise: it comes back not readable, with reasons.
 
         quad_xy (4, 2), TL, TR, BR, BL in reading orientation: the page's outline when it is known, e.g. corrected by
@@ -91,11 +89,7 @@ class Preprocessor:
         return self.on_canvases(source, [self.settings.canvas], steps, quad_xy)[0]
 
     def on_canvases(
-        self,
-        source: str | Path | np.ndarray,
-        canvases: Sequence[Canvas],
-        steps: bool = False,
-        quad_xy: np.ndarray | None = None,
+        self, source: Source, canvases: Sequence[Canvas], steps: bool = False, quad_xy: np.ndarray | None = None
     ) -> list[FlatECG]:
         """The same for canvases of several sizes (W, H) and px/mm instead of the settings' own, flattened once."""
         with one_thread():
@@ -103,7 +97,7 @@ class Preprocessor:
             page = page if steps else replace(page, steps={})
             return [page.on_canvas(*canvas) for canvas in canvases]
 
-    def _find(self, source: str | Path | np.ndarray, quad_xy: np.ndarray | None) -> FlatPage | RefusedPage:
+    def _find(self, source: Source, quad_xy: np.ndarray | None) -> FlatPage | RefusedPage:
         try:
             rgb = read_image(source, self.settings.max_pixels)
         except UnreadableImage as error:

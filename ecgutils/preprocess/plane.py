@@ -88,10 +88,7 @@ def onto_plane(copy: Copy, grid: Grid | None, page: Page | None, rectify: bool) 
 def _placed(
     shape: tuple[int, int], grid: Grid | None, page: Page | None, rectify: bool
 ) -> tuple[Flattening, np.ndarray]:
-    """How the page is flattened, and the box x0, y0, x1, y1 in mm of the page or visible area.
-
-    The grid decides where it is seen; else the page's corners, else the frame, at ASSUMED_WIDTH_MM.
-    """
+    """How the page is flattened, by grid, else corners, else the frame, and its (or what is visible's) box in mm."""
     quad = None if page is None else page.quad_xy
     if grid is not None:
         flattening = grid.flattening if rectify else Flattening(np.diag([1 / grid.px_per_mm, 1 / grid.px_per_mm, 1]))
@@ -119,10 +116,7 @@ def _placed(
 def _paper_on_plane(
     page: Page | None, shape: tuple[int, int], flattening: Flattening, corner_mm: np.ndarray, photo_xy: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where the plane shows paper and not the scene around it or nothing; the paper's edge; the photo's; bool (h, w).
-
-    A side that is lighter beyond may be the end of the grid only: there the paper goes on for MARGIN_MM.
-    """
+    """Where the plane shows paper, not the scene around it or nothing; the paper's edge; the photo's; bool (h, w)."""
     height, width = photo_xy.shape[:2]
     seen = cv2.inRange(photo_xy, (1, 1), (shape[1] - 2, shape[0] - 2)) > 0
     paper, rim = np.full((height, width), 255, np.uint8), np.zeros((height, width), np.uint8)
@@ -137,7 +131,7 @@ def _paper_on_plane(
                 cv2.line(rim, start, stop, 255, thickness)
         paper[cv2.erode(rim, np.ones((thickness - 3,) * 2, np.uint8)) > 0] = 0  # about 2 mm either side of the edge
         for _, light, start, stop in sides:
-            if light:
+            if light:  # the end of the grid only: the paper goes on
                 cv2.line(paper, start, stop, 255, 2 * MARGIN_MM * PLANE_PX_PER_MM)
     ends = cv2.dilate(np.pad((~seen).astype(np.uint8), 1, constant_values=1), np.ones((9, 9), np.uint8))  # 1 mm
     return seen & (paper > 0), rim > 0, ends[1:-1, 1:-1] > 0
@@ -255,8 +249,7 @@ class FlatPage:
 
 
 def _sample(values: np.ndarray, source_from_target: np.ndarray, size: tuple[int, int], minified: float) -> np.ndarray:
-    """Resample; blurred first where it is minified, because linear sampling alone would alias."""
-    if minified > 1.2:
+    if minified > 1.2:  # linear sampling alone would alias
         values = cv2.GaussianBlur(values, (0, 0), 0.4 * minified)
     flags = (cv2.INTER_CUBIC if minified < 1 else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
     return cv2.warpPerspective(values, source_from_target, size, flags=flags)

@@ -1,9 +1,17 @@
-"""Tell traces from letters, frames and noise on the flattened ink map: where they are and which way they run."""
+"""Tell traces from letters, frames and noise on the flattened ink map: where they are, which way they run and are up.
+
+Which way up a very small network says: every patch of about 1 cm votes, by letters, calibration pulses and beats, and
+the votes are summed, so the layout, the number of leads and what is cut off do not matter. Its convolutions run in
+numpy; weights and what they were trained on are in ecgutils/weights/upright (made by benchmarks/upright_weights.py).
+"""
 
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import as_file, files
 
 import cv2
 import numpy as np
+from safetensors.numpy import load_file
 from scipy.ndimage import gaussian_filter1d
 
 WORD_MM = 30.0  # longer strokes are traces or rulings, not printed words
@@ -20,6 +28,9 @@ TIP_MM, TIP = 4.0, 0.45  # a steep stroke so tall and so dark (mean, of the trac
 GAP_MM = 8.0  # within this of its row; two tips of 26 real photos' most faded one are 6 mm away
 SOFT_MM, FULL_ROW = 9.0, 0.3  # a row has this share of the fullest one's ink, smoothed over as much
 THICK_MM = 4.0  # no line on an ECG is that thick: shadows, fingers, the table
+PX_PER_MM = 3  # of the network's input: the smallest letters are 5 px high
+STRIDES = (2, 2, 2, 1, 1)  # of the layers; all but the last are followed by a ReLU
+CLEAR = 7.0  # log odds from which nothing more is asked; of 400 renders a third told up to 4.8 for the wrong way
 
 
 @dataclass(frozen=True)
@@ -107,14 +118,15 @@ def find_traces(
     # a steep line that is too thin for print or photo fades between its row and its tip, which is as dark as any trace
     along, across = (height, width) if sideways else (width, height)
     tip = thin & (across > TIP_MM) & (mean > TIP)
-    column = np.ones(_across(round(GAP_MM * px_per_mm) | 1, px_per_mm + 1, sideways), np.uint8)  # of the halved map
+    turn = -1 if sideways else 1
     if tip.any():
+        column = np.ones((round(GAP_MM * px_per_mm) | 1, px_per_mm + 1)[::turn], np.uint8)  # of the halved map
         near |= tip & (_largest(cv2.dilate(halved, column).take(at_half), stroke, count) > 0)
     real &= ~thin | near
     mask = np.zeros(ink.shape, np.uint8)
     pixels = mask.reshape(-1)
     pixels[at] = (real & tip).take(stroke)
-    column = np.ones(_across(2 * round(GAP_MM * px_per_mm) + 1, 2 * px_per_mm + 1, sideways), np.uint8)
+    column = np.ones((2 * round(GAP_MM * px_per_mm) + 1, 2 * px_per_mm + 1)[::turn], np.uint8)
     keep = cv2.dilate(mask, column)
     pixels[at] = real.take(stroke)
     keep = (keep | cv2.dilate(mask, _disc(1.0 * px_per_mm))).view(bool)
@@ -135,8 +147,8 @@ def find_traces(
     rows[pieces] = full & ((along[pieces] > WORD_MM) | (together > BROKEN_ROW_MM))
     # a tall beat may hang on its row by ink too faint to join it
     tips = real & near & ~is_trace & (across < WORD_MM)
-    spans = [(top, bottom, y[on_trace]), (left, right, x[on_trace])]
-    box = _box(*(spans if sideways else spans[::-1]), is_trace, rows, tips)
+    spans = [(left, right, x[on_trace]), (top, bottom, y[on_trace])]
+    box = _box(*spans[::turn], is_trace, rows, tips)
     if box is not None and sideways:
         box = box[1], box[0], box[3], box[2]
     in_rows = np.zeros_like(mask)
@@ -208,12 +220,10 @@ def _ruled(bold: np.ndarray, length: int) -> float:
 
 
 def _run_down(x: np.ndarray, y: np.ndarray, along_x: float, along_y: float) -> float:
-    """How much stronger strokes along y are; x, y (N,) are their pixels, `along_x`, `along_y` their summed extents.
-
-    Rows that tall beats join to one stroke are told by where ink gathers: at their baselines, across their direction.
-    """
+    """How much stronger strokes along y are; x, y (N,) are their pixels, `along_x`, `along_y` their summed extents."""
     if not len(x):
         return 0.0
+    # rows that tall beats join to one stroke are told by where ink gathers: at their baselines
     over_x, over_y = np.bincount(x), np.bincount(y)
     peaked_x, peaked_y = ((p**2).mean() / max(p.mean() ** 2, 1e-9) for p in (over_x[over_x > 0], over_y[over_y > 0]))
     return float((along_y + 1) / (along_x + 1) * np.sqrt(peaked_x / peaked_y) / 1.35)  # most photos are level
@@ -228,10 +238,7 @@ def _largest(values: np.ndarray, stroke: np.ndarray, count: int) -> np.ndarray:
 
 def _fullest_rows(across: np.ndarray, stroke: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Most px that each of `count` strokes has in one row along the traces, which row that is, and the share of all its
-    px in BAND rows.
-
-    across, stroke (N,) tell each px's row and whose it is.
-    """
+    px in BAND rows; across, stroke (N,) tell each px's row and whose it is."""
     fullest, row, banded = np.zeros((3, count))
     if not len(across):
         return fullest, row, banded
@@ -247,20 +254,12 @@ def _fullest_rows(across: np.ndarray, stroke: np.ndarray, count: int) -> tuple[n
 
 
 def _median_run(along: np.ndarray, across: np.ndarray) -> float:
-    """Median length in px of the runs of pixels across the traces' direction; beats are steep, most of a trace is not.
-
-    along, across (N,) are the pixels' coordinates.
-    """
+    """Median length of the runs of px (N,) across the traces' direction; beats are steep, most of a trace is not."""
     if not len(along):
         return 0.0
     place = np.sort(along * (across.max() + 2) + across)
     ends = np.flatnonzero(np.diff(place, append=-1) != 1)
     return float(np.median(np.diff(ends, prepend=-1)))
-
-
-def _across(length: int, width: int, sideways: bool) -> tuple[int, int]:
-    """Shape (rows, cols) of a bar that lies across the traces' direction."""
-    return (width, length) if sideways else (length, width)
 
 
 def _disc(diameter: float) -> np.ndarray:
@@ -277,9 +276,8 @@ def _box(
 ) -> tuple[float, float, float, float] | None:
     """First along, first across, last along and last across of all traces, in px.
 
-    `along` and `across`: first and last px of each stroke, and the traces' pixels. The rows are the strokes too long to
-    be a word: a printed header or footer may not push them aside. They count to their very ends, as do the `tips` of
-    beats between them; shorter strokes count along the rows unless far out.
+    `along` and `across`: first and last px of each stroke, and the traces' pixels. `rows`, too long to be words, which
+    a header may not push aside, count to their very ends, as do the `tips` between them; shorter ones unless far out.
     """
     if not is_trace.any():
         return None
@@ -291,3 +289,63 @@ def _box(
     start, stop = np.searchsorted(total, (0.003 * total[-1], 0.997 * total[-1]))
     start, stop = min(start, along[0][rows].min()), max(stop, along[1][rows].max())
     return float(start), float(low), float(stop), float(high)
+
+
+def upright_input(ink: np.ndarray, px_per_mm: float) -> np.ndarray:
+    """A uint8 (h, w) ink map as the network takes it: uint8 at PX_PER_MM."""
+    return cv2.resize(ink, None, fx=PX_PER_MM / px_per_mm, fy=PX_PER_MM / px_per_mm, interpolation=cv2.INTER_AREA)
+
+
+def upside_down(page: np.ndarray) -> bool:
+    """Whether a page with level rows, from `upright_input`, is upside down; its thirds are asked until it is clear."""
+    inked, odds = _inked(page), 0.0
+    for sign, view in ((1, inked), (-1, inked[::-1, ::-1])):
+        for third in np.array_split(view, 3, axis=1):
+            odds += sign * log_odds(third)
+            if abs(odds) > CLEAR:
+                return odds < 0
+    return odds < 0
+
+
+def runs_down(page: np.ndarray, assumed: bool) -> bool:
+    """Whether the rows of a page, uint8 from `upright_input`, run down it: only level letters and beats have a way up.
+
+    For pages whose strokes leave it open, 9 of 300 renders; `assumed` is what they say, unless the letters are CLEAR.
+    """
+    inked = _inked(page)
+    level, down = (abs(log_odds(view) - log_odds(view[::-1, ::-1])) for view in (inked, np.rot90(inked)))
+    return bool(down > level) if abs(down - level) > CLEAR else assumed
+
+
+def _inked(page: np.ndarray) -> np.ndarray:
+    """The part with ink, float32 in 0..1: blank paper has no vote."""
+    x, y, width, height = cv2.boundingRect(page)
+    return (page[y : y + height, x : x + width] if width else page).astype(np.float32) / 255
+
+
+def log_odds(page: np.ndarray) -> float:
+    """Log odds that a float32 (h, w) page in 0..1 is the right way up against upside down."""
+    values = page[..., None]
+    for (weight, bias), stride in zip(_layers(), STRIDES, strict=True):
+        sums = _convolve(values, weight, stride) + bias
+        values = np.maximum(sums, 0)
+    return float(sums.sum())
+
+
+def _convolve(values: np.ndarray, weight: np.ndarray, stride: int) -> np.ndarray:
+    """Correlate float32 (h, w, c) with (k, k, c, d), padded with zeros by k // 2."""
+    size, _, depth, _ = weight.shape
+    half = size // 2
+    padded = np.pad(values, ((half, half), (half, half), (0, 0)))
+    # the k x c values of a row of a patch lie side by side in memory
+    rows = np.lib.stride_tricks.sliding_window_view(padded.reshape(len(padded), -1), (size, size * depth), axis=(0, 1))
+    patches = rows[::stride, :: stride * depth]
+    flat = np.ascontiguousarray(patches).reshape(-1, size * size * depth)
+    return (flat @ weight.reshape(-1, weight.shape[3])).reshape(*patches.shape[:2], -1)
+
+
+@cache
+def _layers() -> list[tuple[np.ndarray, np.ndarray]]:
+    with as_file(files("ecgutils") / "weights" / "upright" / "upright.safetensors") as path:
+        tensors = load_file(path)
+    return [(tensors[f"{i}.weight"], tensors[f"{i}.bias"]) for i in range(len(STRIDES))]

@@ -10,7 +10,7 @@ from ecgutils.hearts import simulate
 from ecgutils.preprocess import Preprocessor, PreprocessSettings, pipeline, read_image
 from ecgutils.preprocess.grid import measure_grid
 from ecgutils.preprocess.phase import SURE_SCALE, pitch_in_mm, unit_ratio
-from ecgutils.preprocess.upright import runs_down
+from ecgutils.preprocess.traces import runs_down
 from ecgutils.synth import render_scan
 
 

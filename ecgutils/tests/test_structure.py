@@ -82,7 +82,7 @@ def test_a_module_has_at_most_400_lines(path):
     assert len(path.read_text().splitlines()) <= 400
 
 
-REPLACED_NEXT = {"traces", "appearance", "judge", "upright"}  # by the page reader
+REPLACED_NEXT = {"traces", "appearance", "judge"}  # by the page reader
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if path.stem not in REPLACED_NEXT], ids=name_of)
