@@ -63,7 +63,7 @@ def draw_input(i: int) -> np.ndarray:
     paper = np.ones(image.shape[:2], bool)
     dark = appearance.darkness(appearance.even_light(image, paper), colour_blind=False)
     ink, _ = appearance.ink(dark, px_per_mm, appearance.printed_lines(dark, px_per_mm), paper)
-    kept = np.where(find_traces(ink, px_per_mm).keep, ink, 0)
+    kept = np.where(find_traces(ink, px_per_mm, ~paper).keep, ink, 0)
     return upright_input(kept, px_per_mm)
 
 

@@ -102,19 +102,16 @@ def _medians(values: np.ndarray) -> np.ndarray:
     return median
 
 
-def ink(
-    dark: np.ndarray, px_per_mm: int, lines: np.ndarray | None = None, where: np.ndarray | None = None
-) -> tuple[np.ndarray, float]:
+def ink(dark: np.ndarray, px_per_mm: int, lines: np.ndarray | None, where: np.ndarray) -> tuple[np.ndarray, float]:
     """How much ink there is, uint8 (H, W) with 255 = about as dark as the traces; and their darkness, 0..1.
 
     `lines` is subtracted first. What then fills a good part of a 12 mm block is texture, not a trace: its level is
     subtracted too, up to a third of the traces' darkness. `where` bool (H, W) is the paper.
     """
     left = dark if lines is None else cv2.addWeighted(dark, 1, lines, -1.15, 0, dtype=cv2.CV_8U)
-    sample = left[::2, ::2].ravel()
-    if where is not None:
-        left = cv2.copyTo(left, where.view(np.uint8))
-        sample = left[::2, ::2][where[::2, ::2]] if where[::2, ::2].any() else sample
+    sampled = where[::2, ::2]
+    sample = left[::2, ::2][sampled if sampled.any() else ~sampled]
+    left = cv2.copyTo(left, where.view(np.uint8))
     share = np.cumsum(np.bincount(sample, minlength=256)) / len(sample)
     # traces and letters cover a few percent of a page
     trace = max(float(np.interp(0.992, share, np.arange(256) + 0.5)), 24.0)

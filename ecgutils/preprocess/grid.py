@@ -111,9 +111,7 @@ def _track(contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 
 def _tile_spectra(contrast: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Centres (T, 2) of tiles, their spectra (T, tile, tile), zero in the middle, divided by the usual, and that."""
-    height, width = contrast.shape
-    xs = np.linspace(0, width - tile, max(2, round(width / tile))).astype(int)
-    ys = np.linspace(0, height - tile, max(2, round(height / tile))).astype(int)
+    ys, xs = (np.linspace(0, n - tile, max(2, round(n / tile))).astype(int) for n in contrast.shape)
     alternating = (-1.0) ** np.arange(tile)  # moves frequency y = 0 to the middle
     window = np.outer(np.hanning(tile) * alternating, np.hanning(tile)).astype(np.float32)
     corners = [(x, y) for y in ys for x in xs]

@@ -67,9 +67,7 @@ class Traces:
     waving: float = 0.0
 
 
-def find_traces(
-    ink: np.ndarray, px_per_mm: float, rim: np.ndarray | None = None, sideways: bool | None = None
-) -> Traces:
+def find_traces(ink: np.ndarray, px_per_mm: float, rim: np.ndarray, sideways: bool | None = None) -> Traces:
     """Classify the connected strokes of a uint8 (h, w) ink map, 255 = as dark as traces, with square millimetres.
 
     `rim` bool (h, w) is where the paper's edge is: strokes that stay within are its shadow. `sideways`: whether traces
@@ -96,8 +94,7 @@ def find_traces(
     small = np.maximum(width, height) < LETTER_MM
     # letters are as dark as traces; a rest of grid is fainter
     real = (peak > np.where(small, 0.8, 0.6)) & (np.maximum(width, height) > 1.2) & (~small | (mean > 0.38))
-    if rim is not None:
-        real &= np.bincount(stroke, rim.take(at), count) < 0.7 * area
+    real &= np.bincount(stroke, rim.take(at), count) < 0.7 * area
     real[0] = False
     # a letter box or page frame is straight; a trace is not, or is accompanied by ink across its line
     straight = (np.minimum(width, height) < 1.2) & (np.maximum(width, height) > 15)
@@ -240,12 +237,10 @@ def _fullest_rows(across: np.ndarray, stroke: np.ndarray, count: int) -> tuple[n
     """Most px that each of `count` strokes has in one row along the traces, which row that is, and the share of all its
     px in BAND rows; across, stroke (N,) tell each px's row and whose it is."""
     fullest, row, banded = np.zeros((3, count))
-    if not len(across):
-        return fullest, row, banded
     area = np.bincount(stroke, minlength=count)
     there = area > 0
     place = (np.cumsum(there) - 1)[stroke]
-    size = int(across.max()) + BAND
+    size = int(across.max(initial=0)) + BAND
     rows = np.bincount(place * size + across, minlength=there.sum() * size).reshape(-1, size)
     summed = np.pad(np.cumsum(rows, axis=1), ((0, 0), (1, 0)))
     fullest[there], row[there] = rows.max(1), rows.argmax(1)
