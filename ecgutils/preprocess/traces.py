@@ -151,7 +151,7 @@ def find_traces(ink: np.ndarray, px_per_mm: float, rim: np.ndarray, sideways: bo
     in_rows = np.zeros_like(mask)
     in_rows.reshape(-1)[at] = rows.take(stroke)
     in_rows &= bold
-    unbroken = _unbroken(cv2.dilate(mask, np.ones((3, 3), np.uint8)), box, sideways)
+    unbroken = 0.0 if box is None else _unbroken(cv2.dilate(mask, np.ones((3, 3), np.uint8)), box, sideways)
     pixels[at] &= (is_trace & curved).take(stroke)
     middle_xy = None if box is None else _middle(mask, box, sideways, px_per_mm)
     ruled = _ruled(cv2.dilate(bold, np.ones((3, 3), np.uint8)), round(RULED_MM * px_per_mm))
@@ -172,10 +172,8 @@ def find_traces(ink: np.ndarray, px_per_mm: float, rim: np.ndarray, sideways: bo
     )
 
 
-def _unbroken(bold: np.ndarray, box: tuple[float, float, float, float] | None, sideways: bool) -> float:
+def _unbroken(bold: np.ndarray, box: tuple[float, float, float, float], sideways: bool) -> float:
     """Mean over the traces' length of how many rows are there, of those that usually are."""
-    if box is None:
-        return 0.0
     x0, y0, x1, y1 = (round(v) for v in box)
     part = bold[y0 : y1 + 1, x0 : x1 + 1]
     lines = part.T if sideways else part
