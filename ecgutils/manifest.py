@@ -107,10 +107,21 @@ def assert_disjoint(**tables: pd.DataFrame) -> None:
     """Raise ValueError, naming patients, when two of the named manifests share a patient (or an image)."""
     for a, b in combinations(tables, 2):
         if shared := sorted(set(clusters(tables[a])) & set(clusters(tables[b]))):
-            few = ", ".join(shared[:5])
-            raise ValueError(
-                f"Leakage: {len(shared)} patient(s) are in both {a} and {b}, e.g. {few}; split by patient."
-            )
+            both = f"{len(shared)} patient(s) are in both {a} and {b}, e.g. {', '.join(shared[:5])}"
+            raise ValueError(f"Leakage: {both}; split by patient.")
+
+
+def check_roles(**manifests: pd.DataFrame) -> str:
+    """Refuse a run in which two roles share a patient; say what its numbers have to be called.
+
+    manifests : by role, e.g. `check_roles(training=..., ensembling=..., calibration=..., test=...)`.
+
+    Returns "disjoint by patient"; or "ungrouped" where an image names no patient: then only shared records and images
+    can be found, a patient may stand on both sides, and numbers flatter (as in the challenge itself). Raises ValueError
+    with the roles and the patients that two of them share.
+    """
+    assert_disjoint(**manifests)
+    return "disjoint by patient" if all(map(is_grouped, manifests.values())) else "ungrouped"
 
 
 def image_ids(paths: Sequence[Path]) -> list[str]:
@@ -122,10 +133,8 @@ def image_ids(paths: Sequence[Path]) -> list[str]:
     paths = [path.absolute() if path.stem.strip(".") else path.resolve() for path in paths]  # "." and ".." have no name
     stems = [printable(path.stem) or "root" for path in paths]
     places = Counter(stem for stem, _ in set(zip(stems, (path.parent for path in paths), strict=True)))
-    ids = [
-        stem if places[stem] == 1 else f"{printable(path.parent.name)}-{stem}"
-        for path, stem in zip(paths, stems, strict=True)
-    ]
+    folders = [printable(path.parent.name) for path in paths]
+    ids = [stem if places[stem] == 1 else f"{folder}-{stem}" for folder, stem in zip(folders, stems, strict=True)]
     taken = set(ids)
     for i in np.flatnonzero(pd.Series(ids, dtype=object).duplicated()):
         ids[i] = next(own for n in count(2) if (own := f"{ids[i]}-{n}") not in taken)

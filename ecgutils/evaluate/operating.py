@@ -85,3 +85,10 @@ def abstention_curve(
         macro = bootstrap_auroc(y[kept], p[kept], clusters[kept], rounds, seed).iloc[0, 1:]
         rows.append({"coverage": kept.mean(), "lowest_quality": limit, **macro})
     return pd.DataFrame(rows)
+
+
+def quality_band(quality: np.ndarray) -> np.ndarray:
+    """Third of the quality each image lies in, text (N,): "low", "middle", "high" (equals upwards), or "unreadable"."""
+    q = np.nan_to_num(np.asarray(quality, dtype=float))
+    cuts = np.quantile(q[q > 0], [1 / 3, 2 / 3]) if (q > 0).any() else np.zeros(2)
+    return np.where(q > 0, np.array(["low", "middle", "high"])[np.searchsorted(cuts, q, side="right")], "unreadable")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ecgutils.findings import FINDINGS
-from ecgutils.manifest import assert_disjoint, clusters, is_grouped, label_array
+from ecgutils.manifest import clusters, label_array
 
 STAGE_FOLDS = 50  # separates this random stream from those of other steps with the same seed
 FOLDS = 5  # of a cross-fit
@@ -126,16 +126,3 @@ def split_bhf(train: pd.DataFrame, seed: int) -> pd.DataFrame:
     if not all(np.isin(part, fold).any() for part in (range(1, 9), 9, 10)):
         raise ValueError(f"split_bhf: {len(train)} image(s) are too few patients to train, validate and test on.")
     return train.assign(fold=pd.array(fold, dtype="Int64"))
-
-
-def check_roles(**manifests: pd.DataFrame) -> str:
-    """Refuse a run in which two roles share a patient; say what its numbers have to be called.
-
-    manifests : by role, e.g. `check_roles(training=..., ensembling=..., calibration=..., test=...)`.
-
-    Returns "disjoint by patient"; or "ungrouped" where an image names no patient: then only shared records and images
-    can be found, a patient may stand on both sides, and numbers flatter (as in the challenge itself). Raises ValueError
-    with the roles and the patients that two of them share.
-    """
-    assert_disjoint(**manifests)
-    return "disjoint by patient" if all(map(is_grouped, manifests.values())) else "ungrouped"

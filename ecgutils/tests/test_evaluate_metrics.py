@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from ecgutils.evaluate import auroc_by_finding, bootstrap_auroc, macro_auroc, paired_difference
-from ecgutils.evaluate.metrics import _Ranked, auroc_by_group, difference_error, intervals_by, quality_band
+from ecgutils.evaluate import auroc_by_finding, bootstrap_auroc, macro_auroc, paired_difference, quality_band
+from ecgutils.evaluate.metrics import _Ranked, auroc_by_group, difference_error, intervals_by
 from ecgutils.findings import FINDINGS
 
 
