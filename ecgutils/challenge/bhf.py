@@ -39,11 +39,10 @@ _MISFITS = {
 
 
 def find_bhf(start: str | Path) -> Path:
-    """Return the folder in the BHF layout at or below `start`, at most SEARCH_DEPTH levels down.
+    """The folder in the BHF layout at or below `start`, at most SEARCH_DEPTH levels down; FileNotFoundError if none is.
 
     It is known by its structure (train_final.csv beside train_<k>/ or test_<k>/), because Kaggle mounts the same
-    data at several paths. The shallowest match wins; a tie is resolved by name, with a warning. FileNotFoundError when
-    there is none.
+    data at several paths. The shallowest match wins; a tie is resolved by name, with a warning.
     """
     start = Path(start)
     what_to_do = "download the challenge files as data/README.md says and give their folder"
@@ -64,13 +63,11 @@ def find_bhf(start: str | Path) -> Path:
 def read_bhf(root: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read a BHF folder (or a folder above it) as two manifests, both sorted by ID.
 
-    Returns train and test as `ecgutils.manifest.check_manifest` makes them. `image_id` is the plain ID, `path`
-    absolute, `image_source` "bhf"; patient, fold, layout, px/mm and size are unknown, so every result is *ungrouped*.
-    Test labels are NaN.
+    `image_id` is the plain ID, `path` absolute, `image_source` "bhf"; patient, fold, layout and size are unknown, so
+    every result is *ungrouped*. Test labels are NaN.
 
     Nothing listed is lost: a labelled ID (or an ID of the sample submission) without a file stays, with path "",
     and becomes an unreadable row later. A training image without a label is left out. Both are warned of.
-
     Raises FileNotFoundError where no BHF folder is; ValueError for a missing column, an ID that is no integer or named
     twice (in a CSV or by two files), a bad label.
     """
@@ -111,10 +108,11 @@ def find_sample(root: str | Path) -> Path | None:
 
 def _scan(root: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list[str]]]:
     """Train and test manifests, and what does not fit, by the keys of _MISFITS."""
-    labels = check_ids(read_text_csv(root / LABELS_NAME), root / LABELS_NAME, COLUMNS)
+    name = str(root / LABELS_NAME)
+    labels = check_ids(read_text_csv(root / LABELS_NAME), name, COLUMNS)
     labels["ID"] = labels["ID"].map(plain_id)
     for line, ident in labels.loc[~labels["ID"].str.fullmatch("[0-9]+"), "ID"].items():
-        raise ValueError(f"{root / LABELS_NAME}: ID {ident!r} in line {line} is not an integer; restore the file.")
+        raise ValueError(f"{name}: ID {ident!r} in line {line} is not an integer; restore the file.")
     train_files, unnamed_train = _images(root, "train")
     test_files, unnamed_test = _images(root, "test")
     sample_ids = [plain_id(i) for i in read_ids(sample)] if (sample := find_sample(root)) else []
@@ -125,9 +123,7 @@ def _scan(root: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list[str]]]
         "missing_test": [i for i in sample_ids if i not in test_files],
         "unnamed": unnamed_train + unnamed_test,
     }
-    train = _manifest(
-        labels["ID"].tolist(), train_files, "train", str(root / LABELS_NAME), **labels[_LABELS].to_dict("list")
-    )
+    train = _manifest(labels["ID"].tolist(), train_files, "train", name, **labels[_LABELS].to_dict("list"))
     return train, _manifest(test_ids, test_files, "test", f"{root} test images"), misfits
 
 
@@ -156,17 +152,15 @@ def _images(root: Path, split: str) -> tuple[dict[str, str], list[str]]:
 def write_bhf(train: pd.DataFrame, test: pd.DataFrame, out_dir: str | Path, damaged: bool = True) -> pd.DataFrame:
     """Write PNG files, train_final.csv and id_map.csv under `out_dir` in the BHF layout.
 
-    Rows are numbered from 1 in order of `image_id`, train and test separately (as in the challenge, where the same
-    number names one image of each). Train fills train_1 and train_2, test fills test_1. PNG sources are copied
-    byte for byte, others re-encoded without loss. The bytes depend only on the images and labels.
+    Rows are numbered from 1 in order of `image_id`, train and test separately. Train fills train_1 and train_2, test
+    fills test_1. PNG sources are copied byte for byte, others re-encoded without loss.
 
     train, test : manifest frames with absolute paths; every training label must be known.
     damaged : also damage three files, as the challenge's own set is: the first training image is truncated, the last
     has a chunk with a wrong checksum, the first test image is truncated.
 
     Returns the table of id_map.csv: split, ID (string), image_id, path (relative), damage ("", "truncated",
-    "bad_checksum"). Raises ValueError for an unknown training label, an unreadable source, or other images already in
-    `out_dir`.
+    "bad_checksum"). ValueError for an unknown training label, an unreadable source, or other images in `out_dir`.
     """
     out_dir = Path(out_dir)
     train, test = (check_manifest(table).sort_values("image_id", ignore_index=True) for table in (train, test))

@@ -35,8 +35,7 @@ def write_submission(
 
     predictions : table with ID and probabilities in [0, 1], the challenge's five among them; NaN = unreadable photo.
     prevalence : finding -> share of positives in the training set; fills each NaN.
-    sample : sample submission: its column order, IDs and row order are followed exactly. Without it the IDs of
-    `predictions` are written, sorted.
+    sample : sample submission: its columns, IDs and rows are followed exactly. Without it the IDs come sorted.
     provenance : what made the predictions (profile, models, seed, ...; JSON-able), kept in the JSON beside what the
     file holds, what its probabilities were calibrated on, versions and commit.
 
@@ -51,8 +50,8 @@ def write_submission(
     table["ID"] = table["ID"].map(plain_id)
     columns, wanted, values, left_out = _asked_for(table, sample)
     if left_out:
-        few = first_few(left_out)
-        warnings.warn(f"write_submission: {len(left_out)} predicted ID(s) not asked for: {few}.", stacklevel=2)
+        what = f"{len(left_out)} predicted ID(s) not asked for: {first_few(left_out)}"
+        warnings.warn(f"write_submission: {what}.", stacklevel=2)
     empty = values.isna()
     rows = values.fillna(fill).assign(ID=wanted)[columns]
     filled = {i: empty.columns[row].tolist() for i, row in zip(wanted, empty.to_numpy(), strict=True) if row.any()}
@@ -105,8 +104,7 @@ def _asked_for(table: pd.DataFrame, sample: str | Path | None) -> tuple[list[str
     if twice := table.loc[table["ID"].duplicated(), "ID"].tolist():
         raise ValueError(f"write_submission: ID {twice[0]} is predicted twice under different spellings; keep one.")
     keys, known = [plain_id(i) for i in wanted], set(table["ID"])
-    lost = [i for i, key in zip(wanted, keys, strict=True) if key not in known]
-    if lost:
+    if lost := [i for i, key in zip(wanted, keys, strict=True) if key not in known]:
         few = first_few(lost)
         raise ValueError(f"write_submission: {len(lost)} ID(s) to be submitted have no prediction: {few}; predict all.")
     return list(frame), wanted, table.set_index("ID").loc[keys, list(LABELS)], sorted(known - set(keys))
@@ -122,9 +120,9 @@ def validate_submission(path: str | Path, expected_ids: Iterable[object] | None 
     Valid: UTF-8 CSV with the challenge's COLUMNS (any order, no other), one row per ID, and five finite
     probabilities in [0, 1] in each. Rows are named by their 1-based line in the file and their ID.
 
-    expected_ids : the IDs that must be there, spelled as they must be (those of the sample submission, or of the test
-    images). An ID in another spelling (zero-padded, "test_000005.png", "5.0") is recognised and refused, with the right
-    spelling. Without it, numeric IDs have to be plain integers and completeness cannot be checked.
+    expected_ids : the IDs that must be there, spelled as they must be. An ID in another spelling (zero-padded,
+    "test_000005.png", "5.0") is recognised and refused. Without it, numeric IDs have to be plain integers and
+    completeness cannot be checked.
     """
     try:
         rows = read_rows(path := Path(path))
@@ -132,8 +130,8 @@ def validate_submission(path: str | Path, expected_ids: Iterable[object] | None 
         return [str(error) if path.is_file() else f"No submission file at {path}."]
     if not any(cell.strip() for _, row in rows for cell in row):
         return [f"{path.name} is empty; expected the header {','.join(COLUMNS)} and one row per test image."]
-    (header_line, header), *body = rows
-    if found := _header_problems(header, header_line):
+    (line, header), *body = rows
+    if found := _header_problems(header, line):
         return found
     if not body:
         return [f"{path.name} has a header and no rows; expected one row per test image."]
