@@ -32,9 +32,7 @@ def _rank_mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return _mean((ranks - 0.5) / np.maximum(answered, 1), weights)
 
 
-BLENDS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = dict(
-    mean=_mean, logit_mean=_logit_mean, rank_mean=_rank_mean
-)
+BLENDS: dict[str, Callable[..., np.ndarray]] = {"mean": _mean, "logit_mean": _logit_mean, "rank_mean": _rank_mean}
 
 
 def blend(frames: Sequence[pd.DataFrame], how: str = "mean", weights: Sequence[float] | None = None) -> pd.DataFrame:
@@ -47,7 +45,6 @@ def blend(frames: Sequence[pd.DataFrame], how: str = "mean", weights: Sequence[f
     Returns the first table, in its row order, with the probabilities replaced: a member's NaN is left out of the mean,
     and the result is NaN only where that of every member with a weight is. Other columns (quality, readable, reasons)
     are the first table's, but for `calibrated_on`: a blend of calibrated probabilities is not calibrated.
-
     Raises ValueError for no table, unknown `how`, weights that don't fit, a bad table, or tables of different IDs.
     """
     if how not in BLENDS:
@@ -103,8 +100,6 @@ def _fit(scored: list[Scored]) -> np.ndarray:
         raise ValueError("No image has a label and an answer of every member: nothing to fit weights on.")
     finding = np.eye(len(FINDINGS))[np.nonzero(known)[1]]  # (n, 5): an intercept for each
     x = np.column_stack([log_odds(members[:, known]).T, finding])  # (n, M + 5), findings below each other
-    least = np.where(np.arange(x.shape[1]) < len(members), 0, -np.inf)
-    weights = fit_logistic(x, scored[0].y[known], np.zeros(len(least)), np.full(len(least), _RIDGE), least)[
-        : len(members)
-    ]
+    prior, least = np.zeros(x.shape[1]), np.where(np.arange(x.shape[1]) < len(members), 0, -np.inf)
+    weights = fit_logistic(x, scored[0].y[known], prior, prior + _RIDGE, least)[: len(members)]
     return weights / weights.sum() if weights.any() else np.full(len(members), 1 / len(members))

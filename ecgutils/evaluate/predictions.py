@@ -36,19 +36,18 @@ def prediction_table(table: pd.DataFrame, name: str, findings: Sequence[str] = F
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Predictions beside their truth, sorted by ID: `ids` str (N,), `p` and `y` float64 (N, 5), `clusters` str (N,).
+    """Predictions beside their truth, sorted by ID: `p` and `y` float64 (N, 5), `clusters` str (N,).
 
     NaN in `p` is no answer, in `y` an unknown label; clusters are patients where they are known.
     """
 
-    ids: np.ndarray
     p: np.ndarray
     y: np.ndarray
     clusters: np.ndarray
 
     def subset(self, rows: np.ndarray) -> "Scored":
         """Those of a bool mask."""
-        return Scored(self.ids[rows], self.p[rows], self.y[rows], self.clusters[rows])
+        return Scored(self.p[rows], self.y[rows], self.clusters[rows])
 
     def folds(self, seed: int) -> list[np.ndarray]:
         """Bool masks (N,) of the fifth of patients left out in turn, or of one; ValueError with fewer than two."""
@@ -68,8 +67,7 @@ def join_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> Scored:
     truth = truth.set_index("image_id", drop=False).sort_index()
     if lost := sorted(set(table.index) ^ set(truth.index)):
         raise ValueError(f"Predictions and truth differ in {len(lost)} image(s): {', '.join(lost[:5])}.")
-    p, y = table[list(FINDINGS)].to_numpy(np.float64), label_array(truth).astype(np.float64)
-    return Scored(table.index.to_numpy(str), p, y, clusters(truth))
+    return Scored(table[list(FINDINGS)].to_numpy(np.float64), label_array(truth).astype(np.float64), clusters(truth))
 
 
 def fill_unreadable(predictions: pd.DataFrame, prevalence: Mapping[str, float]) -> pd.DataFrame:
@@ -116,11 +114,10 @@ def grouped_folds(labels: np.ndarray, clusters: np.ndarray, shares: np.ndarray, 
 
 
 def split_bhf(train: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Return the manifest with `fold` filled: tenths, 1-8 to train, 9 to validate, 10 to test, as PTB-XL's.
+    """The manifest with `fold` filled by `grouped_folds`: tenths, 1-8 to train, 9 to validate, 10 to test, as PTB-XL's.
 
-    Stratified by `grouped_folds`: one patient stays in one fold. BHF names no patient, so there each image is its own
-    cluster, one patient's ECGs may fall on both sides, and numbers from this split have to be called *ungrouped*.
-    Raises ValueError when there are too few clusters for the three parts.
+    BHF names no patient, so there each image is its own cluster, one patient's ECGs may fall on both sides, and numbers
+    have to be called *ungrouped*. ValueError when there are too few clusters for the three parts.
     """
     fold = 1 + grouped_folds(label_array(train), clusters(train), np.full(10, 0.1), seed)
     if not all(np.isin(part, fold).any() for part in (range(1, 9), 9, 10)):
