@@ -83,8 +83,7 @@ def check_bhf(root: str | Path) -> dict[str, Any]:
     """Summary of a BHF folder, JSON-able: is it in place, what is missing? Raises as `read_bhf` does.
 
     Keys: root, n_train, n_test, prevalence (finding -> share of labelled training images), sample (path or None),
-    counts of what does not fit (missing_train, unlabelled_train, missing_test, unnamed; see `read_bhf`), and
-    examples: the first few of each.
+    counts of what does not fit (missing_train, unlabelled_train, missing_test, unnamed), and examples of each.
     """
     root = find_bhf(root)
     train, test, misfits = _scan(root)

@@ -78,6 +78,13 @@ def fill_unreadable(predictions: pd.DataFrame, prevalence: Mapping[str, float]) 
     return predictions.fillna(check_prevalence(prevalence))
 
 
+def quality_band(quality: np.ndarray) -> np.ndarray:
+    """Third of the quality each image lies in, text (N,): "low", "middle", "high" (equals upwards), or "unreadable"."""
+    q = np.nan_to_num(np.asarray(quality, dtype=float))
+    cuts = np.quantile(q[q > 0], [1 / 3, 2 / 3]) if (q > 0).any() else np.zeros(2)
+    return np.where(q > 0, np.array(["low", "middle", "high"])[np.searchsorted(cuts, q, side="right")], "unreadable")
+
+
 def check_prevalence(prevalence: Mapping[str, float], findings: Sequence[str] = FINDINGS) -> dict[str, float]:
     """`prevalence` as floats of `findings`; ValueError where one is missing or no share."""
     fill = {f: float(prevalence.get(f, np.nan)) for f in findings}
