@@ -28,7 +28,7 @@ _ID = re.compile(r"(?:(?:train|test)_)?(\d+)(?:\.0+|\.png|\.jpe?g)?", re.ASCII |
 LABELS_NAME = "train_final.csv"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 SEARCH_DEPTH = 4  # /kaggle/input/datasets/<owner>/<slug> is 3 below /kaggle/input; one more for an unpacked archive
-_LABELS = list(COLUMNS[1:])
+LABELS = list(COLUMNS[1:])
 _IMAGE_FOLDER = re.compile(r"(train|test)(_\d+)?", re.ASCII)
 _MISFITS = {
     "missing_train": "labelled training ID(s) without an image, kept as unreadable",
@@ -92,7 +92,7 @@ def check_bhf(root: str | Path) -> dict[str, Any]:
         "root": str(root),
         "n_train": len(train),
         "n_test": len(test),
-        "prevalence": {f: round(float(train[f].mean()), 4) if train[f].notna().any() else None for f in _LABELS},
+        "prevalence": {f: round(float(train[f].mean()), 4) if train[f].notna().any() else None for f in LABELS},
         "sample": str(sample) if sample else None,
         **{kind: len(names) for kind, names in misfits.items()},
         "examples": {kind: names[:5] for kind, names in misfits.items() if names},
@@ -122,7 +122,7 @@ def _scan(root: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list[str]]]
         "missing_test": [i for i in sample_ids if i not in test_files],
         "unnamed": unnamed_train + unnamed_test,
     }
-    train = _manifest(labels["ID"].tolist(), train_files, "train", name, **labels[_LABELS].to_dict("list"))
+    train = _manifest(labels["ID"].tolist(), train_files, "train", name, **labels[LABELS].to_dict("list"))
     return train, _manifest(test_ids, test_files, "test", f"{root} test images"), misfits
 
 
@@ -163,7 +163,7 @@ def write_bhf(train: pd.DataFrame, test: pd.DataFrame, out_dir: str | Path, dama
     """
     out_dir = Path(out_dir)
     train, test = (check_manifest(table).sort_values("image_id", ignore_index=True) for table in (train, test))
-    if unknown := train.loc[train[_LABELS].isna().any(axis=1), "image_id"].tolist():
+    if unknown := train.loc[train[LABELS].isna().any(axis=1), "image_id"].tolist():
         raise ValueError(f"{len(unknown)} training image(s) lack a label, e.g. {unknown[0]}; label or drop them.")
     plans = [_plan(len(train), "train", damaged), _plan(len(test), "test", damaged)]
     id_map, sources = pd.concat(plans, ignore_index=True), pd.concat([train, test], ignore_index=True)
@@ -173,7 +173,7 @@ def write_bhf(train: pd.DataFrame, test: pd.DataFrame, out_dir: str | Path, dama
         raise ValueError(f"{out_dir} already holds {len(stale)} other image(s), e.g. {stale[0]}; give an empty folder.")
     for source, target, damage in zip(sources["path"], id_map["path"], id_map["damage"], strict=True):
         write_bytes(out_dir / target, _png(source, damage))
-    labels = train[_LABELS].astype(int)
+    labels = train[LABELS].astype(int)
     labels.insert(0, "ID", range(1, len(labels) + 1))
     for name, table in ((LABELS_NAME, labels), ("id_map.csv", id_map)):
         write_bytes(out_dir / name, table.to_csv(index=False, lineterminator="\n").encode())

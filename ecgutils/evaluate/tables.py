@@ -59,10 +59,7 @@ class Scored:
 
 
 def join_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> Scored:
-    """Join a predictions table with a manifest by ID, whatever the order of their rows.
-
-    Raises ValueError, naming IDs, when one of the two has an image that the other lacks.
-    """
+    """Predictions and a manifest joined by ID, in any order; ValueError, naming IDs, when either lacks an image."""
     table = prediction_table(predictions, "predictions").set_index("ID").sort_index()
     truth = truth.set_index("image_id", drop=False).sort_index()
     if lost := sorted(set(table.index) ^ set(truth.index)):
@@ -94,10 +91,7 @@ def check_prevalence(prevalence: Mapping[str, float], findings: Sequence[str] = 
 
 
 def scores_by_id(predictions: pd.DataFrame, ids: Sequence[str], prevalence: Mapping[str, float]) -> np.ndarray:
-    """Probabilities float64 (N, 5) in the order of `ids`, an image's NaN filled by `fill_unreadable`.
-
-    Raises KeyError for an id without a prediction.
-    """
+    """Probabilities float64 (N, 5) in the order of `ids`, NaN filled; KeyError for an id without a prediction."""
     table = fill_unreadable(predictions, prevalence).set_index("ID")
     return table.loc[list(ids), list(FINDINGS)].to_numpy(np.float64)
 
