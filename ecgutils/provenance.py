@@ -33,10 +33,7 @@ def git_describe() -> str | None:
 
 
 def in_words(*stages: pd.DataFrame) -> str:
-    """What images there are in a manifest, or in those of one training stage after the other, in words.
-
-    For example "rendered scans of 300 PTB-XL and 1,600 simulated hearts, then rendered photos of 300 PTB-XL hearts".
-    """
+    """The images of each training stage's manifest in words: "rendered scans of 300 PTB-XL hearts, then 2 BHF photos"."""
     return ", then ".join(map(_images, stages))
 
 

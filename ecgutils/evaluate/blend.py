@@ -81,8 +81,7 @@ def fit_weights(frames: Sequence[pd.DataFrame], truth: pd.DataFrame) -> np.ndarr
 def cross_blend(frames: Sequence[pd.DataFrame], truth: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """Mean of every patient, weighted as fitted on the other folds' patients: what fitted weights really bring.
 
-    frames, truth : as `fit_weights` takes them. Returns the table that `blend` would, sorted by ID. ValueError when
-    there are fewer than two patients.
+    Arguments as `fit_weights`. Returns what `blend` would, sorted by ID. ValueError with fewer than two patients.
     """
     scored = [join_truth(frame, truth) for frame in frames]
     blended = blend(frames).sort_values("ID", ignore_index=True)

@@ -100,8 +100,7 @@ def fit_calibration(
 def cross_calibrate(predictions: pd.DataFrame, truth: pd.DataFrame, domain: str, seed: int = 0) -> pd.DataFrame:
     """Out-of-fold calibrated probabilities: every patient's by curves fitted on the other folds' patients.
 
-    To measure calibration without a set of its own; arguments as `fit_calibration`. Sorted by ID, whatever the order
-    of the rows. Raises ValueError when there are fewer than two patients.
+    Arguments as `fit_calibration`. Sorted by ID, in whatever order rows come. ValueError with fewer than two patients.
     """
     scored = join_truth(predictions, truth)
     table = prediction_table(predictions, "calibration").sort_values("ID", ignore_index=True)

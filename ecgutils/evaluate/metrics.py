@@ -169,8 +169,7 @@ def auroc_by_group(
 
     groups : (N rows) e.g. layout, image source, `quality_band`; a row counts nowhere for a column it has no value in.
 
-    Returns columns by, group, images, findings (how many have both classes), then those of `bootstrap_auroc` but for
-    finding. Small groups have wide intervals, or none.
+    Returns columns by, group, images, findings (having both classes), then those of `bootstrap_auroc` but for finding.
     """
     rows, parts = [], [("all", "all", np.ones(len(y), bool))]
     for by in groups:

@@ -68,10 +68,7 @@ def join_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> Scored:
 
 
 def fill_unreadable(predictions: pd.DataFrame, prevalence: Mapping[str, float]) -> pd.DataFrame:
-    """The table with every NaN probability replaced by the training prevalence of its finding.
-
-    For scoring as the challenge does; the submission writer does the same. Elsewhere an unreadable row stays NaN.
-    """
+    """The table with each NaN probability replaced by its finding's training prevalence, to score as the challenge."""
     return predictions.fillna(check_prevalence(prevalence))
 
 
