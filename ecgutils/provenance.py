@@ -33,7 +33,7 @@ def git_describe() -> str | None:
 
 
 def in_words(*stages: pd.DataFrame) -> str:
-    """The images of each training stage's manifest in words: "rendered scans of 300 PTB-XL hearts, then 2 BHF photos"."""
+    """Images of each training stage's manifest in words: "rendered scans of 300 PTB-XL hearts, then 2 BHF photos"."""
     return ", then ".join(map(_images, stages))
 
 
