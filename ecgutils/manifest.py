@@ -22,13 +22,10 @@ _TEXT = ("image_id", "path", "image_source", "signal_source", "record_id", "pati
 
 
 def read_manifest(path: str | Path) -> pd.DataFrame:
-    """Read a manifest CSV.
+    """A manifest CSV as a frame with at least MANIFEST_COLUMNS; `path` becomes absolute.
 
-    Returns a frame with at least MANIFEST_COLUMNS. Text columns are strings ("" = unknown), the five
-    findings are float (0, 1, NaN = unknown), `fold` is nullable integer. `path` becomes absolute.
-
-    Raises FileNotFoundError; ValueError where a column is missing, an image_id is repeated or empty, or a label is not
-    0, 1 or empty.
+    Text columns are strings ("" = unknown), the five findings float (0, 1, NaN = unknown), `fold` a nullable integer.
+    Raises FileNotFoundError; ValueError for a missing column, a repeated or empty image_id, a label not 0, 1 or empty.
     """
     path = Path(path)
     if not path.is_file():
@@ -51,13 +48,12 @@ def check_manifest(table: pd.DataFrame, name: str = "manifest") -> pd.DataFrame:
         table[column] = table[column].astype(object).where(table[column].notna(), "").astype(str)
     bad_id = table["image_id"].eq("") | table["image_id"].duplicated()
     _refuse(table, "image_id", bad_id, name, "each image needs its own, not empty")
-    for finding in FINDINGS:
-        values = pd.to_numeric(table[finding], errors="coerce")
-        _refuse(table, finding, ~values.isin([0, 1]) & ~_empty(table[finding]), name, "use 0, 1 or empty")
-        table[finding] = values.astype(float)
-    folds = pd.to_numeric(table["fold"], errors="coerce")
-    _refuse(table, "fold", (folds % 1 != 0) & ~_empty(table["fold"]), name, "use a whole number or empty")
-    table["fold"] = folds.astype("Int64")
+    for column in (*FINDINGS, "fold"):
+        values = pd.to_numeric(table[column], errors="coerce")
+        empty = table[column].isna() | table[column].eq("").fillna(True)
+        fits, what = (values % 1 == 0, "a whole number") if column == "fold" else (values.isin([0, 1]), "0, 1")
+        _refuse(table, column, ~(fits | empty), name, f"use {what} or empty")
+        table[column] = values.astype("Int64" if column == "fold" else float)
     return table.reset_index(drop=True)
 
 
@@ -67,15 +63,10 @@ def make_manifest(ids: Sequence[str], name: str, **known: Any) -> pd.DataFrame:
     return check_manifest(pd.DataFrame(table, index=range(len(ids))), name)
 
 
-def _empty(column: pd.Series) -> pd.Series:
-    return column.isna() | column.eq("").fillna(True)
-
-
 def _refuse(table: pd.DataFrame, column: str, bad: pd.Series, name: str, what_to_do: str) -> None:
     if bad.any():
-        position = int(bad.to_numpy().argmax())
-        value = table[column].iloc[position]
-        raise ValueError(f"{name}: {column} is {value} in data row {position + 1}; {what_to_do}.")
+        row = int(bad.to_numpy().argmax())
+        raise ValueError(f"{name}: {column} is {table[column].iloc[row]} in data row {row + 1}; {what_to_do}.")
 
 
 def write_manifest(table: pd.DataFrame, path: str | Path) -> None:
@@ -107,10 +98,18 @@ def assert_disjoint(**tables: pd.DataFrame) -> None:
     """Raise ValueError, naming patients, when two of the named manifests share a patient (or an image)."""
     for a, b in combinations(tables, 2):
         if shared := sorted(set(clusters(tables[a])) & set(clusters(tables[b]))):
-            few = ", ".join(shared[:5])
-            raise ValueError(
-                f"Leakage: {len(shared)} patient(s) are in both {a} and {b}, e.g. {few}; split by patient."
-            )
+            both = f"{len(shared)} patient(s) are in both {a} and {b}, e.g. {', '.join(shared[:5])}"
+            raise ValueError(f"Leakage: {both}; split by patient.")
+
+
+def check_roles(**manifests: pd.DataFrame) -> str:
+    """Refuse, as `assert_disjoint` does, a run in which two roles share a patient; say what to call its numbers.
+
+    Returns "disjoint by patient"; or "ungrouped" where an image names no patient: then only shared records and images
+    can be found, a patient may stand on both sides, and numbers flatter (as in the challenge itself).
+    """
+    assert_disjoint(**manifests)
+    return "disjoint by patient" if all(map(is_grouped, manifests.values())) else "ungrouped"
 
 
 def image_ids(paths: Sequence[Path]) -> list[str]:
@@ -122,10 +121,8 @@ def image_ids(paths: Sequence[Path]) -> list[str]:
     paths = [path.absolute() if path.stem.strip(".") else path.resolve() for path in paths]  # "." and ".." have no name
     stems = [printable(path.stem) or "root" for path in paths]
     places = Counter(stem for stem, _ in set(zip(stems, (path.parent for path in paths), strict=True)))
-    ids = [
-        stem if places[stem] == 1 else f"{printable(path.parent.name)}-{stem}"
-        for path, stem in zip(paths, stems, strict=True)
-    ]
+    folders = [printable(path.parent.name) for path in paths]
+    ids = [stem if places[stem] == 1 else f"{folder}-{stem}" for folder, stem in zip(folders, stems, strict=True)]
     taken = set(ids)
     for i in np.flatnonzero(pd.Series(ids, dtype=object).duplicated()):
         ids[i] = next(own for n in count(2) if (own := f"{ids[i]}-{n}") not in taken)

@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -13,15 +14,11 @@ from ecgutils.manifest import clusters
 
 def versions() -> dict[str, str]:
     """Versions of everything that can change a result; nothing is imported to learn them."""
-    there = {"ecgutils": ecgutils.__version__, "python": platform.python_version()}
-    return there | {name: _version(name) for name in ("torch", "timm", "numpy")}
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+    found = {"ecgutils": ecgutils.__version__, "python": platform.python_version()}
+    for name in ("torch", "timm", "numpy"):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def git_describe() -> str | None:
@@ -30,17 +27,13 @@ def git_describe() -> str | None:
     if not (root / ".git").exists():  # installed elsewhere: a surrounding repository would be the wrong one
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--tags"]
-    try:
+    with suppress(OSError, subprocess.SubprocessError):
         return subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True, timeout=10).strip() or None
-    except (OSError, subprocess.SubprocessError):
-        return None
+    return None
 
 
 def in_words(*stages: pd.DataFrame) -> str:
-    """What images there are in a manifest, or in those of one training stage after the other, in words.
-
-    For example "rendered scans of 300 PTB-XL and 1,600 simulated hearts, then rendered photos of 300 PTB-XL hearts".
-    """
+    """Images of each training stage's manifest in words: "rendered scans of 300 PTB-XL hearts, then 2 BHF photos"."""
     return ", then ".join(map(_images, stages))
 
 

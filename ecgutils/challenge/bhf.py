@@ -1,4 +1,4 @@
-"""Find, read and write the folder of the BHF Data Science Centre ECG Challenge (Kaggle, 2024).
+"""Find, read and write the folder and the tables of the BHF Data Science Centre ECG Challenge (Kaggle, 2024).
 
     train_final.csv                                        ID,STTC,HYP,MI,CD,AF
     train_<k>/train_encoded_relabelled/train_000142.png    ID 142
@@ -8,9 +8,11 @@ Train and test are numbered separately: ID 7 exists in both and names two differ
 must not be concatenated or share a cache. `record_id` ("bhf-train-7", "bhf-test-7") tells them apart.
 """
 
+import csv
 import os
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,15 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from ecgutils.challenge.table import COLUMNS, check_ids, first_few, id_order, plain_id, read_ids, read_text_csv
 from ecgutils.files import write_bytes
 from ecgutils.manifest import check_manifest, make_manifest
 
+COLUMNS = ("ID", "STTC", "HYP", "MI", "CD", "AF")  # the challenge's own, whatever else this package may learn to find
+_ID = re.compile(r"(?:(?:train|test)_)?(\d+)(?:\.0+|\.png|\.jpe?g)?", re.ASCII | re.IGNORECASE)
 LABELS_NAME = "train_final.csv"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 SEARCH_DEPTH = 4  # /kaggle/input/datasets/<owner>/<slug> is 3 below /kaggle/input; one more for an unpacked archive
-_LABELS = list(COLUMNS[1:])
+LABELS = list(COLUMNS[1:])
 _IMAGE_FOLDER = re.compile(r"(train|test)(_\d+)?", re.ASCII)
 _MISFITS = {
     "missing_train": "labelled training ID(s) without an image, kept as unreadable",
@@ -36,11 +39,10 @@ _MISFITS = {
 
 
 def find_bhf(start: str | Path) -> Path:
-    """Return the folder in the BHF layout at or below `start`, at most SEARCH_DEPTH levels down.
+    """The folder in the BHF layout at or below `start`, at most SEARCH_DEPTH levels down; FileNotFoundError if none is.
 
     It is known by its structure (train_final.csv beside train_<k>/ or test_<k>/), because Kaggle mounts the same
-    data at several paths. The shallowest match wins; a tie is resolved by name, with a warning. FileNotFoundError when
-    there is none.
+    data at several paths. The shallowest match wins; a tie is resolved by name, with a warning.
     """
     start = Path(start)
     what_to_do = "download the challenge files as data/README.md says and give their folder"
@@ -61,13 +63,11 @@ def find_bhf(start: str | Path) -> Path:
 def read_bhf(root: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read a BHF folder (or a folder above it) as two manifests, both sorted by ID.
 
-    Returns train and test as `ecgutils.manifest.check_manifest` makes them. `image_id` is the plain ID, `path`
-    absolute, `image_source` "bhf"; patient, fold, layout, px/mm and size are unknown, so every result is *ungrouped*.
-    Test labels are NaN.
+    `image_id` is the plain ID, `path` absolute, `image_source` "bhf"; patient, fold, layout and size are unknown, so
+    every result is *ungrouped*. Test labels are NaN.
 
     Nothing listed is lost: a labelled ID (or an ID of the sample submission) without a file stays, with path "",
     and becomes an unreadable row later. A training image without a label is left out. Both are warned of.
-
     Raises FileNotFoundError where no BHF folder is; ValueError for a missing column, an ID that is no integer or named
     twice (in a CSV or by two files), a bad label.
     """
@@ -83,8 +83,7 @@ def check_bhf(root: str | Path) -> dict[str, Any]:
     """Summary of a BHF folder, JSON-able: is it in place, what is missing? Raises as `read_bhf` does.
 
     Keys: root, n_train, n_test, prevalence (finding -> share of labelled training images), sample (path or None),
-    counts of what does not fit (missing_train, unlabelled_train, missing_test, unnamed; see `read_bhf`), and
-    examples: the first few of each.
+    counts of what does not fit (missing_train, unlabelled_train, missing_test, unnamed), and examples of each.
     """
     root = find_bhf(root)
     train, test, misfits = _scan(root)
@@ -93,7 +92,7 @@ def check_bhf(root: str | Path) -> dict[str, Any]:
         "root": str(root),
         "n_train": len(train),
         "n_test": len(test),
-        "prevalence": {f: round(float(train[f].mean()), 4) if train[f].notna().any() else None for f in _LABELS},
+        "prevalence": {f: round(float(train[f].mean()), 4) if train[f].notna().any() else None for f in LABELS},
         "sample": str(sample) if sample else None,
         **{kind: len(names) for kind, names in misfits.items()},
         "examples": {kind: names[:5] for kind, names in misfits.items() if names},
@@ -108,10 +107,11 @@ def find_sample(root: str | Path) -> Path | None:
 
 def _scan(root: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list[str]]]:
     """Train and test manifests, and what does not fit, by the keys of _MISFITS."""
-    labels = check_ids(read_text_csv(root / LABELS_NAME), root / LABELS_NAME, COLUMNS)
+    name = str(root / LABELS_NAME)
+    labels = check_ids(read_text_csv(root / LABELS_NAME), name, COLUMNS)
     labels["ID"] = labels["ID"].map(plain_id)
     for line, ident in labels.loc[~labels["ID"].str.fullmatch("[0-9]+"), "ID"].items():
-        raise ValueError(f"{root / LABELS_NAME}: ID {ident!r} in line {line} is not an integer; restore the file.")
+        raise ValueError(f"{name}: ID {ident!r} in line {line} is not an integer; restore the file.")
     train_files, unnamed_train = _images(root, "train")
     test_files, unnamed_test = _images(root, "test")
     sample_ids = [plain_id(i) for i in read_ids(sample)] if (sample := find_sample(root)) else []
@@ -122,9 +122,7 @@ def _scan(root: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list[str]]]
         "missing_test": [i for i in sample_ids if i not in test_files],
         "unnamed": unnamed_train + unnamed_test,
     }
-    train = _manifest(
-        labels["ID"].tolist(), train_files, "train", str(root / LABELS_NAME), **labels[_LABELS].to_dict("list")
-    )
+    train = _manifest(labels["ID"].tolist(), train_files, "train", name, **labels[LABELS].to_dict("list"))
     return train, _manifest(test_ids, test_files, "test", f"{root} test images"), misfits
 
 
@@ -153,21 +151,19 @@ def _images(root: Path, split: str) -> tuple[dict[str, str], list[str]]:
 def write_bhf(train: pd.DataFrame, test: pd.DataFrame, out_dir: str | Path, damaged: bool = True) -> pd.DataFrame:
     """Write PNG files, train_final.csv and id_map.csv under `out_dir` in the BHF layout.
 
-    Rows are numbered from 1 in order of `image_id`, train and test separately (as in the challenge, where the same
-    number names one image of each). Train fills train_1 and train_2, test fills test_1. PNG sources are copied
-    byte for byte, others re-encoded without loss. The bytes depend only on the images and labels.
+    Rows are numbered from 1 in order of `image_id`, train and test separately. Train fills train_1 and train_2, test
+    fills test_1. PNG sources are copied byte for byte, others re-encoded without loss.
 
     train, test : manifest frames with absolute paths; every training label must be known.
     damaged : also damage three files, as the challenge's own set is: the first training image is truncated, the last
     has a chunk with a wrong checksum, the first test image is truncated.
 
     Returns the table of id_map.csv: split, ID (string), image_id, path (relative), damage ("", "truncated",
-    "bad_checksum"). Raises ValueError for an unknown training label, an unreadable source, or other images already in
-    `out_dir`.
+    "bad_checksum"). ValueError for an unknown training label, an unreadable source, or other images in `out_dir`.
     """
     out_dir = Path(out_dir)
     train, test = (check_manifest(table).sort_values("image_id", ignore_index=True) for table in (train, test))
-    if unknown := train.loc[train[_LABELS].isna().any(axis=1), "image_id"].tolist():
+    if unknown := train.loc[train[LABELS].isna().any(axis=1), "image_id"].tolist():
         raise ValueError(f"{len(unknown)} training image(s) lack a label, e.g. {unknown[0]}; label or drop them.")
     plans = [_plan(len(train), "train", damaged), _plan(len(test), "test", damaged)]
     id_map, sources = pd.concat(plans, ignore_index=True), pd.concat([train, test], ignore_index=True)
@@ -177,7 +173,7 @@ def write_bhf(train: pd.DataFrame, test: pd.DataFrame, out_dir: str | Path, dama
         raise ValueError(f"{out_dir} already holds {len(stale)} other image(s), e.g. {stale[0]}; give an empty folder.")
     for source, target, damage in zip(sources["path"], id_map["path"], id_map["damage"], strict=True):
         write_bytes(out_dir / target, _png(source, damage))
-    labels = train[_LABELS].astype(int)
+    labels = train[LABELS].astype(int)
     labels.insert(0, "ID", range(1, len(labels) + 1))
     for name, table in ((LABELS_NAME, labels), ("id_map.csv", id_map)):
         write_bytes(out_dir / name, table.to_csv(index=False, lineterminator="\n").encode())
@@ -212,3 +208,67 @@ def _png(source: str, damage: str) -> bytes:
         crc = data + int.from_bytes(png[data - 8 : data - 4], "big")
         return png[:crc] + bytes([png[crc] ^ 0xFF]) + png[crc + 1 :]
     return png
+
+
+def plain_id(text: object) -> str:
+    """An ID without prefix, zeros and suffix: 5, "005", "5.0" and "test_000005.png" are all "5"; other text stays."""
+    stripped = str(text).strip()
+    match = _ID.fullmatch(stripped)
+    return str(int(match[1])) if match else stripped
+
+
+def id_order(ids: pd.Series) -> pd.Series:
+    """Sort key: integers by value, other text after them (a sample submission may hold any text)."""
+    return ids.map(lambda i: (0, int(i), "") if i.isascii() and i.isdigit() else (1, 0, i))
+
+
+def first_few(names: Sequence[str], n: int = 5) -> str:
+    """The first names, for a message."""
+    return ", ".join(names[:n]) + (", ..." if len(names) > n else "")
+
+
+def read_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Line (1-based) and cells of each row of a CSV, blank ones too; ValueError when it is no CSV in UTF-8 text."""
+    try:
+        with path.open(newline="\n", encoding="utf-8-sig") as file:  # a lone "\r" is damage, not the end of a line
+            reader = csv.reader(file, strict=True)
+            return [(reader.line_num, cells) for cells in reader]
+    except (csv.Error, UnicodeError) as error:
+        raise ValueError(f"{path} is not a CSV in UTF-8 text ({error}); restore the original file.") from error
+
+
+def read_text_csv(path: Path) -> pd.DataFrame:
+    """A CSV with all cells as text, indexed by line (1-based), without blank lines and a spreadsheet's commas at ends.
+
+    ValueError when it is no CSV, or a line has more or fewer cells than the header.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"No CSV at {path}: check the path.")
+    lines = [(line, cells) for line, cells in read_rows(path) if any(cell.strip() for cell in cells)]
+    if not lines:
+        raise ValueError(f"{path} is not a readable CSV (it has no line); restore the original file.")
+    header = [name.strip() for name in lines.pop(0)[1]]
+    while not header[-1]:
+        header.pop()
+    if len(set(header)) < len(header):
+        raise ValueError(f"{path}: a column is there more than once ({', '.join(header)}); restore the original file.")
+    for line, cells in lines:
+        if len(cells) < len(header) or any(cell.strip() for cell in cells[len(header) :]):
+            raise ValueError(f"{path}: line {line} has {len(cells)} cells, the header {len(header)}; restore the file.")
+    rows = [cells[: len(header)] for _, cells in lines]
+    return pd.DataFrame(rows, columns=header, index=[line for line, _ in lines], dtype=object)
+
+
+def read_ids(path: str | Path) -> list[str]:
+    """The ID column of a CSV, as written and in order. ValueError when it is missing or repeats an ID."""
+    return check_ids(read_text_csv(Path(path)), path)["ID"].tolist()
+
+
+def check_ids(table: pd.DataFrame, path: str | Path, columns: Sequence[str] = COLUMNS[:1]) -> pd.DataFrame:
+    """The table; ValueError when it lacks one of `columns` or has an ID twice, in whatever spelling."""
+    if missing := [column for column in columns if column not in table]:
+        raise ValueError(f"{path}: missing column(s) {', '.join(missing)}; it has {', '.join(table.columns)}.")
+    ids = table["ID"].map(plain_id)
+    if twice := sorted(set(ids[ids.duplicated()])):
+        raise ValueError(f"{path}: {len(twice)} ID(s) occur more than once: {first_few(twice)}; each must be one row.")
+    return table

@@ -12,12 +12,11 @@ from typing import Any
 
 import pandas as pd
 
-from ecgutils.challenge.table import COLUMNS, first_few, id_order, plain_id, read_rows, read_text_csv
-from ecgutils.evaluate.predictions import check_prevalence, prediction_table
+from ecgutils.challenge.bhf import COLUMNS, LABELS, first_few, id_order, plain_id, read_rows, read_text_csv
+from ecgutils.evaluate.tables import check_prevalence, prediction_table
 from ecgutils.files import atomic_path, runs_root, write_bytes, write_json
 from ecgutils.provenance import git_describe, versions
 
-LABELS = COLUMNS[1:]
 KAGGLE_WORKING = Path("/kaggle/working")  # Kaggle scores the submission.csv it finds there
 MAX_LISTED = 20  # of one kind; the rest are counted, so that a wrong file of 3,200 rows stays readable
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE)
@@ -35,24 +34,22 @@ def write_submission(
 
     predictions : table with ID and probabilities in [0, 1], the challenge's five among them; NaN = unreadable photo.
     prevalence : finding -> share of positives in the training set; fills each NaN.
-    sample : sample submission: its column order, IDs and row order are followed exactly. Without it the IDs of
-    `predictions` are written, sorted.
+    sample : sample submission: its columns, IDs and rows are followed exactly. Without it the IDs come sorted.
     provenance : what made the predictions (profile, models, seed, ...; JSON-able), kept in the JSON beside what the
     file holds, what its probabilities were calibrated on, versions and commit.
 
     IDs are matched by `plain_id`, so predictions for "5" fill a sample row "test_000005.png". A predicted ID that
     is not asked for is left out with a warning. Where /kaggle/working exists, submission.csv is written there too.
 
-    Returns the IDs, as written, of the rows in which at least one value was filled. Raises ValueError when a wanted ID
-    has no prediction, and for a value outside [0, 1], a bad prevalence or sample, or repeated IDs.
+    Returns the IDs, as written, of the rows in which at least one value was filled. ValueError for a wanted ID without
+    prediction, a value outside [0, 1], a bad prevalence or sample, or repeated IDs.
     """
     out_path, fill = Path(out_path), check_prevalence(prevalence, LABELS)
     table = prediction_table(predictions, "write_submission", LABELS)
     table["ID"] = table["ID"].map(plain_id)
     columns, wanted, values, left_out = _asked_for(table, sample)
     if left_out:
-        few = first_few(left_out)
-        warnings.warn(f"write_submission: {len(left_out)} predicted ID(s) not asked for: {few}.", stacklevel=2)
+        warnings.warn(f"{len(left_out)} predicted ID(s) not asked for: {first_few(left_out)}.", stacklevel=2)
     empty = values.isna()
     rows = values.fillna(fill).assign(ID=wanted)[columns]
     filled = {i: empty.columns[row].tolist() for i, row in zip(wanted, empty.to_numpy(), strict=True) if row.any()}
@@ -99,17 +96,14 @@ def _asked_for(table: pd.DataFrame, sample: str | Path | None) -> tuple[list[str
     """Columns and IDs of the file to write, their probabilities, and IDs not asked for; `table` has plain IDs."""
     frame = table[list(COLUMNS)].sort_values("ID", key=id_order) if sample is None else read_text_csv(Path(sample))
     if sorted(frame.columns) != sorted(COLUMNS):
-        found, expected = ", ".join(frame.columns), ", ".join(COLUMNS)
-        raise ValueError(f"write_submission: {sample} has columns {found}; expected {expected} in any order.")
+        raise ValueError(f"{sample} has columns {', '.join(frame)}; expected {', '.join(COLUMNS)} in any order.")
     wanted = frame["ID"].tolist()
     if twice := table.loc[table["ID"].duplicated(), "ID"].tolist():
         raise ValueError(f"write_submission: ID {twice[0]} is predicted twice under different spellings; keep one.")
     keys, known = [plain_id(i) for i in wanted], set(table["ID"])
-    lost = [i for i, key in zip(wanted, keys, strict=True) if key not in known]
-    if lost:
-        few = first_few(lost)
-        raise ValueError(f"write_submission: {len(lost)} ID(s) to be submitted have no prediction: {few}; predict all.")
-    return list(frame), wanted, table.set_index("ID").loc[keys, list(LABELS)], sorted(known - set(keys))
+    if lost := [i for i, key in zip(wanted, keys, strict=True) if key not in known]:
+        raise ValueError(f"{len(lost)} ID(s) to be submitted have no prediction: {first_few(lost)}; predict all.")
+    return list(frame), wanted, table.set_index("ID").loc[keys, LABELS], sorted(known - set(keys))
 
 
 def _csv(table: pd.DataFrame) -> bytes:
@@ -122,9 +116,9 @@ def validate_submission(path: str | Path, expected_ids: Iterable[object] | None 
     Valid: UTF-8 CSV with the challenge's COLUMNS (any order, no other), one row per ID, and five finite
     probabilities in [0, 1] in each. Rows are named by their 1-based line in the file and their ID.
 
-    expected_ids : the IDs that must be there, spelled as they must be (those of the sample submission, or of the test
-    images). An ID in another spelling (zero-padded, "test_000005.png", "5.0") is recognised and refused, with the right
-    spelling. Without it, numeric IDs have to be plain integers and completeness cannot be checked.
+    expected_ids : the IDs that must be there, spelled as they must be. An ID in another spelling (zero-padded,
+    "test_000005.png", "5.0") is recognised and refused. Without it, numeric IDs have to be plain integers and
+    completeness cannot be checked.
     """
     try:
         rows = read_rows(path := Path(path))
@@ -132,8 +126,8 @@ def validate_submission(path: str | Path, expected_ids: Iterable[object] | None 
         return [str(error) if path.is_file() else f"No submission file at {path}."]
     if not any(cell.strip() for _, row in rows for cell in row):
         return [f"{path.name} is empty; expected the header {','.join(COLUMNS)} and one row per test image."]
-    (header_line, header), *body = rows
-    if found := _header_problems(header, header_line):
+    (line, header), *body = rows
+    if found := _header_problems(header, line):
         return found
     if not body:
         return [f"{path.name} has a header and no rows; expected one row per test image."]
@@ -146,7 +140,7 @@ def validate_submission(path: str | Path, expected_ids: Iterable[object] | None 
             continue
         cells = dict(zip(header, row, strict=True))
         ids.append((line, cells["ID"]))
-        for finding in COLUMNS[1:]:
+        for finding in LABELS:
             kind, sentence = _cell_problem(cells[finding])
             if kind:
                 problems[kind].append(f"Line {line}, ID {cells['ID']}: {finding} {sentence}.")

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.special import expit
 
 from ecgutils.evaluate.calibration import fit_logistic, log_odds
-from ecgutils.evaluate.predictions import Scored, join_truth, prediction_table
+from ecgutils.evaluate.tables import Scored, join_truth, prediction_table
 from ecgutils.findings import FINDINGS
 
 _RIDGE = 1e-4  # lets equal members share, and keeps weights finite on separable data
@@ -32,9 +32,7 @@ def _rank_mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return _mean((ranks - 0.5) / np.maximum(answered, 1), weights)
 
 
-BLENDS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = dict(
-    mean=_mean, logit_mean=_logit_mean, rank_mean=_rank_mean
-)
+BLENDS: dict[str, Callable[..., np.ndarray]] = {"mean": _mean, "logit_mean": _logit_mean, "rank_mean": _rank_mean}
 
 
 def blend(frames: Sequence[pd.DataFrame], how: str = "mean", weights: Sequence[float] | None = None) -> pd.DataFrame:
@@ -47,7 +45,6 @@ def blend(frames: Sequence[pd.DataFrame], how: str = "mean", weights: Sequence[f
     Returns the first table, in its row order, with the probabilities replaced: a member's NaN is left out of the mean,
     and the result is NaN only where that of every member with a weight is. Other columns (quality, readable, reasons)
     are the first table's, but for `calibrated_on`: a blend of calibrated probabilities is not calibrated.
-
     Raises ValueError for no table, unknown `how`, weights that don't fit, a bad table, or tables of different IDs.
     """
     if how not in BLENDS:
@@ -84,8 +81,7 @@ def fit_weights(frames: Sequence[pd.DataFrame], truth: pd.DataFrame) -> np.ndarr
 def cross_blend(frames: Sequence[pd.DataFrame], truth: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """Mean of every patient, weighted as fitted on the other folds' patients: what fitted weights really bring.
 
-    frames, truth : as `fit_weights` takes them. Returns the table that `blend` would, sorted by ID. ValueError when
-    there are fewer than two patients.
+    Arguments as `fit_weights`. Returns what `blend` would, sorted by ID. ValueError with fewer than two patients.
     """
     scored = [join_truth(frame, truth) for frame in frames]
     blended = blend(frames).sort_values("ID", ignore_index=True)
@@ -103,8 +99,6 @@ def _fit(scored: list[Scored]) -> np.ndarray:
         raise ValueError("No image has a label and an answer of every member: nothing to fit weights on.")
     finding = np.eye(len(FINDINGS))[np.nonzero(known)[1]]  # (n, 5): an intercept for each
     x = np.column_stack([log_odds(members[:, known]).T, finding])  # (n, M + 5), findings below each other
-    least = np.where(np.arange(x.shape[1]) < len(members), 0, -np.inf)
-    weights = fit_logistic(x, scored[0].y[known], np.zeros(len(least)), np.full(len(least), _RIDGE), least)[
-        : len(members)
-    ]
+    prior, least = np.zeros(x.shape[1]), np.where(np.arange(x.shape[1]) < len(members), 0, -np.inf)
+    weights = fit_logistic(x, scored[0].y[known], prior, prior + _RIDGE, least)[: len(members)]
     return weights / weights.sum() if weights.any() else np.full(len(members), 1 / len(members))

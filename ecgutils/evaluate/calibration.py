@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from ecgutils.evaluate.metrics import intervals_by
-from ecgutils.evaluate.predictions import Scored, join_truth, prediction_table
+from ecgutils.evaluate.tables import Scored, join_truth, prediction_table
 from ecgutils.files import write_json
 from ecgutils.findings import FINDINGS
 
@@ -48,10 +48,7 @@ class Calibration:
     models: tuple[str, ...] = ()
 
     def apply(self, predictions: pd.DataFrame) -> pd.DataFrame:
-        """The table with calibrated probabilities (NaN stays) and the column `calibrated_on`.
-
-        Raises ValueError for a bad table, or one that is calibrated already.
-        """
+        """The table with calibrated probabilities and `calibrated_on`; ValueError where it is bad or has it already."""
         if "calibrated_on" in predictions:
             raise ValueError("These probabilities are calibrated already; apply the calibration to raw ones.")
         table = prediction_table(predictions, "calibration")
@@ -103,8 +100,7 @@ def fit_calibration(
 def cross_calibrate(predictions: pd.DataFrame, truth: pd.DataFrame, domain: str, seed: int = 0) -> pd.DataFrame:
     """Out-of-fold calibrated probabilities: every patient's by curves fitted on the other folds' patients.
 
-    To measure calibration without a set of its own; arguments as `fit_calibration`. Sorted by ID; for the same rows in
-    any order the result is the same. Raises ValueError when there are fewer than two patients.
+    Arguments as `fit_calibration`. Sorted by ID, in whatever order rows come. ValueError with fewer than two patients.
     """
     scored = join_truth(predictions, truth)
     table = prediction_table(predictions, "calibration").sort_values("ID", ignore_index=True)

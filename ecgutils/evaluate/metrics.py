@@ -1,9 +1,8 @@
 """AUROC and AUPRC with patient-clustered bootstrap intervals.
 
-A row counts for a finding when its label there is known and its prediction is not NaN; the column `n` says how
-many did. So an unreadable image (NaN prediction) is left out, which flatters: to have it count, fill it first,
-as the submission writer does. A finding without both classes has neither: it is NaN, and the macro average is
-over the findings that have one (NaN when none has).
+A row counts for a finding when its label there is known and its prediction is not NaN; the column `n` says how many
+did. So an unreadable image (NaN) is left out, which flatters: to have it count, fill it first, as the submission writer
+does. A finding without both classes is NaN, and the macro average is over the others (NaN when there are none).
 
 Every table has a column `intervals`: "by patient", or "ungrouped" where a cluster is an image or a record because its
 patient is unknown (`ecgutils.manifest.clusters`); then patients may be shared and intervals are too narrow.
@@ -60,34 +59,29 @@ class _Ranked:
         self.order = rows[np.argsort(p[rows], kind="stable")]
         scores = p[self.order]
         self.positive = y[self.order] > 0
-        self.ties = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]]) if len(rows) else np.zeros(0, int)
+        self.ties = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]])
         self.n, self.positives = len(rows), int(self.positive.sum())
         self.defined = 0 < self.positives < self.n
 
     def score(self, metric: Metric, counts: np.ndarray) -> np.ndarray:
-        """The metric (R,) where each of all rows counts so often, (R, N); NaN without both classes."""
-        return getattr(self, metric)(counts[:, self.order]) if self.defined else np.full(len(counts), np.nan)
+        """The metric (R,) where each of all rows counts so often, (R, N); NaN without both classes.
 
-    def auroc(self, weights: np.ndarray) -> np.ndarray:
-        """AUROC (R,) for weights (R, n) of the rows in `order`; half a point for a tie; NaN without both classes."""
-        positive, negative = self._split(weights)
-        below = np.cumsum(negative, axis=1)
-        n_positive, n_negative = positive.sum(axis=1), below[:, -1]
-        wins = np.einsum("rn,rn->r", positive, below) - 0.5 * np.einsum("rn,rn->r", positive, negative)
-        return divide(wins, n_positive * n_negative)
-
-    def auprc(self, weights: np.ndarray) -> np.ndarray:
-        """AUPRC (R,) as average precision, tied rows counted together; NaN without both classes."""
-        positive, negative = (part[:, ::-1] for part in self._split(weights))  # from the highest score down
-        found, wrong = np.cumsum(positive, axis=1), np.cumsum(negative, axis=1)
+        AUROC gives half a point for a tie; AUPRC is average precision, tied rows counted together.
+        """
+        if not self.defined:
+            return np.full(len(counts), np.nan)
+        weights = counts[:, self.order]
+        parts = weights * self.positive, weights * ~self.positive
+        positive, negative = (np.add.reduceat(part, self.ties, axis=1) for part in parts)  # at each distinct score
+        if metric == "auroc":
+            below = np.cumsum(negative, axis=1)
+            wins = np.einsum("rn,rn->r", positive, below) - 0.5 * np.einsum("rn,rn->r", positive, negative)
+            return divide(wins, positive.sum(axis=1) * below[:, -1])
+        positive = positive[:, ::-1]  # from the highest score down
+        found, wrong = np.cumsum(positive, axis=1), np.cumsum(negative[:, ::-1], axis=1)
         precision = found / np.maximum(found + wrong, 1)  # 0 / 1 where nothing is drawn yet
         value = divide(np.einsum("rn,rn->r", positive, precision), found[:, -1])
         return np.where(wrong[:, -1] > 0, value, np.nan)
-
-    def _split(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Weights of positives and of negatives at each distinct score, the lowest first."""
-        positive = weights * self.positive
-        return tuple(np.add.reduceat(part, self.ties, axis=1) for part in (positive, weights - positive))
 
 
 def divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -137,10 +131,8 @@ def difference_error(y: np.ndarray, p_a: np.ndarray, p_b: np.ndarray, clusters: 
                 below, above = (np.searchsorted(np.sort(p[others]), p[own], side) for side in ("left", "right"))
                 won = way * sign * (below + above) / (2 * len(others))  # share of the others below, ties by half
                 share[own] += (won - won.mean()) / len(own)
-    if not defined:
-        return np.nan
     _, patient = np.unique(clusters, return_inverse=True)
-    return float(np.linalg.norm(np.bincount(patient, share)) / defined)
+    return float(np.linalg.norm(np.bincount(patient, share)) / defined) if defined else np.nan
 
 
 def bootstrap_auroc(
@@ -151,8 +143,7 @@ def bootstrap_auroc(
     y, p : (N, 5) labels 0, 1, NaN and predictions (any monotone score), NaN allowed. p : (S, N, 5) are those of S
     models (seeds, say): the mean of their AUROCs is given, not the AUROC of their mean.
     clusters : (N,) patient of each row; images of one patient are not independent.
-    metric : "auprc" gives the area under the precision-recall curve instead (`sklearn`'s average precision); chance
-    is then the share of positives, not .5.
+    metric : "auprc" gives average precision (as `sklearn`) instead; chance is then the share of positives, not .5.
 
     Returns columns finding ("macro" first), value, low, high, n, positives, intervals. Resamples in which a finding
     lost a class are left out of its interval; a warning says so when they are more than 5 %.
@@ -178,8 +169,7 @@ def auroc_by_group(
 
     groups : (N rows) e.g. layout, image source, `quality_band`; a row counts nowhere for a column it has no value in.
 
-    Returns columns by, group, images, findings (how many have both classes), then those of `bootstrap_auroc` but for
-    finding. Small groups have wide intervals, or none.
+    Returns columns by, group, images, findings (having both classes), then those of `bootstrap_auroc` but for finding.
     """
     rows, parts = [], [("all", "all", np.ones(len(y), bool))]
     for by in groups:
@@ -194,26 +184,19 @@ def auroc_by_group(
     return pd.DataFrame(rows)
 
 
-def quality_band(quality: np.ndarray) -> np.ndarray:
-    """Third of the quality each image lies in, text (N,): "low", "middle", "high" (equals upwards), or "unreadable"."""
-    q = np.nan_to_num(np.asarray(quality, dtype=float))
-    cuts = np.quantile(q[q > 0], [1 / 3, 2 / 3]) if (q > 0).any() else np.zeros(2)
-    return np.where(q > 0, np.array(["low", "middle", "high"])[np.searchsorted(cuts, q, side="right")], "unreadable")
-
-
 def _bootstrap(
     y: np.ndarray, predictions: list[np.ndarray], clusters: np.ndarray, rounds: int, seed: int, metric: Metric
 ) -> pd.DataFrame:
     """Intervals of the first prediction's metric, less that of the second where there is one."""
     if metric not in ("auroc", "auprc"):
         raise ValueError(f'metric must be "auroc" or "auprc", got {metric!r}.')
-    several = [list(p) if np.ndim(p) == 3 else [p] for p in predictions]
+    several = [p if np.ndim(p) == 3 else [p] for p in predictions]
     shares = [sign / len(some) for sign, some in zip((1, -1), several, strict=False) for _ in some]
     arms = list(zip(*_ranked(y, [one for some in several for one in some]), strict=True))  # per finding
     if len(clusters) != len(y):
         raise ValueError(f"clusters has {len(clusters)} entries for {len(y)} rows.")
     first = [some[0] for some in arms]
-    defined = np.array([ranked.defined for ranked in first])
+    defined = np.array([r.defined for r in first])
 
     def scores(counts: np.ndarray) -> np.ndarray:  # macro first, over the findings that have both classes
         found = [sum(s * arm.score(metric, counts) for arm, s in zip(some, shares, strict=True)) for some in arms]

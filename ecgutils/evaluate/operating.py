@@ -1,4 +1,4 @@
-"""Operating points: thresholds for a wanted sensitivity, what they give on other patients, and refusing poor photos."""
+"""Operating points and their rates on other patients; refusing poor photos; what only rendered images can tell."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ecgutils.evaluate.metrics import bootstrap, bootstrap_auroc, divide, intervals_by
-from ecgutils.findings import FINDINGS
+from ecgutils.findings import FINDINGS, LEADS
+from ecgutils.manifest import CORNER_COLUMNS
 
 
 def choose_thresholds(
@@ -75,7 +76,6 @@ def abstention_curve(
     unreadable images, so that they count at coverage 1.
 
     Returns columns coverage (as it came out), lowest_quality, then those of `bootstrap_auroc` but for finding.
-    A quality that ranks photos well makes the curve rise to the left; a flat curve says that it doesn't.
     """
     q = np.nan_to_num(np.asarray(quality, dtype=np.float64))
     rows = []
@@ -85,3 +85,50 @@ def abstention_curve(
         macro = bootstrap_auroc(y[kept], p[kept], clusters[kept], rounds, seed).iloc[0, 1:]
         rows.append({"coverage": kept.mean(), "lowest_quality": limit, **macro})
     return pd.DataFrame(rows)
+
+
+def outline_errors(truth: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """What pre-processing found in each readable image whose truth is known, joined by image_id.
+
+    truth : manifest of rendered images, with rotation. found : index of a flat cache. Both have CORNER_COLUMNS.
+
+    Returns image_id; corner_error, mean distance of the four corners in percent of the image's diagonal; in_view,
+    whether all true corners lie in the image; level, whether rows of traces run across; upright, whether they read.
+    """
+    both = truth.merge(found, on="image_id", suffixes=("_true", ""), validate="one_to_one")
+    both = both[both["readable"]]
+    true = both[[f"{name}_true" for name in CORNER_COLUMNS]].to_numpy(float).reshape(-1, 4, 2)
+    seen = both[list(CORNER_COLUMNS)].to_numpy(float).reshape(-1, 4, 2)
+    size = both[["width", "height"]].to_numpy(float)
+    turn = (both["rotation_true"] - both["rotation"]) % 360
+    return pd.DataFrame(
+        {
+            "image_id": both["image_id"],
+            "corner_error": 100 * np.linalg.norm(true - seen, axis=2).mean(axis=1) / np.hypot(*size.T),
+            "in_view": ((true > -2) & (true < size[:, None] + 2)).all(axis=(1, 2)),
+            "level": turn % 180 == 0,
+            "upright": turn == 0,
+        }
+    )
+
+
+def heat_by_lead(heat: np.ndarray, page_xy: np.ndarray, lead_boxes: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Share of the heat that lies in each lead's box, beside the share that even heat would have there.
+
+    heat : (H, W) of the flat page.
+    page_xy : (H, W, 2), where each flat pixel lies on the printed page, `projection.to_page(image_from_flat)`.
+    lead_boxes : x0, y0, x1, y1 of each lead on the page, as in `Rendered`; a rhythm strip counts as its lead. Where
+    boxes overlap, heat and area are divided.
+
+    Returns a row per lead: lead, heat, area, each of sum 1, and ratio = heat / area (1 = chance); NaN without any heat.
+    """
+    x, y = page_xy[..., 0], page_xy[..., 1]
+    inside = {lead: np.zeros(heat.shape, bool) for lead in LEADS}
+    for name, (x0, y0, x1, y1) in lead_boxes.items():
+        inside[name.split("_")[0]] |= (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
+    shared = np.maximum(sum(mask.astype(np.float32) for mask in inside.values()), 1)
+    table = pd.DataFrame({"lead": LEADS})
+    for column, amount in (("heat", heat / shared), ("area", 1 / shared)):
+        table[column] = [float(amount[inside[lead]].sum()) for lead in LEADS]
+        table[column] /= table[column].sum() or np.nan
+    return table.assign(ratio=table["heat"] / table["area"].replace(0, np.nan))

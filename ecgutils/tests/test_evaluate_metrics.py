@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from ecgutils.evaluate import auroc_by_finding, bootstrap_auroc, macro_auroc, paired_difference
-from ecgutils.evaluate.metrics import _Ranked, auroc_by_group, difference_error, intervals_by, quality_band
+from ecgutils.evaluate import auroc_by_finding, bootstrap_auroc, macro_auroc, paired_difference, quality_band
+from ecgutils.evaluate.metrics import _Ranked, auroc_by_group, difference_error, intervals_by
 from ecgutils.findings import FINDINGS
 
 
@@ -51,7 +51,7 @@ def test_weights_are_repeated_rows(rng, metric, reference):
     y, p = rng.integers(0, 2, 60), rng.integers(0, 9, 60).astype(float)
     ranked = _Ranked(y, p, np.ones(60, bool))
     weights = rng.integers(0, 4, (5, 60)).astype(float)
-    for drawn, value in zip(weights, getattr(ranked, metric)(weights[:, ranked.order]), strict=True):
+    for drawn, value in zip(weights, ranked.score(metric, weights), strict=True):
         rows = np.repeat(np.arange(60), drawn.astype(int))
         assert value == pytest.approx(reference(y[rows], p[rows]), abs=1e-12)
 
@@ -60,7 +60,7 @@ def test_a_resample_without_both_classes_has_no_value():
     ranked = _Ranked(np.array([0, 1, 1]), np.array([0.2, 0.4, 0.6]), np.ones(3, bool))
     weights = np.array([[2.0, 0, 0], [0, 1, 2], [1, 1, 1]])
     for metric in ("auroc", "auprc"):
-        np.testing.assert_array_equal(getattr(ranked, metric)(weights), [np.nan, np.nan, 1])
+        np.testing.assert_array_equal(ranked.score(metric, weights), [np.nan, np.nan, 1])
 
 
 def test_unknown_labels_and_missing_predictions_do_not_count(rng):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ecgutils.findings import FINDINGS
-from ecgutils.manifest import assert_disjoint, clusters, is_grouped, label_array
+from ecgutils.manifest import clusters, label_array
 
 STAGE_FOLDS = 50  # separates this random stream from those of other steps with the same seed
 FOLDS = 5  # of a cross-fit
@@ -36,19 +36,18 @@ def prediction_table(table: pd.DataFrame, name: str, findings: Sequence[str] = F
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Predictions beside their truth, sorted by ID: `ids` str (N,), `p` and `y` float64 (N, 5), `clusters` str (N,).
+    """Predictions beside their truth, sorted by ID: `p` and `y` float64 (N, 5), `clusters` str (N,).
 
     NaN in `p` is no answer, in `y` an unknown label; clusters are patients where they are known.
     """
 
-    ids: np.ndarray
     p: np.ndarray
     y: np.ndarray
     clusters: np.ndarray
 
     def subset(self, rows: np.ndarray) -> "Scored":
         """Those of a bool mask."""
-        return Scored(self.ids[rows], self.p[rows], self.y[rows], self.clusters[rows])
+        return Scored(self.p[rows], self.y[rows], self.clusters[rows])
 
     def folds(self, seed: int) -> list[np.ndarray]:
         """Bool masks (N,) of the fifth of patients left out in turn, or of one; ValueError with fewer than two."""
@@ -60,24 +59,24 @@ class Scored:
 
 
 def join_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> Scored:
-    """Join a predictions table with a manifest by ID, whatever the order of their rows.
-
-    Raises ValueError, naming IDs, when one of the two has an image that the other lacks.
-    """
+    """Predictions and a manifest joined by ID, in any order; ValueError, naming IDs, when either lacks an image."""
     table = prediction_table(predictions, "predictions").set_index("ID").sort_index()
     truth = truth.set_index("image_id", drop=False).sort_index()
     if lost := sorted(set(table.index) ^ set(truth.index)):
         raise ValueError(f"Predictions and truth differ in {len(lost)} image(s): {', '.join(lost[:5])}.")
-    p, y = table[list(FINDINGS)].to_numpy(np.float64), label_array(truth).astype(np.float64)
-    return Scored(table.index.to_numpy(str), p, y, clusters(truth))
+    return Scored(table[list(FINDINGS)].to_numpy(np.float64), label_array(truth).astype(np.float64), clusters(truth))
 
 
 def fill_unreadable(predictions: pd.DataFrame, prevalence: Mapping[str, float]) -> pd.DataFrame:
-    """The table with every NaN probability replaced by the training prevalence of its finding.
-
-    For scoring as the challenge does; the submission writer does the same. Elsewhere an unreadable row stays NaN.
-    """
+    """The table with each NaN probability replaced by its finding's training prevalence, to score as the challenge."""
     return predictions.fillna(check_prevalence(prevalence))
+
+
+def quality_band(quality: np.ndarray) -> np.ndarray:
+    """Third of the quality each image lies in, text (N,): "low", "middle", "high" (equals upwards), or "unreadable"."""
+    q = np.nan_to_num(np.asarray(quality, dtype=float))
+    cuts = np.quantile(q[q > 0], [1 / 3, 2 / 3]) if (q > 0).any() else np.zeros(2)
+    return np.where(q > 0, np.array(["low", "middle", "high"])[np.searchsorted(cuts, q, side="right")], "unreadable")
 
 
 def check_prevalence(prevalence: Mapping[str, float], findings: Sequence[str] = FINDINGS) -> dict[str, float]:
@@ -89,10 +88,7 @@ def check_prevalence(prevalence: Mapping[str, float], findings: Sequence[str] = 
 
 
 def scores_by_id(predictions: pd.DataFrame, ids: Sequence[str], prevalence: Mapping[str, float]) -> np.ndarray:
-    """Probabilities float64 (N, 5) in the order of `ids`, an image's NaN filled by `fill_unreadable`.
-
-    Raises KeyError for an id without a prediction.
-    """
+    """Probabilities float64 (N, 5) in the order of `ids`, NaN filled; KeyError for an id without a prediction."""
     table = fill_unreadable(predictions, prevalence).set_index("ID")
     return table.loc[list(ids), list(FINDINGS)].to_numpy(np.float64)
 
@@ -116,26 +112,12 @@ def grouped_folds(labels: np.ndarray, clusters: np.ndarray, shares: np.ndarray, 
 
 
 def split_bhf(train: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Return the manifest with `fold` filled: tenths, 1-8 to train, 9 to validate, 10 to test, as PTB-XL's.
+    """The manifest with `fold` filled by `grouped_folds`: tenths, 1-8 to train, 9 to validate, 10 to test, as PTB-XL's.
 
-    Stratified by `grouped_folds`: one patient stays in one fold. BHF names no patient, so there each image is its own
-    cluster, one patient's ECGs may fall on both sides, and numbers from this split have to be called *ungrouped*.
-    Raises ValueError when there are too few clusters for the three parts.
+    BHF names no patient, so there each image is its own cluster, one patient's ECGs may fall on both sides, and numbers
+    have to be called *ungrouped*. ValueError when there are too few clusters for the three parts.
     """
     fold = 1 + grouped_folds(label_array(train), clusters(train), np.full(10, 0.1), seed)
     if not all(np.isin(part, fold).any() for part in (range(1, 9), 9, 10)):
         raise ValueError(f"split_bhf: {len(train)} image(s) are too few patients to train, validate and test on.")
     return train.assign(fold=pd.array(fold, dtype="Int64"))
-
-
-def check_roles(**manifests: pd.DataFrame) -> str:
-    """Refuse a run in which two roles share a patient; say what its numbers have to be called.
-
-    manifests : by role, e.g. `check_roles(training=..., ensembling=..., calibration=..., test=...)`.
-
-    Returns "disjoint by patient"; or "ungrouped" where an image names no patient: then only shared records and images
-    can be found, a patient may stand on both sides, and numbers flatter (as in the challenge itself). Raises ValueError
-    with the roles and the patients that two of them share.
-    """
-    assert_disjoint(**manifests)
-    return "disjoint by patient" if all(map(is_grouped, manifests.values())) else "ungrouped"
