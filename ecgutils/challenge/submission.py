@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ecgutils.challenge.bhf import COLUMNS, LABELS, first_few, id_order, plain_id, read_rows, read_text_csv
-from ecgutils.evaluate.tables import check_prevalence, prediction_table
+from ecgutils.evaluate.predictions import check_prevalence, prediction_table
 from ecgutils.files import atomic_path, runs_root, write_bytes, write_json
 from ecgutils.provenance import git_describe, versions
 

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.special import expit
 
 from ecgutils.evaluate.calibration import fit_logistic, log_odds
-from ecgutils.evaluate.tables import Scored, join_truth, prediction_table
+from ecgutils.evaluate.predictions import Scored, join_truth, prediction_table
 from ecgutils.findings import FINDINGS
 
 _RIDGE = 1e-4  # lets equal members share, and keeps weights finite on separable data

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from ecgutils.evaluate.metrics import intervals_by
-from ecgutils.evaluate.tables import Scored, join_truth, prediction_table
+from ecgutils.evaluate.predictions import Scored, join_truth, prediction_table
 from ecgutils.files import write_json
 from ecgutils.findings import FINDINGS
 

@@ -16,7 +16,8 @@ from ecgutils.hearts.heart import Heart, pick, premature_beat, twelve_leads
 from ecgutils.hearts.noise import lead_noise
 from ecgutils.hearts.rhythm import DURATION_S, Rhythm, atrial_waves, draw_rhythm
 from ecgutils.parallel import for_each
-from ecgutils.signals.record import Record, check_ptbxl, read_ptbxl
+from ecgutils.signals.ptbxl import check_ptbxl, read_ptbxl
+from ecgutils.signals.record import Record
 
 _RENDER_HZ = 500
 _STAGE = 1  # second entry of every seed, so that no other stage draws the same numbers

@@ -1,4 +1,6 @@
-"""12-lead ECG signals: read (record.py), and measured as a reader does (measure.py)."""
+"""12-lead ECG signals: a record, its readers (readers.py, ptbxl.py), and what is measured of it (measure.py)."""
 
 from ecgutils.signals.measure import Measurements, beat_targets, criteria_met, measure
-from ecgutils.signals.record import Record, check_ptbxl, read_csv, read_ptbxl, read_wfdb, record_from_array
+from ecgutils.signals.ptbxl import check_ptbxl, read_ptbxl
+from ecgutils.signals.readers import read_csv, read_wfdb, record_from_array
+from ecgutils.signals.record import Record
