@@ -7,8 +7,7 @@ from ecgutils.files import jsonable
 from ecgutils.signals import Record, measure
 from ecgutils.signals.measure import find_beats
 from ecgutils.synth.ink import stroke, write
-from ecgutils.synth.layout import PRINTED_S, Plan
-from ecgutils.synth.style import PageStyle
+from ecgutils.synth.style import PRINTED_S, PageStyle, Plan
 
 NUMBERS = ("rate_bpm", "pr_ms", "qrs_ms", "qt_ms")  # what `Record.details` calls the numbers a header tells
 

@@ -1,6 +1,6 @@
-"""Draw a flat ECG page straight into an array: grid, text, calibration, separators, traces."""
+"""Draw a flat ECG page into an array (grid, text, calibration, separators, traces), and scan it."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,11 +10,10 @@ from numpy.random import Generator
 
 from ecgutils.signals.record import Record
 from ecgutils.synth.ink import ink, paleness, stroke
-from ecgutils.synth.layout import Plan, Strip, plan_page
 from ecgutils.synth.lettering import pen_marks, print_text
-from ecgutils.synth.rendered import Boxes, Projection, Rendered, Size
-from ecgutils.synth.sources import SCAN_SOURCES
-from ecgutils.synth.style import LAYOUTS, PageStyle, draw_style
+from ecgutils.synth.rendered import Boxes, Projection, Rendered, Size, check_size
+from ecgutils.synth.sources import DEFAULT_SCAN_SIZE, SCAN_SOURCES, SCANS
+from ecgutils.synth.style import LAYOUTS, PageStyle, Plan, Strip, draw_style, plan_page
 
 
 def render_page(record: Record, rng: Generator, style: PageStyle | None = None, px_per_mm: float = 4.0) -> Rendered:
@@ -31,6 +30,35 @@ def render_page(record: Record, rng: Generator, style: PageStyle | None = None, 
         style = draw_style(rng, SCAN_SOURCES[int(rng.integers(len(SCAN_SOURCES)))])
     layers, boxes, drawn = draw_layers(record, rng, style, px_per_mm)
     return split_layers(layers, layers.shape[1::-1], px_per_mm, Projection(np.eye(3)), boxes, drawn)
+
+
+def render_scan(record: Record, rng: Generator, source: str | None = None, size: Size | None = None) -> Rendered:
+    """Draw a record as one of SCAN_SOURCES (None: drawn at random), in `size` (W, H), default 1100 x 850 px.
+
+    The page is drawn at its final scale and fills the image as far as its shape allows.
+    """
+    size = check_size(DEFAULT_SCAN_SIZE if size is None else size)
+    source = SCAN_SOURCES[int(rng.integers(len(SCAN_SOURCES)))] if source is None else source
+    if source not in SCANS:
+        raise ValueError(f"Unknown scan source {source!r}; choose from {', '.join(SCANS)}.")
+    how = SCANS[source]
+    style = draw_style(rng, source, size[0] / size[1])
+    ppm = min(size[0] / style.width_mm, size[1] / style.height_mm)
+    layers, boxes, drawn = draw_layers(record, rng, style, ppm)
+    page_size = layers.shape[1::-1]
+    if how.wear:
+        how.wear(layers, rng, ppm)
+
+    lid = (70, 70, 72) if how.on_glass and rng.random() >= 0.7 else (255, 255, 255)
+    skew = 0.0 if not how.on_glass else float(np.radians(np.clip(rng.normal(0, 0.7), -2.5, 2.5)))
+    # the page in the middle (whole px), turned about its centre
+    cx, cy, dx, dy = *((side - 1) / 2 for side in page_size), *((size[i] - page_size[i]) // 2 for i in (0, 1))
+    c, s = np.cos(skew), np.sin(skew)
+    homography = np.array([[c, -s, cx - c * cx + s * cy + dx], [s, c, cy - s * cx - c * cy + dy], [0, 0, 1]])
+    layers = cv2.warpAffine(layers, homography[:2], size, flags=cv2.INTER_LINEAR, borderValue=(*lid, 0))
+    scan = split_layers(layers, page_size, ppm, Projection(homography), boxes, drawn)
+    image, more = how.scan(scan.image, rng) if how.scan else (scan.image, {})
+    return replace(scan, image=image, style={**drawn, "skew_degrees": float(np.degrees(skew)), **more})
 
 
 def draw_layers(
@@ -137,7 +165,8 @@ def _draw_strip(mask: np.ndarray, record: Record, strip: Strip, style: PageStyle
     first, last = round(strip.start_s * record.fs), round(strip.stop_s * record.fs)
     mv = record.signal_mv[strip.lead, first:last].astype(np.float64)
     x = (strip.left_mm + np.arange(len(mv)) / record.fs * style.speed) * ppm
-    y = (strip.zero_mm - mv * style.gain_of(strip.lead)) * ppm
+    gain = style.gain if style.chest_gain is None or strip.lead < 6 else style.chest_gain
+    y = (strip.zero_mm - mv * gain) * ppm
     width = style.trace_mm * ppm
     good = np.flatnonzero(np.isfinite(y))
     if not len(good):

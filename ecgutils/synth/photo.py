@@ -11,11 +11,9 @@ from ecgutils.geometry import apply_homography, quarter_turns
 from ecgutils.signals.record import Record
 from ecgutils.synth.camera import NodeGrid, aim, draw_surface
 from ecgutils.synth.effects import add_noise, blur, jpeg, motion_blur, sense, sharpen
-from ecgutils.synth.folder import scuff
 from ecgutils.synth.page import draw_layers, split_layers
-from ecgutils.synth.rendered import Lens, Projection, Rendered, Size
-from ecgutils.synth.scan import check_size
-from ecgutils.synth.scene import draw_desk, lay_clutter
+from ecgutils.synth.rendered import Lens, Projection, Rendered, Size, check_size
+from ecgutils.synth.scene import draw_desk, lay_clutter, scuff
 from ecgutils.synth.sources import PHOTO_SOURCE
 from ecgutils.synth.style import draw_style
 

@@ -1,9 +1,10 @@
-"""What else is in the picture: the desk under the page, papers beside it, labels and fingers on it."""
+"""What else is in the picture: the desk under the page, papers beside it, scratches, labels and fingers on it."""
 
 import cv2
 import numpy as np
 
 from ecgutils.synth.effects import smooth_field
+from ecgutils.synth.ink import ink, paleness, stroke
 
 _DESK_PX = 900  # the desk, out of focus mostly, is drawn about this wide, at a third of the picture's size at most
 _DESKS: dict[str, tuple[tuple[int, int, int], ...]] = {
@@ -118,8 +119,24 @@ def _lay_paper(image: np.ndarray, rng: np.random.Generator, s: float = 0.0) -> N
     y = rows[:, None, None] * step - rng.uniform(0, 0.4, x.shape) * step
     lines = np.stack([x, y], -1)[keep]
     turned = _fixed(centre + (lines - side / 2) @ turn)
-    ink = int(rng.integers(60, 170))
-    cv2.polylines(image, list(turned), False, (ink, ink, ink + 6, *black), max(1, round(0.1 * step)), cv2.LINE_AA, 4)
+    grey = int(rng.integers(60, 170))
+    cv2.polylines(image, list(turned), False, (grey, grey, grey + 6, *black), max(1, round(0.1 * step)), cv2.LINE_AA, 4)
+
+
+def scuff(layers: np.ndarray, rng: np.random.Generator, s: float, ppm: float) -> None:
+    """Scratches and hairlines of crumpled paper on `layers`, in place: thin bent dark lines, each with a pale one."""
+    t, lines = np.linspace(0, 1, 12), []
+    for _ in range(int(rng.integers(2, 14))):
+        at = rng.uniform(0, 1, 2) * layers.shape[1::-1]
+        turn = rng.uniform(0, 2 * np.pi) + rng.normal(0, 0.4) * t + np.cumsum(rng.normal(0, 0.2, 12))
+        step = rng.lognormal(2.4, 0.6) / 12 * ppm
+        lines.append(at + step * np.cumsum(np.stack([np.cos(turn), np.sin(turn)], -1), axis=0))
+    width = rng.uniform(0.12, 0.3) * ppm
+    mask = np.zeros(layers.shape[:2], np.uint8)
+    for rgb, shift, opacity in (((96, 88, 80), 0.0, 0.5), ((255, 254, 250), 1.2 * width, 0.6)):
+        mask[:] = 0
+        stroke(mask, [line + shift for line in lines], width)
+        ink(layers, mask, rgb, s * opacity * paleness(width))
 
 
 def lay_clutter(layers: np.ndarray, rng: np.random.Generator, s: float) -> None:

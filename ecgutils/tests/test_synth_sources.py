@@ -6,9 +6,9 @@ import pytest
 
 from ecgutils.synth import EFFECTS, SCAN_SOURCES, Lens, Projection, Surface, render_photo, render_scan
 from ecgutils.synth.effects import add_noise, blur, motion_blur, multiply_field, sense, sharpen
-from ecgutils.synth.folder import scuff
 from ecgutils.synth.page import draw_layers
 from ecgutils.synth.photo import draw_severity
+from ecgutils.synth.scene import scuff
 from ecgutils.tests.test_synth_page import make_record
 
 SMALL = (640, 352)
