@@ -134,9 +134,9 @@ def _paper(style: PageStyle, size: Size, ppm: float, phase: np.ndarray) -> np.nd
             row[:] = np.minimum(inked(major_x * kind[2], bold), inked(dotted_x * kind[1], bold))
             row[:] = np.minimum(row, inked(minor_x * kind[0], fine))
             continue
-        row[:] = (
-            blank if style.grid == "millimetre" else np.minimum(plain, inked(kind[1], bold))
-        )  # it has no bold lines
+        row[:] = blank  # a millimetre grid has no bold lines
+        if style.grid != "millimetre":
+            row[:] = np.minimum(plain, inked(kind[1], bold))
         if style.grid in ("lines", "millimetre"):
             row[:] = np.minimum(row, inked(minor_x + kind[0] - minor_x * kind[0], fine))
         elif style.grid == "stipple":  # fine lines made of dots
