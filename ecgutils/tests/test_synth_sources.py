@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ecgutils.synth import EFFECTS, SCAN_SOURCES, Lens, Projection, Surface, render_photo, render_scan
-from ecgutils.synth.effects import add_noise, blur, motion_blur, multiply_field, sense, sharpen
+from ecgutils.synth.effects import add_noise, blur, motion_blur, multiply_field, sense
 from ecgutils.synth.page import draw_layers
 from ecgutils.synth.photo import draw_severity
 from ecgutils.synth.scene import scuff
@@ -190,7 +190,6 @@ def test_effects_of_zero_strength_are_the_identity():
     assert np.array_equal(add_noise(image.copy(), rng, 0.0), image)
     assert np.array_equal(blur(image, 0), image)
     assert np.array_equal(motion_blur(image, 0, 1.0), image)
-    assert np.array_equal(sharpen(image.copy(), 1.0, 0.0), image)
 
 
 def test_a_sensor_keeps_plain_colours_in_their_channels():
