@@ -106,8 +106,6 @@ def _paper(style: PageStyle, size: Size, ppm: float, phase: np.ndarray) -> np.nd
     w, h = size
     paper, fine, bold = (np.array([*rgb, 0], np.float32) for rgb in (style.paper_rgb, style.minor_rgb, style.major_rgb))
     blank = paper.astype(np.uint8)
-    if style.grid == "none":
-        return np.broadcast_to(np.broadcast_to(blank, (w, 4)).copy(), (h, w, 4)).copy()  # whole rows copy fast
     edge = round(style.border_mm * ppm)
     top = edge + (round(style.header_mm * ppm) if edge else 0)
     columns, rows = np.arange(edge, w - edge), np.arange(top, h - edge)
@@ -134,18 +132,13 @@ def _paper(style: PageStyle, size: Size, ppm: float, phase: np.ndarray) -> np.nd
             row[:] = np.minimum(inked(major_x * kind[2], bold), inked(dotted_x * kind[1], bold))
             row[:] = np.minimum(row, inked(minor_x * kind[0], fine))
             continue
-        row[:] = blank  # a millimetre grid has no bold lines
-        if style.grid != "millimetre":
-            row[:] = np.minimum(plain, inked(kind[1], bold))
+        row[:] = blank if style.grid in ("millimetre", "none") else np.minimum(plain, inked(kind[1], bold))
         if style.grid in ("lines", "millimetre"):
             row[:] = np.minimum(row, inked(minor_x + kind[0] - minor_x * kind[0], fine))
         elif style.grid == "stipple":  # fine lines made of dots
             row[:] = np.minimum(row, inked(np.maximum(minor_x * kind[2], dotted_x * kind[0]), fine))
-    area = table[which.ravel()]
-    if not edge:
-        return area
     sides = {"top": top, "bottom": edge, "left": edge, "right": edge}
-    return cv2.copyMakeBorder(area, **sides, borderType=cv2.BORDER_CONSTANT, value=blank.tolist())
+    return cv2.copyMakeBorder(table[which.ravel()], **sides, borderType=cv2.BORDER_CONSTANT, value=blank.tolist())
 
 
 def _coverage(px: np.ndarray, ppm: float, pitch_mm: float, width_mm: float, origin_mm: float) -> np.ndarray:
