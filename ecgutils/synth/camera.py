@@ -74,16 +74,13 @@ def _zoom_in(
     scale = float(min(np.array(size) / (high - low)))
     largest = scale * (1 + 0.22 * grow)
     frame = _box(size[0], 0, size[1]) - np.array(size) / 2
-    while scale < largest and not _inside(frame / scale + (low + high) / 2, corners):
+    side = np.roll(corners, -1, axis=0) - corners
+    while scale < largest:
+        to = (frame / scale + (low + high) / 2)[:, None] - corners
+        if (side[:, 0] * to[..., 1] - side[:, 1] * to[..., 0] >= 0).all():  # the page is convex
+            break
         scale *= 1.02
     return low, high, scale
-
-
-def _inside(points: np.ndarray, quad: np.ndarray) -> bool:
-    """All points (n, 2) inside the convex quad (4, 2) given clockwise on screen."""
-    side = np.roll(quad, -1, axis=0) - quad
-    rel = points[:, None] - quad
-    return bool(np.all(side[:, 0] * rel[..., 1] - side[:, 1] * rel[..., 0] >= 0))
 
 
 def draw_surface(streams: dict[str, Generator], style: PageStyle, strength: dict[str, float], ppm: float) -> Surface:

@@ -78,7 +78,7 @@ def motion_blur(image: np.ndarray, length_px: float, angle: float) -> np.ndarray
         return image
     n = 2 * int(np.ceil(length_px / 2)) + 1
     kernel = np.zeros((n, n), np.uint8)
-    ends = [np.round(16 * (n // 2 + s * length_px / 2 * np.array([np.cos(angle), np.sin(angle)]))) for s in (-1, 1)]
-    a, b = (tuple(int(v) for v in end) for end in ends)
+    half = length_px / 2 * np.array([np.cos(angle), np.sin(angle)])
+    a, b = (np.round(16 * (n // 2 + s * half)).astype(int).tolist() for s in (-1, 1))
     cv2.line(kernel, a, b, 255, 1, cv2.LINE_AA, 4)
     return cv2.filter2D(image, -1, kernel.astype(np.float32) / kernel.sum())

@@ -10,8 +10,6 @@ from ecgutils.synth.ink import RGB
 
 DEFAULT_SCAN_SIZE = (1100, 850)  # letter paper at 100 dpi
 Weights = dict[str, float]
-Wear = Callable[[np.ndarray, np.random.Generator, float], None]
-Scan = Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, dict[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +38,8 @@ class Source:
     trace_rgb: RGB = (22, 22, 28)
     plotted: float = 0.0
     noted: float = 0.0
-    wear: Wear | None = None
-    scan: Scan | None = None
+    wear: Callable[[np.ndarray, np.random.Generator, float], None] | None = None
+    scan: Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, dict[str, Any]]] | None = None
     on_glass: bool = True
 
 
