@@ -65,9 +65,8 @@ def _zoom_in(
     22 % of the traces' size are lost. `grow` 0..1 leads there from the whole page; `corners` are the page's.
     """
     columns, rhythm = LAYOUTS[style.layout]
-    rows_mm = style.pitch_mm * (len(columns[0]) + len(rhythm))
     top, bottom = style.top_mm + style.header_mm, style.height_mm - style.top_mm - style.footer_mm
-    spare = max(0.0, bottom - top - rows_mm)
+    spare = max(0.0, bottom - top - style.pitch_mm * (len(columns[0]) + len(rhythm)))
     body = apply_homography(plane, _box(style.width_mm, top + 0.4 * spare, bottom - 0.6 * spare))
     low = (1 - grow) * corners.min(axis=0) + grow * body.min(axis=0)
     high = (1 - grow) * corners.max(axis=0) + grow * body.max(axis=0)
@@ -131,9 +130,8 @@ def draw_surface(streams: dict[str, Generator], style: PageStyle, strength: dict
 class NodeGrid:
     """Page position of every image px, evaluated on nodes `step` px apart and enlarged when asked for.
 
-    Nodes reach one step beyond the image so that enlarging never extrapolates. `page_xy` is float32 (ny, nx, 2),
-    `on_page` bool (ny, nx): does this node lie on the paper? `cover` float32 is the share 0..1 of the cell of each node
-    inside the image that paper covers, as if px and page px were of one size, which they nearly are.
+    Nodes reach one step beyond the image so that enlarging never extrapolates. `page_xy` is float32 (ny, nx, 2);
+    `on_page` bool (ny, nx) tells the nodes on the paper; `cover` float32 is how much of an inner node's cell is paper.
     """
 
     def __init__(self, projection: Projection, size: Size, page_size: Size) -> None:

@@ -61,11 +61,8 @@ def render_scan(record: Record, rng: Generator, source: str | None = None, size:
     return replace(scan, image=image, style={**drawn, "skew_degrees": float(np.degrees(skew)), **more})
 
 
-def draw_layers(
-    record: Record, rng: Generator, style: PageStyle, ppm: float
-) -> tuple[np.ndarray, Boxes, dict[str, Any]]:
-    """The page as uint8 (H, W, 4), RGB and trace coverage (OpenCV resamples four channels faster than three), the lead
-    boxes and `Rendered.style`; parameters as in `render_page`."""
+def draw_layers(record: Record, rng: Generator, style: PageStyle, ppm: float) -> tuple[np.ndarray, Boxes, dict]:
+    """The page as uint8 (H, W, 4), RGB and trace coverage, the lead boxes, and `Rendered.style`."""
     if not 0.3 <= ppm <= 40:
         raise ValueError(f"render_page: px_per_mm must be between 0.3 and 40, got {ppm}.")
     size = (round(style.width_mm * ppm), round(style.height_mm * ppm))
@@ -103,12 +100,11 @@ def _paper(style: PageStyle, size: Size, ppm: float, phase: np.ndarray) -> np.nd
 
     Coverage across the lines is rounded to 1/32, so only some dozens of different rows exist: each is worked out once.
     """
-    w, h = size
     paper, fine, bold = (np.array([*rgb, 0], np.float32) for rgb in (style.paper_rgb, style.minor_rgb, style.major_rgb))
     blank = paper.astype(np.uint8)
     edge = round(style.border_mm * ppm)
     top = edge + (round(style.header_mm * ppm) if edge else 0)
-    columns, rows = np.arange(edge, w - edge), np.arange(top, h - edge)
+    columns, rows = np.arange(edge, size[0] - edge), np.arange(top, size[1] - edge)
 
     def cover(pitch_mm: float, width_mm: float) -> list[np.ndarray]:  # by lines across the columns and the rows
         return [_coverage(px, ppm, pitch_mm, width_mm, o) for px, o in zip((columns, rows), phase, strict=True)]

@@ -109,12 +109,10 @@ def _photograph(layers: np.ndarray, ppm: float, nodes: NodeGrid, scene: np.ndarr
     return cv2.remap(layers, x, y, cv2.INTER_LINEAR, dst=scene, borderMode=cv2.BORDER_TRANSPARENT)
 
 
-def _apply(image: np.ndarray, nodes: NodeGrid, gain: np.ndarray, veil: np.ndarray | None = None) -> None:
-    """image * gain + veil in place; gain 0..1.5 and veil 0..255 on the nodes, (ny, nx, 3)."""
+def _apply(image: np.ndarray, nodes: NodeGrid, gain: np.ndarray) -> None:
+    """Multiply the image by `gain` (ny, nx, 3) in 0..1.5 on the nodes, in place."""
     coded = np.clip(np.round(gain * 170), 0, 255).astype(np.uint8)  # steps of 0.6 % lie below a sensor's noise
     cv2.multiply(image, nodes.enlarge(coded), dst=image, scale=1 / 170)
-    if veil is not None:
-        cv2.add(image, nodes.enlarge(np.clip(veil, 0, 255).astype(np.uint8)), dst=image)
 
 
 def _stain(image: np.ndarray, nodes: NodeGrid, rng: Generator, s: float, ppm: float) -> None:
@@ -149,10 +147,10 @@ def _light(image: np.ndarray, nodes: NodeGrid, streams: Streams, strength: dict[
         gain *= np.where(nodes.on_page, np.clip(1 + steep * slope, 0.55, 1.15), 1)[..., None]
     stray = strength["light"] * streams["light"].uniform(0.0, 0.14)  # stray light lifts the blacks
     glare = np.clip(_glare(streams["glare"], strength["glare"], u, v), 0, 0.8)[..., None]
-    veil = stray + glare
-    brightest = np.maximum(np.maximum(gain[..., 0], gain[..., 1]), gain[..., 2])[..., None]
-    tint = gain / np.maximum(brightest, 1e-3)  # the veil has the light's hue
-    _apply(image, nodes, gain * (1 - veil), (170 * stray + 252 * glare) * tint if veil.any() else None)
+    tint = gain / np.maximum(gain.max(axis=-1, keepdims=True), 1e-3)  # the veil has the light's hue
+    _apply(image, nodes, gain * (1 - (stray + glare)))
+    veil = np.clip((170 * stray + 252 * glare) * tint, 0, 255).astype(np.uint8)
+    cv2.add(image, nodes.enlarge(veil), dst=image)
 
 
 def _moire(rng: Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
