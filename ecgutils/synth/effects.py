@@ -9,18 +9,15 @@ import numpy as np
 
 def smooth_field(rng: np.random.Generator, size: tuple[int, int], cells: float) -> np.ndarray:
     """Smooth random float32 (H, W) field of mean 0 and about unit SD, with `cells` bumps along the longer side."""
-    w, h = size
     nx, ny = (max(2, round(cells * side / max(size))) + 2 for side in size)
     coarse = rng.standard_normal((ny, nx), dtype=np.float32)
-    return cv2.resize(coarse, (w, h), interpolation=cv2.INTER_CUBIC) * np.float32(1.4)
+    return cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC) * np.float32(1.4)
 
 
 def multiply_field(image: np.ndarray, gain: np.ndarray) -> np.ndarray:
-    """Multiply by a low-resolution gain (h, w) or (h, w, 3) in 0..1.5, enlarged in uint8, which is fast."""
+    """Multiply by a low-resolution gain (h, w, 3) in 0..1.5, enlarged in uint8, which is fast."""
     coded = np.clip(np.round(gain * 170), 0, 255).astype(np.uint8)
     full = cv2.resize(coded, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    if full.ndim < image.ndim:
-        full = cv2.merge([full] * 3)
     return cv2.multiply(image, full, dst=image, scale=1 / 170)
 
 

@@ -186,7 +186,7 @@ def test_impossible_size_or_source_is_refused():
 def test_effects_of_zero_strength_are_the_identity():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)
-    assert np.array_equal(multiply_field(image.copy(), np.ones((6, 8))), image)
+    assert np.array_equal(multiply_field(image.copy(), np.ones((6, 8, 3))), image)
     assert np.array_equal(add_noise(image.copy(), rng, 0.0), image)
     assert np.array_equal(blur(image, 0), image)
     assert np.array_equal(motion_blur(image, 0, 1.0), image)
