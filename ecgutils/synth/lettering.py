@@ -82,8 +82,7 @@ def _measured(record: Record) -> dict[str, float]:
     shown = record.signal_mv[:, : round(PRINTED_S * record.fs)]
     if shown.shape[1] < 3 * record.fs or not (np.abs(shown) < 50).all():  # NaN, or no ECG's millivolts
         return {}
-    m = measure(shown, record.fs)
-    if m is None:
+    if (m := measure(shown, record.fs)) is None:
         return {}
     rr = np.diff(find_beats(shown, record.fs)) / record.fs
     typical = float(np.median(rr))  # of a steady rhythm, whose odd beats may be missed; of fibrillation the mean counts

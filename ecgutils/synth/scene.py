@@ -31,8 +31,8 @@ def draw_desk(rng: np.random.Generator, size: tuple[int, int], page: np.ndarray)
     w, h = (-(-side // coarse) for side in size)
     kind = list(_DESKS)[int(rng.choice(len(_DESKS), p=[0.28, 0.16, 0.28, 0.08, 0.12, 0.08]))]
     colour = np.array(_DESKS[kind][int(rng.integers(len(_DESKS[kind])))], np.float32) + rng.normal(0, 8, 3)
-    texture = _texture(rng, kind, (w, h))
-    desk = np.clip(colour.astype(np.float32) * (1 + texture)[..., None], 0, 255).astype(np.uint8)
+    desk = colour.astype(np.float32) * (1 + _texture(rng, kind, (w, h)))[..., None]
+    desk = np.clip(desk, 0, 255).astype(np.uint8)
     for _ in range(int(rng.integers(0, 4)) if kind != "screen" else 0):
         _lay_paper(desk, rng)
     small = cv2.resize(page, (w // 4, h // 4), interpolation=cv2.INTER_AREA)  # shadows are soft
@@ -52,8 +52,7 @@ def _texture(rng: np.random.Generator, kind: str, size: tuple[int, int]) -> np.n
     y, x = np.mgrid[:h, :w].astype(np.float32)
     if kind in ("wood", "steel"):  # fibres: noise drawn out along one direction, rings bent by a slow field
         side = int(np.hypot(w, h)) + 2
-        strands = rng.standard_normal((side, 12), dtype=np.float32)
-        fibres = cv2.resize(strands, (side, side), interpolation=cv2.INTER_CUBIC)
+        fibres = cv2.resize(rng.standard_normal((side, 12), np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
         angle = float(rng.choice([0, 90])) + float(rng.normal(0, 12))
         turn = cv2.getRotationMatrix2D((side / 2, side / 2), angle, 1)
         turn[:, 2] -= ((side - w) / 2, (side - h) / 2)
@@ -92,8 +91,7 @@ def _lay_paper(image: np.ndarray, rng: np.random.Generator, s: float = 0.0) -> N
     else:
         out = rng.uniform(0, 2 * np.pi)
         centre = np.array([w, h]) / 2 + np.array([np.cos(out), np.sin(out)]) * rng.uniform(0.6, 0.85) * w
-    cos, sin = np.cos(angle), np.sin(angle)
-    turn = np.array([[cos, sin], [-sin, cos]])
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     corners = centre + np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * side / 2 @ turn
     black = (0,) * (image.shape[2] - 3)
     low = np.clip(corners.min(0) - 0.02 * w, 0, (w, h)).astype(int)

@@ -19,13 +19,10 @@ _FINE = 32  # what paper and lens add to the homography is stored in 1/32 px
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What `Rendered` knows, as read back from disk; names and units are the same.
+    """What `Rendered` knows, as read back from disk; names and units are the same, the mask is in steps of 85 (0..255).
 
-    Attributes
-    ----------
-    quad_xy, px_per_mm, page_size, trace_mask, lead_boxes, style : as in `Rendered`; the mask is in steps of 85 (0, 85,
-        170, 255), the grid's phase is style["grid_phase_mm"].
-    map_xy : float32 (gh, gw, 2), image (x, y) of the page points every `STEP_MM` from the top left corner of the paper.
+    `map_xy` is float32 (gh, gw, 2), image (x, y) of the page points every `STEP_MM` from the paper's top left corner;
+    the grid's phase is style["grid_phase_mm"].
     """
 
     quad_xy: np.ndarray
