@@ -20,7 +20,7 @@ from ecgutils.files import runs_root
 from ecgutils.learn import FitSettings, build_model
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.synth import SCAN_SOURCES
-from ecgutils.synth.scan import check_size
+from ecgutils.synth.rendered import check_size
 
 
 @dataclass(frozen=True, init=False)

@@ -16,9 +16,7 @@ _NODES = 320  # maps are evaluated on about this many nodes per row and enlarged
 def aim(
     rng: Generator, style: PageStyle, size: Size, framing: float, perspective: float
 ) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Choose camera and crop.
-
-    `framing` and `perspective` are severities 0..1; at 0 the whole page fills the frame, seen from straight above.
+    """Choose camera and crop by severities 0..1; at 0 the whole page fills the frame, seen from straight above.
 
     Returns the homography (3, 3) from page mm to image px, the camera centre (x, y, z) in page mm, and whether the shot
     is a close-up: these (72 %) zoom in on the traces until hardly any paper edge is left, the others zoom out.
@@ -67,58 +65,43 @@ def _zoom_in(
     22 % of the traces' size are lost. `grow` 0..1 leads there from the whole page; `corners` are the page's.
     """
     columns, rhythm = LAYOUTS[style.layout]
-    rows_mm = style.pitch_mm * (len(columns[0]) + len(rhythm))
     top, bottom = style.top_mm + style.header_mm, style.height_mm - style.top_mm - style.footer_mm
-    spare = max(0.0, bottom - top - rows_mm)
+    spare = max(0.0, bottom - top - style.pitch_mm * (len(columns[0]) + len(rhythm)))
     body = apply_homography(plane, _box(style.width_mm, top + 0.4 * spare, bottom - 0.6 * spare))
     low = (1 - grow) * corners.min(axis=0) + grow * body.min(axis=0)
     high = (1 - grow) * corners.max(axis=0) + grow * body.max(axis=0)
     scale = float(min(np.array(size) / (high - low)))
     largest = scale * (1 + 0.22 * grow)
     frame = _box(size[0], 0, size[1]) - np.array(size) / 2
-    while scale < largest and not _inside(frame / scale + (low + high) / 2, corners):
+    side = np.roll(corners, -1, axis=0) - corners
+    while scale < largest:
+        to = (frame / scale + (low + high) / 2)[:, None] - corners
+        if (side[:, 0] * to[..., 1] - side[:, 1] * to[..., 0] >= 0).all():  # the page is convex
+            break
         scale *= 1.02
     return low, high, scale
-
-
-def _inside(points: np.ndarray, quad: np.ndarray) -> bool:
-    """All points (n, 2) inside the convex quad (4, 2) given clockwise on screen."""
-    side = np.roll(quad, -1, axis=0) - quad
-    rel = points[:, None] - quad
-    return bool(np.all(side[:, 0] * rel[..., 1] - side[:, 1] * rel[..., 0] >= 0))
 
 
 def draw_surface(streams: dict[str, Generator], style: PageStyle, strength: dict[str, float], ppm: float) -> Surface:
     """Bent paper: curl and ripple ("bend"), folds and dents ("crease"), a net of ridges ("crumple")."""
     nx, ny = (int(np.ceil(side / _SURFACE_MM)) + 1 for side in (style.width_mm, style.height_mm))
     x, y = np.meshgrid(*(np.arange(n, dtype=np.float32) * _SURFACE_MM for n in (nx, ny)))
-    heights = np.zeros((ny, nx), np.float32)
-    at = (heights, x, y, np.array([style.width_mm, style.height_mm]))
-    _curl(*at, streams["bend"], strength["bend"])
-    _crease(*at, streams["crease"], strength["crease"])
-    if strength["crumple"]:
-        _crumple(*at, streams["crumple"], strength["crumple"])
-    return Surface(heights * np.float32(ppm), _SURFACE_MM * ppm)
+    heights, size = np.zeros((ny, nx), np.float32), np.array([style.width_mm, style.height_mm])
 
-
-def _curl(heights: np.ndarray, x: np.ndarray, y: np.ndarray, size: np.ndarray, rng: Generator, s: float) -> None:
-    """Add waves across the page, and the curl that roll paper keeps at one end, to `heights` at (x, y) mm."""
-    width = float(size[0])
+    rng, s = streams["bend"], strength["bend"]  # waves across the page, and the curl that roll paper keeps at one end
     for longest, height in ((1.0, 14.0), (0.45, 3.0)):
-        k = 2 * np.pi / (longest * width * rng.uniform(1.0, 2.2))
+        k = 2 * np.pi / (longest * style.width_mm * rng.uniform(1.0, 2.2))
         angle = rng.normal(0, 0.5) + (np.pi / 2 if rng.random() < 0.3 else 0)
         a, phase = height * rng.uniform(0.2, 1) * s, rng.uniform(0, 2 * np.pi)
         heights += a * np.sin(np.float32(k * np.cos(angle)) * x + np.float32(k * np.sin(angle)) * y + np.float32(phase))
     edge = rng.uniform(20, 70)
-    lift = np.clip(1 - (x if rng.random() < 0.5 else width - x) / edge, 0, None) ** 2
+    lift = np.clip(1 - (x if rng.random() < 0.5 else style.width_mm - x) / edge, 0, None) ** 2
     heights += np.float32(s * rng.uniform(0, 0.25) * edge * (rng.random() < 0.4)) * lift
 
-
-def _crease(heights: np.ndarray, x: np.ndarray, y: np.ndarray, size: np.ndarray, rng: Generator, s: float) -> None:
-    """Add a fold in half or in three, then creases right across and dents of some cm."""
+    rng, s = streams["crease"], strength["crease"]
     for i in range(int(rng.integers(1, 8))):
         sharp, length = rng.uniform(1.6, 5), np.inf
-        if i == 0:
+        if i == 0:  # a fold in half or in three, then creases right across and dents of some cm
             angle = float(rng.choice([0, np.pi / 2])) + rng.normal(0, 0.01)
             at = float(rng.choice([1 / 3, 1 / 2, 2 / 3])) * size
         else:
@@ -132,24 +115,23 @@ def _crease(heights: np.ndarray, x: np.ndarray, y: np.ndarray, size: np.ndarray,
         fade = rng.uniform(0, 0.6) * (1 + np.sin(along / rng.uniform(6, 20) + rng.uniform(0, 6)))
         heights += a * (1 - 0.8 * fade) * np.exp(-((across / sharp) ** 2) - (along / length) ** 2)
 
-
-def _crumple(heights: np.ndarray, x: np.ndarray, y: np.ndarray, size: np.ndarray, rng: Generator, s: float) -> None:
-    """Add facets between straight ridges: the squared distance to the nearest of random points."""
-    cell_mm = rng.uniform(16, 40)
-    middles = rng.uniform(-0.1, 1.1, (int(1.4 * size.prod() / cell_mm**2) + 4, 2)) * size
-    nearest = cKDTree(middles).query(np.stack([x, y], -1))[0].astype(np.float32)
-    facets = cv2.GaussianBlur(nearest**2 / np.float32(cell_mm), (0, 0), 0.8)
-    swell = cv2.resize(rng.standard_normal((5, 7), dtype=np.float32), x.shape[::-1], interpolation=cv2.INTER_CUBIC)
-    depth = s * rng.uniform(0.1, 0.28)
-    heights += np.float32(depth) * (facets * np.clip(0.7 + 0.5 * swell, 0, 2) + np.float32(0.15 * cell_mm) * swell)
+    rng, s = streams["crumple"], strength["crumple"]
+    if s:  # facets between straight ridges: the squared distance to the nearest of random points
+        cell_mm = rng.uniform(16, 40)
+        middles = rng.uniform(-0.1, 1.1, (int(1.4 * size.prod() / cell_mm**2) + 4, 2)) * size
+        nearest = cKDTree(middles).query(np.stack([x, y], -1))[0].astype(np.float32)
+        facets = cv2.GaussianBlur(nearest**2 / np.float32(cell_mm), (0, 0), 0.8)
+        swell = cv2.resize(rng.standard_normal((5, 7), dtype=np.float32), (nx, ny), interpolation=cv2.INTER_CUBIC)
+        depth = s * rng.uniform(0.1, 0.28)
+        heights += np.float32(depth) * (facets * np.clip(0.7 + 0.5 * swell, 0, 2) + np.float32(0.15 * cell_mm) * swell)
+    return Surface(heights * np.float32(ppm), _SURFACE_MM * ppm)
 
 
 class NodeGrid:
     """Page position of every image px, evaluated on nodes `step` px apart and enlarged when asked for.
 
-    Nodes reach one step beyond the image so that enlarging never extrapolates. `page_xy` is float32 (ny, nx, 2),
-    `on_page` bool (ny, nx): does this node lie on the paper? `cover` float32 is the share 0..1 of the cell of each node
-    inside the image that paper covers, as if px and page px were of one size, which they nearly are.
+    Nodes reach one step beyond the image so that enlarging never extrapolates. `page_xy` is float32 (ny, nx, 2);
+    `on_page` bool (ny, nx) tells the nodes on the paper; `cover` float32 is how much of an inner node's cell is paper.
     """
 
     def __init__(self, projection: Projection, size: Size, page_size: Size) -> None:

@@ -19,9 +19,9 @@ from ecgutils.manifest import CORNER_COLUMNS, write_manifest
 from ecgutils.parallel import for_each
 from ecgutils.signals.record import Record
 from ecgutils.synth.lettering import NUMBERS
+from ecgutils.synth.page import render_scan
 from ecgutils.synth.photo import DEFAULT_PHOTO_SIZE, render_photo
-from ecgutils.synth.rendered import Size
-from ecgutils.synth.scan import check_size, render_scan
+from ecgutils.synth.rendered import Size, check_size
 from ecgutils.synth.sources import DEFAULT_SCAN_SIZE, PHOTO_SOURCE, SCANS, SOURCES
 from ecgutils.synth.truth import truth_bytes, truth_path
 

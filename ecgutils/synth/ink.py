@@ -69,19 +69,12 @@ def write(mask: np.ndarray, text: str, x: float, y: float, font: str, px: float)
 
 
 def ink(layers: np.ndarray, mask: np.ndarray, rgb: RGB, opacity: float) -> None:
-    """Print colour `rgb` on `layers` (H, W, 4) in place where `mask` (uint8 coverage) says so; the fourth channel stays
-    as it is. Works on groups of eight pixels that hold any ink, in 16-bit integers (weights in steps of 1/128)."""
-    colour = np.array([*rgb, 0], np.int16)
-    weights = np.round(np.arange(256) * (opacity * 128 / 255)).astype(np.int16)
-    pixels, cover = layers.reshape(-1, 4), mask.ravel()
-    whole = len(cover) // 8 * 8
-
-    def blend(part: np.ndarray, part_cover: np.ndarray) -> np.ndarray:
-        added = (colour - part) * weights[part_cover][..., None] >> 7
-        added[..., 3] = 0
-        return (part + added).astype(np.uint8)
-
-    groups = pixels[:whole].reshape(-1, 8, 4)
-    at = np.flatnonzero(cover[:whole].view(np.uint64))
-    groups[at] = blend(groups[at], cover[:whole].reshape(-1, 8)[at])
-    pixels[whole:] = blend(pixels[whole:], cover[whole:])
+    """Print `rgb` on `layers` (H, W, 4), but for the fourth channel, in place where `mask` (uint8 coverage) says so."""
+    weights = np.round(np.arange(256) * (opacity * 128 / 255)).astype(np.int16)  # in steps of 1/128
+    pixels, cover = layers.reshape(-1, 4)[:, :3], mask.ravel()
+    whole = len(cover) // 8 * 8  # eight pixels at once are looked through for any ink
+    eights = np.flatnonzero(cover[:whole].view(np.uint64))[:, None] * 8 + np.arange(8)
+    at = np.append(eights, np.arange(whole, len(cover)))
+    at = at[cover[at] > 0]
+    below = pixels[at]
+    pixels[at] = below + ((np.array(rgb, np.int16) - below) * weights[cover[at], None] >> 7)

@@ -7,8 +7,7 @@ from ecgutils.files import jsonable
 from ecgutils.signals import Record, measure
 from ecgutils.signals.measure import find_beats
 from ecgutils.synth.ink import stroke, write
-from ecgutils.synth.layout import PRINTED_S, Plan
-from ecgutils.synth.style import PageStyle
+from ecgutils.synth.style import PRINTED_S, PageStyle, Plan
 
 NUMBERS = ("rate_bpm", "pr_ms", "qrs_ms", "qt_ms")  # what `Record.details` calls the numbers a header tells
 
@@ -23,7 +22,16 @@ def print_text(mask: np.ndarray, style: PageStyle, plan: Plan, record: Record, r
         x, y = strip.left_mm + 1, strip.zero_mm + above
         write(mask, strip.name.removesuffix("_rhythm"), x * ppm, y * ppm, style.font, style.name_mm * ppm)
     if style.footer_mm:
-        _print_columns(mask, style, [[text] for text in _footer(style, rng)], style.height_mm - style.top_mm - 1.5, ppm)
+        gains = f"{style.gain:g}" if style.chest_gain is None else f"{style.gain:g}/{style.chest_gain:g}"
+        footer = [
+            f"{style.speed:g} mm/s",
+            f"{gains} mm/mV",
+            f"{rng.choice(['0.05', '0.15', '0.67'])}-{rng.choice([40, 100, 150])} Hz",
+            f"AC {rng.choice([50, 60])} Hz",
+            f"CART-{rng.integers(2, 90)} v{rng.integers(1, 9)}.{rng.integers(10)}",
+        ]
+        columns = [["   ".join(footer)]] if rng.random() < 0.5 else [[text] for text in footer]  # in one run, or spread
+        _print_columns(mask, style, columns, style.height_mm - style.top_mm - 1.5, ppm)
     if not style.header_mm:
         return []
     columns = _header(record, rng)
@@ -39,18 +47,6 @@ def _print_columns(mask: np.ndarray, style: PageStyle, columns: list[list[str]],
     for x, lines in zip(np.linspace(left, 0.8 * style.width_mm, len(columns)), columns, strict=True):
         for i, text in enumerate(lines, start=int(len(columns[0]) > 1)):
             write(mask, text, x * ppm, (y_mm + i * line_mm) * ppm, style.font.removesuffix("-bold"), size_mm * ppm)
-
-
-def _footer(style: PageStyle, rng: Generator) -> list[str]:
-    gains = f"{style.gain:g}" if style.chest_gain is None else f"{style.gain:g}/{style.chest_gain:g}"
-    footer = [
-        f"{style.speed:g} mm/s",
-        f"{gains} mm/mV",
-        f"{rng.choice(['0.05', '0.15', '0.67'])}-{rng.choice([40, 100, 150])} Hz",
-        f"AC {rng.choice([50, 60])} Hz",
-        f"CART-{rng.integers(2, 90)} v{rng.integers(1, 9)}.{rng.integers(10)}",
-    ]
-    return ["   ".join(footer)] if rng.random() < 0.5 else footer  # in one run, as many carts print it
 
 
 def _header(record: Record, rng: Generator) -> list[list[str]]:
@@ -86,8 +82,7 @@ def _measured(record: Record) -> dict[str, float]:
     shown = record.signal_mv[:, : round(PRINTED_S * record.fs)]
     if shown.shape[1] < 3 * record.fs or not (np.abs(shown) < 50).all():  # NaN, or no ECG's millivolts
         return {}
-    m = measure(shown, record.fs)
-    if m is None:
+    if (m := measure(shown, record.fs)) is None:
         return {}
     rr = np.diff(find_beats(shown, record.fs)) / record.fs
     typical = float(np.median(rr))  # of a steady rhythm, whose odd beats may be missed; of fibrillation the mean counts

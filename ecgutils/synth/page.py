@@ -1,6 +1,6 @@
-"""Draw a flat ECG page straight into an array: grid, text, calibration, separators, traces."""
+"""Draw a flat ECG page into an array (grid, text, calibration, separators, traces), and scan it."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,11 +10,10 @@ from numpy.random import Generator
 
 from ecgutils.signals.record import Record
 from ecgutils.synth.ink import ink, paleness, stroke
-from ecgutils.synth.layout import Plan, Strip, plan_page
 from ecgutils.synth.lettering import pen_marks, print_text
-from ecgutils.synth.rendered import Boxes, Projection, Rendered, Size
-from ecgutils.synth.sources import SCAN_SOURCES
-from ecgutils.synth.style import LAYOUTS, PageStyle, draw_style
+from ecgutils.synth.rendered import Boxes, Projection, Rendered, Size, check_size
+from ecgutils.synth.sources import DEFAULT_SCAN_SIZE, SCAN_SOURCES, SCANS
+from ecgutils.synth.style import LAYOUTS, PageStyle, Plan, Strip, draw_style, plan_page
 
 
 def render_page(record: Record, rng: Generator, style: PageStyle | None = None, px_per_mm: float = 4.0) -> Rendered:
@@ -33,11 +32,37 @@ def render_page(record: Record, rng: Generator, style: PageStyle | None = None, 
     return split_layers(layers, layers.shape[1::-1], px_per_mm, Projection(np.eye(3)), boxes, drawn)
 
 
-def draw_layers(
-    record: Record, rng: Generator, style: PageStyle, ppm: float
-) -> tuple[np.ndarray, Boxes, dict[str, Any]]:
-    """The page as uint8 (H, W, 4), RGB and trace coverage (OpenCV resamples four channels faster than three), the lead
-    boxes and `Rendered.style`; parameters as in `render_page`."""
+def render_scan(record: Record, rng: Generator, source: str | None = None, size: Size | None = None) -> Rendered:
+    """Draw a record as one of SCAN_SOURCES (None: drawn at random), in `size` (W, H), default 1100 x 850 px.
+
+    The page is drawn at its final scale and fills the image as far as its shape allows.
+    """
+    size = check_size(DEFAULT_SCAN_SIZE if size is None else size)
+    source = SCAN_SOURCES[int(rng.integers(len(SCAN_SOURCES)))] if source is None else source
+    if source not in SCANS:
+        raise ValueError(f"Unknown scan source {source!r}; choose from {', '.join(SCANS)}.")
+    how = SCANS[source]
+    style = draw_style(rng, source, size[0] / size[1])
+    ppm = min(size[0] / style.width_mm, size[1] / style.height_mm)
+    layers, boxes, drawn = draw_layers(record, rng, style, ppm)
+    page_size = layers.shape[1::-1]
+    if how.wear:
+        how.wear(layers, rng, ppm)
+
+    lid = (70, 70, 72) if how.on_glass and rng.random() >= 0.7 else (255, 255, 255)
+    skew = 0.0 if not how.on_glass else float(np.radians(np.clip(rng.normal(0, 0.7), -2.5, 2.5)))
+    # the page in the middle (whole px), turned about its centre
+    cx, cy, dx, dy = *((side - 1) / 2 for side in page_size), *((size[i] - page_size[i]) // 2 for i in (0, 1))
+    c, s = np.cos(skew), np.sin(skew)
+    homography = np.array([[c, -s, cx - c * cx + s * cy + dx], [s, c, cy - s * cx - c * cy + dy], [0, 0, 1]])
+    layers = cv2.warpAffine(layers, homography[:2], size, flags=cv2.INTER_LINEAR, borderValue=(*lid, 0))
+    scan = split_layers(layers, page_size, ppm, Projection(homography), boxes, drawn)
+    image, more = how.scan(scan.image, rng) if how.scan else (scan.image, {})
+    return replace(scan, image=image, style={**drawn, "skew_degrees": float(np.degrees(skew)), **more})
+
+
+def draw_layers(record: Record, rng: Generator, style: PageStyle, ppm: float) -> tuple[np.ndarray, Boxes, dict]:
+    """The page as uint8 (H, W, 4), RGB and trace coverage, the lead boxes, and `Rendered.style`."""
     if not 0.3 <= ppm <= 40:
         raise ValueError(f"render_page: px_per_mm must be between 0.3 and 40, got {ppm}.")
     size = (round(style.width_mm * ppm), round(style.height_mm * ppm))
@@ -75,14 +100,11 @@ def _paper(style: PageStyle, size: Size, ppm: float, phase: np.ndarray) -> np.nd
 
     Coverage across the lines is rounded to 1/32, so only some dozens of different rows exist: each is worked out once.
     """
-    w, h = size
     paper, fine, bold = (np.array([*rgb, 0], np.float32) for rgb in (style.paper_rgb, style.minor_rgb, style.major_rgb))
     blank = paper.astype(np.uint8)
-    if style.grid == "none":
-        return np.broadcast_to(np.broadcast_to(blank, (w, 4)).copy(), (h, w, 4)).copy()  # whole rows copy fast
     edge = round(style.border_mm * ppm)
     top = edge + (round(style.header_mm * ppm) if edge else 0)
-    columns, rows = np.arange(edge, w - edge), np.arange(top, h - edge)
+    columns, rows = np.arange(edge, size[0] - edge), np.arange(top, size[1] - edge)
 
     def cover(pitch_mm: float, width_mm: float) -> list[np.ndarray]:  # by lines across the columns and the rows
         return [_coverage(px, ppm, pitch_mm, width_mm, o) for px, o in zip((columns, rows), phase, strict=True)]
@@ -106,18 +128,13 @@ def _paper(style: PageStyle, size: Size, ppm: float, phase: np.ndarray) -> np.nd
             row[:] = np.minimum(inked(major_x * kind[2], bold), inked(dotted_x * kind[1], bold))
             row[:] = np.minimum(row, inked(minor_x * kind[0], fine))
             continue
-        row[:] = (
-            blank if style.grid == "millimetre" else np.minimum(plain, inked(kind[1], bold))
-        )  # it has no bold lines
+        row[:] = blank if style.grid in ("millimetre", "none") else np.minimum(plain, inked(kind[1], bold))
         if style.grid in ("lines", "millimetre"):
             row[:] = np.minimum(row, inked(minor_x + kind[0] - minor_x * kind[0], fine))
         elif style.grid == "stipple":  # fine lines made of dots
             row[:] = np.minimum(row, inked(np.maximum(minor_x * kind[2], dotted_x * kind[0]), fine))
-    area = table[which.ravel()]
-    if not edge:
-        return area
     sides = {"top": top, "bottom": edge, "left": edge, "right": edge}
-    return cv2.copyMakeBorder(area, **sides, borderType=cv2.BORDER_CONSTANT, value=blank.tolist())
+    return cv2.copyMakeBorder(table[which.ravel()], **sides, borderType=cv2.BORDER_CONSTANT, value=blank.tolist())
 
 
 def _coverage(px: np.ndarray, ppm: float, pitch_mm: float, width_mm: float, origin_mm: float) -> np.ndarray:
@@ -137,7 +154,8 @@ def _draw_strip(mask: np.ndarray, record: Record, strip: Strip, style: PageStyle
     first, last = round(strip.start_s * record.fs), round(strip.stop_s * record.fs)
     mv = record.signal_mv[strip.lead, first:last].astype(np.float64)
     x = (strip.left_mm + np.arange(len(mv)) / record.fs * style.speed) * ppm
-    y = (strip.zero_mm - mv * style.gain_of(strip.lead)) * ppm
+    gain = style.gain if style.chest_gain is None or strip.lead < 6 else style.chest_gain
+    y = (strip.zero_mm - mv * gain) * ppm
     width = style.trace_mm * ppm
     good = np.flatnonzero(np.isfinite(y))
     if not len(good):

@@ -10,12 +10,10 @@ from numpy.random import Generator
 from ecgutils.geometry import apply_homography, quarter_turns
 from ecgutils.signals.record import Record
 from ecgutils.synth.camera import NodeGrid, aim, draw_surface
-from ecgutils.synth.effects import add_noise, blur, jpeg, motion_blur, sense, sharpen
-from ecgutils.synth.folder import scuff
+from ecgutils.synth.effects import add_noise, blur, jpeg, motion_blur, sense
 from ecgutils.synth.page import draw_layers, split_layers
-from ecgutils.synth.rendered import Lens, Projection, Rendered, Size
-from ecgutils.synth.scan import check_size
-from ecgutils.synth.scene import draw_desk, lay_clutter
+from ecgutils.synth.rendered import Lens, Projection, Rendered, Size, check_size
+from ecgutils.synth.scene import draw_desk, lay_clutter, scuff
 from ecgutils.synth.sources import PHOTO_SOURCE
 from ecgutils.synth.style import draw_style
 
@@ -76,8 +74,7 @@ def render_photo(record: Record, rng: Generator, severity: Severity = None, size
     ppm = float(np.clip(np.sqrt(abs(ax * by - ay * bx)), 0.3, 40))  # the scale at its centre: none larger than needed
     k = float(np.clip(streams["lens"].normal(-0.008, 0.012), -0.035, 0.025)) * strength["lens"]
     layers, boxes, drawn = draw_layers(record, rng, style, ppm)
-    if strength["crease"]:
-        scuff(layers, streams["crease"].spawn(1)[0], strength["crease"], ppm)
+    scuff(layers, streams["crease"].spawn(1)[0], strength["crease"], ppm)
     page_size = layers.shape[1::-1]
     lens = Lens(k, ((size[0] - 1) / 2, (size[1] - 1) / 2), float(np.hypot(*size) / 2))
     surface, camera = draw_surface(streams, style, strength, ppm), tuple((camera_mm * ppm).tolist())
@@ -112,12 +109,10 @@ def _photograph(layers: np.ndarray, ppm: float, nodes: NodeGrid, scene: np.ndarr
     return cv2.remap(layers, x, y, cv2.INTER_LINEAR, dst=scene, borderMode=cv2.BORDER_TRANSPARENT)
 
 
-def _apply(image: np.ndarray, nodes: NodeGrid, gain: np.ndarray, veil: np.ndarray | None = None) -> None:
-    """image * gain + veil in place; gain 0..1.5 and veil 0..255 on the nodes, (ny, nx, 3)."""
+def _apply(image: np.ndarray, nodes: NodeGrid, gain: np.ndarray) -> None:
+    """Multiply the image by `gain` (ny, nx, 3) in 0..1.5 on the nodes, in place."""
     coded = np.clip(np.round(gain * 170), 0, 255).astype(np.uint8)  # steps of 0.6 % lie below a sensor's noise
     cv2.multiply(image, nodes.enlarge(coded), dst=image, scale=1 / 170)
-    if veil is not None:
-        cv2.add(image, nodes.enlarge(np.clip(veil, 0, 255).astype(np.uint8)), dst=image)
 
 
 def _stain(image: np.ndarray, nodes: NodeGrid, rng: Generator, s: float, ppm: float) -> None:
@@ -138,8 +133,6 @@ def _stain(image: np.ndarray, nodes: NodeGrid, rng: Generator, s: float, ppm: fl
 
 def _light(image: np.ndarray, nodes: NodeGrid, streams: Streams, strength: dict[str, float]) -> None:
     """Everything that changes brightness or colour slowly, gathered in one gain and one veil and applied once."""
-    if not any(strength[n] for n in ("bend", "crease", "crumple", "light", "colour", "shadow", "glare", "moire")):
-        return
     ny, nx = nodes.on_page.shape
     u, v = np.meshgrid(np.linspace(-1, 1, nx, dtype=np.float32), np.linspace(-ny / nx, ny / nx, ny, dtype=np.float32))
     gain = np.ones((ny, nx, 3), np.float32)
@@ -154,16 +147,14 @@ def _light(image: np.ndarray, nodes: NodeGrid, streams: Streams, strength: dict[
         gain *= np.where(nodes.on_page, np.clip(1 + steep * slope, 0.55, 1.15), 1)[..., None]
     stray = strength["light"] * streams["light"].uniform(0.0, 0.14)  # stray light lifts the blacks
     glare = np.clip(_glare(streams["glare"], strength["glare"], u, v), 0, 0.8)[..., None]
-    veil = stray + glare
-    brightest = np.maximum(np.maximum(gain[..., 0], gain[..., 1]), gain[..., 2])[..., None]
-    tint = gain / np.maximum(brightest, 1e-3)  # the veil has the light's hue
-    _apply(image, nodes, gain * (1 - veil), (170 * stray + 252 * glare) * tint if veil.any() else None)
+    tint = gain / np.maximum(gain.max(axis=-1, keepdims=True), 1e-3)  # the veil has the light's hue
+    _apply(image, nodes, gain * (1 - (stray + glare)))
+    veil = np.clip((170 * stray + 252 * glare) * tint, 0, 255).astype(np.uint8)
+    cv2.add(image, nodes.enlarge(veil), dst=image)
 
 
-def _moire(rng: Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray | float:
+def _moire(rng: Generator, s: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Coloured bands where the pixels of a photographed screen beat with the sensor's."""
-    if not s:
-        return 1.0
     kx, ky = (rng.uniform(15, 90, 2) * rng.choice([-1, 1], 2)).tolist()
     bent = kx * u + ky * v + rng.uniform(3, 15) * u * v + rng.uniform(2, 8) * (u**2 - v**2)
     bands = np.stack([np.sin(bent + shift) for shift in rng.uniform(0, 1.6, 3).tolist()], -1)
@@ -226,8 +217,9 @@ def _capture(image: np.ndarray, streams: Streams, strength: dict[str, float]) ->
         raw = rng.random() < 0.5  # else the phone has scaled the picture down since: finer, without colour fringes
         image = sense(image, rng, sigma) if raw else add_noise(image, rng, sigma, grain_px=0.6 * scale)
     rng, s = streams["sharpen"], strength["sharpen"]
-    if s:
-        image = sharpen(image, rng.uniform(0.7, 1.6) * scale, s * rng.uniform(0.5, 1.8))
+    if s:  # unsharp mask, as phones apply it: light and dark rims along edges
+        soft, amount = blur(image, rng.uniform(0.7, 1.6) * scale), s * rng.uniform(0.5, 1.8)
+        image = cv2.addWeighted(image, 1 + amount, soft, -amount, 0, dst=image)
     rng, s = streams["jpeg"], strength["jpeg"]
     if s:
         image = jpeg(image, round(96 - s * rng.uniform(15, 65)))

@@ -12,6 +12,13 @@ Boxes = dict[str, np.ndarray]
 Size = tuple[int, int]
 
 
+def check_size(size: Size) -> Size:
+    """Return `size` as two ints (W, H); ValueError unless both are 200..10000 px."""
+    if len(size) != 2 or not all(200 <= int(s) <= 10000 for s in size):
+        raise ValueError(f"Image size must be (W, H) with 200 to 10000 px each, got {size}.")
+    return int(size[0]), int(size[1])
+
+
 @dataclass(frozen=True, eq=False)
 class Surface:
     """Height of bent paper above its plane, in page px towards the camera, interpolated linearly between grid points.

@@ -1,9 +1,10 @@
-"""What else is in the picture: the desk under the page, papers beside it, labels and fingers on it."""
+"""What else is in the picture: the desk under the page, papers beside it, scratches, labels and fingers on it."""
 
 import cv2
 import numpy as np
 
 from ecgutils.synth.effects import smooth_field
+from ecgutils.synth.ink import ink, paleness, stroke
 
 _DESK_PX = 900  # the desk, out of focus mostly, is drawn about this wide, at a third of the picture's size at most
 _DESKS: dict[str, tuple[tuple[int, int, int], ...]] = {
@@ -30,8 +31,8 @@ def draw_desk(rng: np.random.Generator, size: tuple[int, int], page: np.ndarray)
     w, h = (-(-side // coarse) for side in size)
     kind = list(_DESKS)[int(rng.choice(len(_DESKS), p=[0.28, 0.16, 0.28, 0.08, 0.12, 0.08]))]
     colour = np.array(_DESKS[kind][int(rng.integers(len(_DESKS[kind])))], np.float32) + rng.normal(0, 8, 3)
-    texture = _texture(rng, kind, (w, h))
-    desk = np.clip(colour.astype(np.float32) * (1 + texture)[..., None], 0, 255).astype(np.uint8)
+    desk = colour.astype(np.float32) * (1 + _texture(rng, kind, (w, h)))[..., None]
+    desk = np.clip(desk, 0, 255).astype(np.uint8)
     for _ in range(int(rng.integers(0, 4)) if kind != "screen" else 0):
         _lay_paper(desk, rng)
     small = cv2.resize(page, (w // 4, h // 4), interpolation=cv2.INTER_AREA)  # shadows are soft
@@ -51,8 +52,7 @@ def _texture(rng: np.random.Generator, kind: str, size: tuple[int, int]) -> np.n
     y, x = np.mgrid[:h, :w].astype(np.float32)
     if kind in ("wood", "steel"):  # fibres: noise drawn out along one direction, rings bent by a slow field
         side = int(np.hypot(w, h)) + 2
-        strands = rng.standard_normal((side, 12), dtype=np.float32)
-        fibres = cv2.resize(strands, (side, side), interpolation=cv2.INTER_CUBIC)
+        fibres = cv2.resize(rng.standard_normal((side, 12), np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
         angle = float(rng.choice([0, 90])) + float(rng.normal(0, 12))
         turn = cv2.getRotationMatrix2D((side / 2, side / 2), angle, 1)
         turn[:, 2] -= ((side - w) / 2, (side - h) / 2)
@@ -91,8 +91,7 @@ def _lay_paper(image: np.ndarray, rng: np.random.Generator, s: float = 0.0) -> N
     else:
         out = rng.uniform(0, 2 * np.pi)
         centre = np.array([w, h]) / 2 + np.array([np.cos(out), np.sin(out)]) * rng.uniform(0.6, 0.85) * w
-    cos, sin = np.cos(angle), np.sin(angle)
-    turn = np.array([[cos, sin], [-sin, cos]])
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     corners = centre + np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * side / 2 @ turn
     black = (0,) * (image.shape[2] - 3)
     low = np.clip(corners.min(0) - 0.02 * w, 0, (w, h)).astype(int)
@@ -118,8 +117,24 @@ def _lay_paper(image: np.ndarray, rng: np.random.Generator, s: float = 0.0) -> N
     y = rows[:, None, None] * step - rng.uniform(0, 0.4, x.shape) * step
     lines = np.stack([x, y], -1)[keep]
     turned = _fixed(centre + (lines - side / 2) @ turn)
-    ink = int(rng.integers(60, 170))
-    cv2.polylines(image, list(turned), False, (ink, ink, ink + 6, *black), max(1, round(0.1 * step)), cv2.LINE_AA, 4)
+    grey = int(rng.integers(60, 170))
+    cv2.polylines(image, list(turned), False, (grey, grey, grey + 6, *black), max(1, round(0.1 * step)), cv2.LINE_AA, 4)
+
+
+def scuff(layers: np.ndarray, rng: np.random.Generator, s: float, ppm: float) -> None:
+    """Scratches and hairlines of crumpled paper on `layers`, in place: thin bent dark lines, each with a pale one."""
+    t, lines = np.linspace(0, 1, 12), []
+    for _ in range(int(rng.integers(2, 14))):
+        at = rng.uniform(0, 1, 2) * layers.shape[1::-1]
+        turn = rng.uniform(0, 2 * np.pi) + rng.normal(0, 0.4) * t + np.cumsum(rng.normal(0, 0.2, 12))
+        step = rng.lognormal(2.4, 0.6) / 12 * ppm
+        lines.append(at + step * np.cumsum(np.stack([np.cos(turn), np.sin(turn)], -1), axis=0))
+    width = rng.uniform(0.12, 0.3) * ppm
+    mask = np.zeros(layers.shape[:2], np.uint8)
+    for rgb, shift, opacity in (((96, 88, 80), 0.0, 0.5), ((255, 254, 250), 1.2 * width, 0.6)):
+        mask[:] = 0
+        stroke(mask, [line + shift for line in lines], width)
+        ink(layers, mask, rgb, s * opacity * paleness(width))
 
 
 def lay_clutter(layers: np.ndarray, rng: np.random.Generator, s: float) -> None:

@@ -1,4 +1,4 @@
-"""What a printed page can look like, and how each named source draws from that."""
+"""What a printed page can look like, how each named source draws from that, and where on it each lead goes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,8 +7,10 @@ import numpy as np
 
 from ecgutils.findings import LEADS
 from ecgutils.synth.ink import FONT_FILES, RGB
-from ecgutils.synth.sources import PHOTO_SOURCE, SCANS, Source, photo
+from ecgutils.synth.sources import PHOTO, SCANS, Source
 
+PRINTED_S = 10.0  # a standard printout shows ten seconds
+_CALIBRATION_MM = 8.0  # room for the calibration pulse, whose top is at most 5 mm wide
 _COLUMNS_OF_3 = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
 _COLUMNS_OF_6 = (LEADS[:6], LEADS[6:])
 # name -> (columns of leads, full-width rhythm strips below them)
@@ -107,10 +109,6 @@ class PageStyle:
             size = f"a page of {self.width_mm:g} x {self.height_mm:g} mm"
             raise ValueError(f"PageStyle: {size} leaves {body_mm:g} mm for traces; use 60 x 40 mm and 20 mm or more.")
 
-    def gain_of(self, lead: int) -> float:
-        """mm/mV of lead number `lead` in LEADS order."""
-        return self.gain if self.chest_gain is None or lead < 6 else self.chest_gain
-
 
 _PAPERS_MM = {"letter": (279.4, 215.9), "a4": (297.0, 210.0)}
 _PENS: tuple[RGB, ...] = ((28, 44, 130), (24, 24, 30), (168, 30, 36), (30, 44, 96))
@@ -133,7 +131,7 @@ def draw_style(rng: np.random.Generator, source: str, aspect: float = 1.3) -> Pa
     source : name of a source; anything else raises ValueError.
     aspect : W / H of the picture to be made: a cropped strip takes this shape as far as the traces allow.
     """
-    known = {**SCANS, PHOTO_SOURCE: photo.SOURCE}
+    known = {**SCANS, PHOTO.name: PHOTO}
     if source not in known:
         raise ValueError(f"Unknown image source {source!r}; choose from {', '.join(known)}.")
     prints = known[source]
@@ -206,3 +204,56 @@ def _draw_paper(rng: np.random.Generator, paper: str, aspect: float, n_rows: int
     chest_gain = gain / 2 if rng.random() < 0.06 and not plotted else None
     size = {"width_mm": width, "height_mm": height, "header_mm": header, "footer_mm": footer}
     return {**size, "gain": gain, "chest_gain": chest_gain}
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One piece of trace: seconds `start_s`..`stop_s` of lead `lead`, from x `left_mm`, zero at y `zero_mm`."""
+
+    name: str
+    lead: int
+    start_s: float
+    stop_s: float
+    left_mm: float
+    zero_mm: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All strips of a page, the rows' y of zero, x of the calibration pulses or None, and where the columns begin."""
+
+    strips: tuple[Strip, ...]
+    zeros_mm: tuple[float, ...]
+    pulse_left_mm: float | None
+    columns_mm: tuple[float, ...]
+    row_pitch_mm: float
+
+
+def plan_page(style: PageStyle, duration_s: float) -> Plan:
+    """Lay `duration_s` seconds (at most ten, less where the paper is too narrow) out on the page of `style`."""
+    columns, rhythm = LAYOUTS[style.layout]
+    calibration_mm = 0.0 if style.calibration == "none" else _CALIBRATION_MM
+    room_mm = style.width_mm - 2 * style.side_mm - calibration_mm
+    shown_s = min(duration_s, PRINTED_S, room_mm / style.speed)
+    left = (style.width_mm - shown_s * style.speed - calibration_mm) / 2
+    left += calibration_mm if style.calibration in ("left", "stepped") else 0.0
+    top = style.top_mm + style.header_mm
+    n_rows = len(columns[0]) + len(rhythm)
+    body_mm = style.height_mm - style.top_mm - style.footer_mm - top
+    pitch = min(body_mm / n_rows, style.pitch_mm)
+    first = top + 0.4 * (body_mm - n_rows * pitch)  # spare paper: a little more of it below than above
+    zeros = [first + (row + 0.55) * pitch for row in range(n_rows)]
+
+    column_s = shown_s / len(columns)
+    starts = [left + c * column_s * style.speed for c in range(len(columns))]
+    strips = []
+    for c, leads in enumerate(columns):
+        start = c * column_s if style.sequential else 0.0
+        for row, name in enumerate(leads):
+            stop = start + max(0.5 * column_s, column_s - style.gap_mm / style.speed)
+            strips.append(Strip(name, LEADS.index(name), start, stop, starts[c], zeros[row]))
+    for row, name in enumerate(rhythm, start=len(columns[0])):
+        strips.append(Strip(f"{name}_rhythm", LEADS.index(name), 0.0, shown_s, left, zeros[row]))
+    before, after = left - style.pulse_mm - 2.5, left + shown_s * style.speed + 1.0
+    pulse = {"left": before, "stepped": before, "right": after, "none": None}[style.calibration]
+    return Plan(tuple(strips), tuple(zeros), pulse, tuple(starts), pitch)

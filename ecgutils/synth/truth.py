@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ecgutils.geometry import apply_homography, sample_field
-from ecgutils.synth.rendered import Rendered
+from ecgutils.synth.rendered import Rendered, Size
 
 STEP_MM = 2.5  # distance of the map's points on the page
 _FINE = 32  # what paper and lens add to the homography is stored in 1/32 px
@@ -19,18 +19,15 @@ _FINE = 32  # what paper and lens add to the homography is stored in 1/32 px
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What `Rendered` knows, as read back from disk; names and units are the same.
+    """What `Rendered` knows, as read back from disk; names and units are the same, the mask is in steps of 85 (0..255).
 
-    Attributes
-    ----------
-    quad_xy, px_per_mm, page_size, trace_mask, lead_boxes, style : as in `Rendered`; the mask is in steps of 85 (0, 85,
-        170, 255), the grid's phase is style["grid_phase_mm"].
-    map_xy : float32 (gh, gw, 2), image (x, y) of the page points every `STEP_MM` from the top left corner of the paper.
+    `map_xy` is float32 (gh, gw, 2), image (x, y) of the page points every `STEP_MM` from the paper's top left corner;
+    the grid's phase is style["grid_phase_mm"].
     """
 
     quad_xy: np.ndarray
     px_per_mm: float
-    page_size: tuple[int, int]
+    page_size: Size
     trace_mask: np.ndarray
     lead_boxes: dict[str, np.ndarray]
     style: dict[str, Any]
@@ -48,11 +45,10 @@ class Truth:
 
 def truth_path(image_path: str | Path) -> Path:
     """Where the truth about an image lies; in a folder of its own, so that an image folder holds nothing but images."""
-    path = Path(image_path)
-    return path.parent / "truth" / f"{path.stem}.npz"
+    return Path(image_path).parent / "truth" / f"{Path(image_path).stem}.npz"
 
 
-def _nodes(page_size: tuple[int, int], ppm: float) -> np.ndarray:
+def _nodes(page_size: Size, ppm: float) -> np.ndarray:
     """Page px (gh, gw, 2) of the map's points; the last ones lie on or beyond the paper's edge."""
     step = STEP_MM * ppm
     return np.stack(np.meshgrid(*(np.arange(int(np.ceil(side / step)) + 1) * step for side in page_size)), axis=-1)
@@ -81,10 +77,7 @@ def truth_bytes(rendered: Rendered) -> bytes:
 
 
 def read_truth(image_path: str | Path) -> Truth:
-    """Read what `generate_images` wrote about the image at `image_path`.
-
-    FileNotFoundError when there is none, ValueError when it cannot be read.
-    """
+    """Read what `generate_images` wrote about an image; FileNotFoundError without it, ValueError when it is torn."""
     path = truth_path(image_path)
     if not path.is_file():
         raise FileNotFoundError(f"No truth at {path}: only images that generate_images drew have one.")

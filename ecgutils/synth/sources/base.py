@@ -10,8 +10,6 @@ from ecgutils.synth.ink import RGB
 
 DEFAULT_SCAN_SIZE = (1100, 850)  # letter paper at 100 dpi
 Weights = dict[str, float]
-Wear = Callable[[np.ndarray, np.random.Generator, float], None]
-Scan = Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, dict[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,13 +18,10 @@ class Source:
 
     `layout`, `palette`, `grid`, `separator`, `font` and `paper` are choices with their weights: those of `PageStyle`
     and PALETTES; paper is "letter", "a4" or "strip" (cut off a roll). `trace_mm` is the middle of the trace's width,
-    `trace_rgb` its ink; `plotted` is the share of pages that look as a plotting script's, the look of most ECG images
-    that programs make; `noted` is the share with a pen's marks. Of a scan-like source also:
-
-    `wear(layers, rng, ppm)` changes the printed page in place, uint8 (H, W, 4): RGB and trace coverage; ppm is px per
-    mm. `on_glass` pages lie a little askew on a scanner's glass, sometimes with its dark lid around them.
+    `trace_rgb` its ink; `plotted` is the share of pages as plotting scripts draw them, `noted` with a pen's marks.
+    Of a scan-like source also: `wear(layers, rng, ppm)`, px per mm, changes the printed page in place, uint8 (H, W, 4):
+    RGB and trace coverage; `on_glass` pages lie askew on a scanner's glass, sometimes with its dark lid around;
     `scan(image, rng)` returns the image, uint8 (H, W, 3), as it comes out, and what to tell of it in `Rendered.style`.
-    Without them nothing happens.
     """
 
     name: str
@@ -40,8 +35,8 @@ class Source:
     trace_rgb: RGB = (22, 22, 28)
     plotted: float = 0.0
     noted: float = 0.0
-    wear: Wear | None = None
-    scan: Scan | None = None
+    wear: Callable[[np.ndarray, np.random.Generator, float], None] | None = None
+    scan: Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, dict[str, Any]]] | None = None
     on_glass: bool = True
 
 

@@ -15,7 +15,7 @@ def _scan(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict
         image[y : y + thick] = image[y : y + thick] // 3 + 160
     fading = float(rng.uniform(0.15, 0.6))
     fade = np.clip(fading * (0.75 + 0.45 * smooth_field(rng, (w, h), 3)), 0, 0.72)
-    image = cv2.bitwise_not(multiply_field(cv2.bitwise_not(image), 1 - fade))  # fading moves ink towards white
+    image = cv2.bitwise_not(multiply_field(cv2.bitwise_not(image), np.dstack([1 - fade] * 3)))  # ink fades to white
     tone = rng.uniform((0.9, 0.87, 0.74), (0.99, 0.97, 0.92)).astype(np.float32)
     warmth = 0.7 * smooth_field(rng, (w, h), 5) + 0.5 * smooth_field(rng, (w, h), 13)  # heat darkens the paper
     stain = np.maximum(warmth - 0.9, 0) * rng.uniform(0, 0.12)
