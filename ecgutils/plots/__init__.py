@@ -30,8 +30,7 @@ _COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
 def plot_record(record: Record, marked: Collection[str] = (), title: str = "") -> Figure:
     """Draw a record of at least 10 s on ECG paper: 3 rows x 4 columns of 2.5 s, lead II below as rhythm strip.
 
-    `marked` names leads that are tinted, the strip too: those that decide the finding. Waves taller than the distance
-    of two rows run into the next row; the page grows where they would leave it.
+    `marked` names leads that are tinted, the strip too. The page grows where waves would leave it.
     """
     if unknown := set(marked) - set(LEADS):
         raise ValueError(f"Unknown lead(s) to mark: {sorted(unknown)}; leads are {LEADS}.")
@@ -117,8 +116,8 @@ def plot_reading(photo: str | Path | np.ndarray, flat: FlatECG, row: Mapping[str
     """
     figure = Figure(figsize=(14, 4.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.25, 1.5, 0.8))
-    for ax in (left, middle):
-        ax.set_axis_off()
+    left.set_axis_off()
+    middle.set_axis_off()
     try:
         image = photo if isinstance(photo, np.ndarray) else read_image(photo)
         _draw_quad(left, _draw(left, image), flat.quad_xy)
@@ -196,10 +195,7 @@ def plot_class_balance(tables: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def plot_history(histories: Mapping[str, pd.DataFrame]) -> Figure:
-    """Training loss and validation macro-AUROC against images seen, one line per training.
-
-    Each history has the columns `views`, `loss`, `val_macro_auroc`.
-    """
+    """Training loss and validation macro-AUROC by images seen: columns `loss`, `val_macro_auroc`, `views` of each."""
     figure, (loss_ax, auroc_ax) = _panels(10, 3.2, 2)
     for (name, history), style in zip(histories.items(), _styles(), strict=False):
         loss_ax.plot(history["views"], history["loss"], markersize=4, label=name, **style)
@@ -212,10 +208,7 @@ def plot_history(histories: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def plot_auroc(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """AUROC with its 95 % interval, macro and per finding, one colour per model.
-
-    Each table has the columns `finding`, `value`, `low`, `high`, `intervals` (as `bootstrap_auroc` returns).
-    """
+    """AUROC with its 95 % interval, macro and per finding, one colour per model and table of `bootstrap_auroc`."""
     figure, (ax,) = _panels(9, 3.4)
     names = ["macro", *FINDINGS]
     rows = {model: table.set_index("finding").reindex(names) for model, table in tables.items()}
@@ -231,10 +224,9 @@ def plot_auroc(tables: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def plot_intervals(table: pd.DataFrame, names: str, title: str, against: float = 0.0) -> Figure:
-    """Values with their 95 % intervals, one row each, named by the column `names`; a small dot per seed where several.
+    """Values with their 95 % intervals, one row each, named by the column `names`; the grey line is at `against`.
 
-    Columns `value`, `low`, `high`, optionally `by_seed` (a list). The grey line is at `against`: 0, to the right of
-    which differences are gains, or 0.5, an AUROC by chance. `intervals` are said in the title where the table has them.
+    Columns `value`, `low`, `high`, optionally `by_seed` (a list: a small dot each) and `intervals` (for the title).
     """
     figure, (ax,) = _panels(8, 1.1 + 0.3 * len(table))
     y = np.arange(len(table))
@@ -251,10 +243,7 @@ def plot_intervals(table: pd.DataFrame, names: str, title: str, against: float =
 
 
 def plot_reliability(tables: Mapping[str, pd.DataFrame], domain: str) -> Figure:
-    """Said against observed, one panel per finding, one line per named table of `ecgutils.evaluate.reliability`.
-
-    On the diagonal probabilities mean what they say; `domain` is what they were calibrated on.
-    """
+    """Said against observed, a line per named table of `evaluate.reliability`; `domain`: what it was calibrated on."""
     figure, axes = _panels(13, 3.2, len(FINDINGS))
     for ax, finding in zip(axes, FINDINGS, strict=True):
         top = 0.05
@@ -284,10 +273,7 @@ def plot_abstention(table: pd.DataFrame) -> Figure:
 
 
 def plot_robustness(table: pd.DataFrame, title: str) -> Figure:
-    """Macro-AUROC by effect, one marker per severity, over the interval of the clean photo (effect "clean").
-
-    Columns `effect`, `severity`, `value`, `low`, `high`, as `benchmarks/robustness.py` writes.
-    """
+    """Macro-AUROC by effect and severity, over the interval of effect "clean"; as `benchmarks/robustness.py` writes."""
     clean = table[table["effect"] == "clean"].iloc[0]
     rest = table[table["effect"] != "clean"]
     effects, by_severity = rest["effect"].unique(), rest.groupby("severity")
