@@ -1,8 +1,7 @@
 """Profiles: every number that decides how large a run is, in one place.
 
 `smoke` is for continuous integration (a minute or two), `demo` is the default that needs no download and no GPU,
-`full` reads real data and wants a GPU, `weights` is what the shipped weights "fine" come from: five minutes on a GPU
-(`benchmarks/ship_weights.py`). All go through the same notebooks and the same code.
+`full` reads real data and wants a GPU, `weights` makes the shipped weights "fine" (`benchmarks/ship_weights.py`).
 """
 
 import difflib
@@ -31,9 +30,7 @@ class Profile:
     commas. With `signals="ptbxl"`, folds are those that PTB-XL's authors advise, and there are no `extra_records`
     unless they are asked for.
 
-    Raises ValueError, one sentence that names the key, for an unknown profile or key and for whatever would stop the
-    run later: a value of the wrong type or out of range, a contradiction, a missing folder, a backbone that can't be
-    built. What is misspelt is shown what is near.
+    Raises ValueError, one sentence that names the key (and the nearest known), for whatever would stop the run later.
     """
 
     name: str = "demo"
@@ -76,8 +73,7 @@ class Profile:
     def __init__(self, name: str, **changes: Any) -> None:
         _choose("profile", [name], PROFILES)
         defaults = {field.name: field.default for field in fields(self) if field.name != "name"}
-        for key in changes:
-            _choose("profile key", [key], defaults)
+        _choose("profile key", changes, defaults)
         values = defaults | PROFILES[name]
         if changes.get("signals", values["signals"]) == "ptbxl":
             values |= _PTBXL
@@ -92,7 +88,7 @@ class Profile:
         folds = [fold for part in parts for fold in part]
         strange = not all(parts) or len(set(folds)) < len(folds) or not set(folds) <= set(range(1, 11))
         lost = self.pretrained not in ("", "hub") and not Path(self.pretrained).is_file()
-        simulated, kinds = self.signals == "simulated", ("simulated", "ptbxl")
+        simulated = self.signals == "simulated"
         least = {"n_records": 20 * simulated, "extra_records": 0, "workers": 0, "max_steps": 0, "bootstrap_rounds": 1}
         contradictions = {
             "signals=ptbxl needs data=<PTB-XL folder>; see data/README.md": self.signals == "ptbxl" and not self.data,
@@ -111,7 +107,7 @@ class Profile:
         sound = {"stage": "trial", "checkpoint_every": 1, "eval_every": 1}  # around the one that is tried
         sound |= {name: getattr(Profile, key) for key, name in _OF_TRAINING.items()}
         trials: dict[str, Callable[[], object]] = {
-            "signals": lambda: _choose("kind", [self.signals], kinds),
+            "signals": lambda: _choose("kind", [self.signals], ("simulated", "ptbxl")),
             "bhf": lambda: self.bhf and find_bhf(self.bhf),
             "scan_sources": lambda: _choose("source", sources, SCAN_SOURCES),
             "scan_size": lambda: check_size(self.scan_size),
@@ -152,10 +148,8 @@ class Profile:
     def folds_for(self, available: set[int]) -> dict[str, tuple[int, ...]]:
         """Folds of train, val and test among those available.
 
-        Where the profile's test or validation folds are missing (a sample of PTB-XL), the folds are shared
-        out anew: the last two test, the one before them validates, the rest train.
-
-        Raises ValueError when fewer than four folds are there.
+        Where one part has none (a sample of PTB-XL), folds are shared out anew: the last two test, the one before them
+        validates, the rest train. Raises ValueError when fewer than four folds are there.
         """
         wanted = {"train": self.train_folds, "val": self.val_folds, "test": self.test_folds}
         if all(set(folds) & available for folds in wanted.values()):
