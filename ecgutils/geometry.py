@@ -30,8 +30,7 @@ def check_outline(quad_xy: np.ndarray) -> np.ndarray:
     sides = np.roll(quad, -1, axis=0) - quad
     ahead = np.roll(sides, -1, axis=0)
     if (sides[:, 0] * ahead[:, 1] - sides[:, 1] * ahead[:, 0]).min() <= 0:
-        corners = ", ".join(f"{x:g},{y:g}" for x, y in quad)
-        raise ValueError(f"Corners {corners} don't run clockwise around a page: give TL, TR, BR, BL, as one reads it.")
+        raise ValueError(f"Corners {quad.tolist()} don't run clockwise: give TL, TR, BR, BL, as one reads the page.")
     return quad
 
 
