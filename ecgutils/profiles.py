@@ -119,7 +119,8 @@ class Profile:
         }
         for key, trial in trials.items():
             try:
-                trial()
+                with torch.device("meta"):  # a model without its numbers: in half a second, whatever its size
+                    trial()
             except Exception as error:  # a backbone has many ways to say that it does not fit
                 what = str(error).partition("\n")[0].removeprefix(f"FitSettings.{_OF_TRAINING.get(key)} ")
                 raise ValueError(f"Profile {self.name}: {key}={getattr(self, key)!r}: {what}") from None
@@ -201,6 +202,7 @@ def _column(i: int) -> dict[str, Any]:
 
 PROFILES = {"smoke": _column(0), "demo": {}, "weights": _column(1), "full": _column(2)}
 load_profile = Profile  # as notebooks and scripts call it
+_try_model = cache(build_model)
 
 
 def _convert(key: str, value: Any, default: Any) -> Any:
@@ -225,13 +227,6 @@ def _choose(what: str, chosen: Iterable[str], known: Iterable[str]) -> None:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}."
             raise ValueError(f"Unknown {what} {name!r}{hint}")
-
-
-@cache
-def _try_model(backbone: str, settings: PreprocessSettings) -> None:
-    """Build the model without its numbers: in half a second, whatever its size."""
-    with torch.device("meta"):
-        build_model(backbone, settings)
 
 
 def arm_settings(profile: Profile) -> dict[str, FitSettings]:
