@@ -87,9 +87,7 @@ def plot_outlines(images: Sequence[np.ndarray], quads: Sequence[np.ndarray | Non
 
 
 def plot_steps(flat: FlatECG) -> Figure:
-    """The pre-processing steps of one image, in order, and the flat image they lead to; needs `steps=True`."""
-    if not flat.steps:
-        raise ValueError("No steps stored: call the Preprocessor with steps=True.")
+    """The pre-processing steps of one image (where kept: `steps=True`), and the flat image they lead to."""
     pictures = {**flat.steps, "flat, what the model sees": flat.image}
     return plot_contact_sheet(list(pictures.values()), list(pictures), columns=min(3, len(pictures)))
 

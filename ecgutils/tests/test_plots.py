@@ -68,10 +68,10 @@ def test_outlines_are_drawn_where_known(scan):
     assert not figure.axes[1].lines
 
 
-def test_steps_must_have_been_asked_for(scan):
-    assert len(plot_steps(Preprocessor()(scan.image, steps=True)).axes) >= 3
-    with pytest.raises(ValueError, match="steps=True"):
-        plot_steps(Preprocessor()(scan.image))
+def test_steps_are_shown_before_the_flat_page(scan):
+    figure = plot_steps(Preprocessor()(scan.image, steps=True))
+    assert len(figure.axes) >= 3
+    assert [ax.get_title() for ax in figure.axes if ax.get_title()][-1].startswith("flat")
 
 
 @pytest.mark.parametrize("readable", [True, False])
