@@ -18,8 +18,7 @@ def apply_homography(matrix: np.ndarray, xy: np.ndarray) -> np.ndarray:
 
 def frame_corners(size: tuple[float, float]) -> np.ndarray:
     """Corners TL, TR, BR, BL of an image of `size` (W, H), at the centres of its outermost px; float64 (4, 2)."""
-    right, bottom = size[0] - 1, size[1] - 1
-    return np.array([[0, 0], [right, 0], [right, bottom], [0, bottom]], float)
+    return np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * (np.array(size, float) - 1)
 
 
 def check_outline(quad_xy: np.ndarray) -> np.ndarray:

@@ -13,10 +13,9 @@ from ecgutils.profiles import Profile
 def find_notebooks() -> list[Path]:
     """The numbered notebooks in order. Raises FileNotFoundError when the checkout's folder is not there."""
     folder = (repository_root() or Path.cwd()) / "notebooks"
-    notebooks = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
-    if not notebooks:
-        raise FileNotFoundError(f"No numbered notebooks in {folder}: run this from a checkout of the repository.")
-    return notebooks
+    if notebooks := sorted(folder.glob("[0-9][0-9]_*.ipynb")):
+        return notebooks
+    raise FileNotFoundError(f"No numbered notebooks in {folder}: run this from a checkout of the repository.")
 
 
 def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], resume: bool) -> Path:
