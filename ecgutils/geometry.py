@@ -1,7 +1,4 @@
-"""Points, maps and copies of images: homographies, corners, quarter turns, sampling through a map, thumbnails.
-
-Points are (x, y) in px, pixel centres are integers; corners run TL, TR, BR, BL.
-"""
+"""Points (x, y) in px (pixel centres are integers), corners TL, TR, BR, BL, homographies, maps, thumbnails."""
 
 from collections.abc import Callable
 

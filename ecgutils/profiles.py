@@ -230,12 +230,9 @@ def _choose(what: str, chosen: Iterable[str], known: Iterable[str]) -> None:
 
 
 def arm_settings(profile: Profile) -> dict[str, FitSettings]:
-    """Settings of the trainings of a profile.
-
-    "stage1": morphology on scan-like sources, every layer at the full rate. "two_stage": its stage 2, the adaptation
-    to the target, slower in the layers near the input. "single_source": the baseline, as stage 1 but on the target
-    alone, for as many gradient steps as both stages have together.
-    """
+    """Settings of a profile's trainings: "stage1", morphology on scan-like sources, every layer at the full rate;
+    "two_stage", its stage 2 on the target, slower near the input; "single_source", the baseline, as stage 1 but on the
+    target alone, for as many gradient steps as both stages together."""
     shared = {key: getattr(profile, key) for key in _OF_ALL_STAGES} | {"max_steps": profile.max_steps or None}
 
     def arm(stage: str, views: int, lr: float, layer_decay: float = 1.0, **own: Any) -> FitSettings:

@@ -109,8 +109,7 @@ def plot_heat(photos: Sequence[np.ndarray], heats: Sequence[np.ndarray], titles:
 def plot_reading(photo: str | Path | np.ndarray, flat: FlatECG, row: Mapping[str, Any]) -> Figure:
     """Photo with its outline, the flat page the model sees, and its five probabilities (or why there are none).
 
-    `row` is a row of `predict`'s table: the five findings, `readable`, `quality`, `reasons`, and `calibrated_on` where
-    the probabilities are calibrated, which is then said beside them.
+    `row` is a row of `predict`'s table: the five findings, `readable`, `reasons`, and `calibrated_on` where calibrated.
     """
     figure = Figure(figsize=(14, 4.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.25, 1.5, 0.8))
