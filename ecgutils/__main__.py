@@ -23,9 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "ecgutils").startswith("ecgutils"):  # a mistake of ours, and no matter of what is installed
             raise
-        what = str(error)
-        if what.startswith(("No module named", "import of")):  # else it says itself what it is needed for
-            what = f"{args.command.__name__[1:]} needs {error.name}, which is not installed: pip install it."
+        what = f"{args.command.__name__[1:]} needs {error.name}, which is not installed: pip install it."
     except (ValueError, OSError, RuntimeError, KeyError) as error:
         what = error.args[0] if isinstance(error, KeyError) and error.args else str(error)
     except KeyboardInterrupt:
@@ -101,9 +99,8 @@ def _run(args: argparse.Namespace) -> None:
     from ecgutils.profiles import load_profile
     from ecgutils.run import publish_notebooks, run_notebooks
 
-    for item in args.set:
-        if "=" not in item:
-            raise ValueError(f"--set needs KEY=VALUE, got {item!r}.")
+    if wrong := [item for item in args.set if "=" not in item]:
+        raise ValueError(f"--set needs KEY=VALUE, got {wrong[0]!r}.")
     changes = dict(item.split("=", 1) for item in args.set)
     changes |= {key: getattr(args, key) for key in ("signals", "data", "bhf") if getattr(args, key)}
     for key in ("data", "bhf", "pretrained"):  # notebooks run in their own folder, where a relative path means another
@@ -138,8 +135,7 @@ def _predict(args: argparse.Namespace) -> int:
     quads = {} if args.corners is None else {image_ids(photos)[0]: _corners(args.corners)}
     names = args.model or SHIPPED
     models = [load_model(name, device="auto") for name in names]
-    runs = [read_params(name)[1].get("run", {}) for name in names]
-    origins = {run.get("trained_on", "data that its card does not name") for run in runs}
+    origins = {read_params(name)[1].get("run", {}).get("trained_on", "data its card does not name") for name in names}
     rows = []
     for photo, (row, flat) in zip(photos, read_photos(models, photos, args.workers, quads=quads), strict=True):
         rows.append(row)
@@ -177,9 +173,7 @@ def _explain(reasons: pd.Series) -> None:
     from ecgutils.preprocess import REASONS
 
     seen = set(";".join(reasons).split(";"))
-    for code, meaning in REASONS.items():
-        if code in seen:
-            print(f"  {code}: {meaning}")
+    print("".join(f"  {code}: {meaning}\n" for code, meaning in REASONS.items() if code in seen), end="")
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -245,9 +239,8 @@ def _validate(args: argparse.Namespace) -> int:
     from ecgutils.challenge import read_ids, validate_submission
 
     problems = validate_submission(args.submission, read_ids(args.ids) if args.ids else None)
-    for problem in problems:
-        print(problem)
-    print(f"{args.submission}: " + (f"{len(problems)} problem(s)" if problems else "valid"))
+    verdict = f"{len(problems)} problem(s)" if problems else "valid"
+    print(*problems, f"{args.submission}: {verdict}", sep="\n")
     return 1 if problems else 0
 
 
@@ -256,8 +249,7 @@ def _check(args: argparse.Namespace) -> None:
         from ecgutils.signals import check_ptbxl as check
     else:
         from ecgutils.challenge import check_bhf as check
-    for key, value in check(args.folder).items():
-        print(f"{key}: {value}")
+    print(*(f"{key}: {value}" for key, value in check(args.folder).items()), sep="\n")
 
 
 if __name__ == "__main__":

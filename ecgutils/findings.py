@@ -22,16 +22,11 @@ DISCLAIMER = (
 def findings_from_scp(scp_codes: Iterable[str], statements: pd.DataFrame) -> frozenset[str]:
     """Map SCP-ECG codes to findings by the PTB-XL rules.
 
-    Parameters
-    ----------
-    scp_codes : codes of one record; a dict code -> likelihood works, its values are not
-        used: PTB-XL writes likelihood 0 for "not stated", so a threshold would drop true labels.
-    statements : `scp_statements.csv` indexed by code, with columns `diagnostic` and
-        `diagnostic_class` (Wagner et al. 2020, doi:10.1038/s41597-020-0495-6).
-
-    Returns the names in FINDINGS that apply. Flutter (AFLT) is another rhythm than AF.
+    `scp_codes` are those of one record, of whatever likelihood: PTB-XL writes 0 for "not stated". `statements` is
+    `scp_statements.csv` indexed by code, with columns `diagnostic` and `diagnostic_class` (Wagner et al. 2020,
+    doi:10.1038/s41597-020-0495-6). Flutter (AFLT) is another rhythm than AF.
     """
-    codes = set(scp_codes)
-    diagnostic = statements.index[statements["diagnostic"] == 1].intersection(list(codes))
-    found = set(statements.loc[diagnostic, "diagnostic_class"]) & {"STTC", "HYP", "MI", "CD"}
-    return frozenset(found | ({"AF"} if "AFIB" in codes else set()))
+    codes = list(scp_codes)
+    diagnostic = statements.index[statements["diagnostic"] == 1].intersection(codes)
+    found = {*statements.loc[diagnostic, "diagnostic_class"], *["AF"] * ("AFIB" in codes)}
+    return frozenset(found & set(FINDINGS))

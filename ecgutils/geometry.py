@@ -1,7 +1,4 @@
-"""Points, maps and copies of images: homographies, corners, quarter turns, sampling through a map, thumbnails.
-
-Points are (x, y) in px, pixel centres are integers; corners run TL, TR, BR, BL.
-"""
+"""Points (x, y) in px (pixel centres are integers), corners TL, TR, BR, BL, homographies, maps, thumbnails."""
 
 from collections.abc import Callable
 
@@ -18,8 +15,7 @@ def apply_homography(matrix: np.ndarray, xy: np.ndarray) -> np.ndarray:
 
 def frame_corners(size: tuple[float, float]) -> np.ndarray:
     """Corners TL, TR, BR, BL of an image of `size` (W, H), at the centres of its outermost px; float64 (4, 2)."""
-    right, bottom = size[0] - 1, size[1] - 1
-    return np.array([[0, 0], [right, 0], [right, bottom], [0, bottom]], float)
+    return np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * (np.array(size, float) - 1)
 
 
 def check_outline(quad_xy: np.ndarray) -> np.ndarray:
@@ -30,8 +26,7 @@ def check_outline(quad_xy: np.ndarray) -> np.ndarray:
     sides = np.roll(quad, -1, axis=0) - quad
     ahead = np.roll(sides, -1, axis=0)
     if (sides[:, 0] * ahead[:, 1] - sides[:, 1] * ahead[:, 0]).min() <= 0:
-        corners = ", ".join(f"{x:g},{y:g}" for x, y in quad)
-        raise ValueError(f"Corners {corners} don't run clockwise around a page: give TL, TR, BR, BL, as one reads it.")
+        raise ValueError(f"Corners {quad.tolist()} don't run clockwise: give TL, TR, BR, BL, as one reads the page.")
     return quad
 
 

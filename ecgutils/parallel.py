@@ -32,10 +32,8 @@ def one_thread() -> Iterator[None]:
 def for_each(function: Callable[..., T], rows: Iterable[tuple[Any, ...]], workers: int = 1, **how: Any) -> Iterator[T]:
     """`function(*row)` of each row, in the rows' order, yielded as they come; `rows` may be a generator.
 
-    workers : processes; 1 works in this one, -1 is one per core. how : further arguments of `joblib.Parallel`, whose
-        active back end (`joblib.parallel_config`) takes the calls.
-
-    Raises ValueError for `workers` 0.
+    workers : processes; 1 works in this one, -1 is one per core; 0 raises ValueError. how : more of `joblib.Parallel`,
+        whose active back end (`joblib.parallel_config`) takes the calls.
     """
     if workers == 0:
         raise ValueError("workers is 0; give at least 1, or -1 for one per core.")

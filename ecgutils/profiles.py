@@ -1,8 +1,7 @@
 """Profiles: every number that decides how large a run is, in one place.
 
 `smoke` is for continuous integration (a minute or two), `demo` is the default that needs no download and no GPU,
-`full` reads real data and wants a GPU, `weights` is what the shipped weights "fine" come from: five minutes on a GPU
-(`benchmarks/ship_weights.py`). All go through the same notebooks and the same code.
+`full` reads real data and wants a GPU, `weights` makes the shipped weights "fine" (`benchmarks/ship_weights.py`).
 """
 
 import difflib
@@ -31,9 +30,7 @@ class Profile:
     commas. With `signals="ptbxl"`, folds are those that PTB-XL's authors advise, and there are no `extra_records`
     unless they are asked for.
 
-    Raises ValueError, one sentence that names the key, for an unknown profile or key and for whatever would stop the
-    run later: a value of the wrong type or out of range, a contradiction, a missing folder, a backbone that can't be
-    built. What is misspelt is shown what is near.
+    Raises ValueError, one sentence that names the key (and the nearest known), for whatever would stop the run later.
     """
 
     name: str = "demo"
@@ -76,8 +73,7 @@ class Profile:
     def __init__(self, name: str, **changes: Any) -> None:
         _choose("profile", [name], PROFILES)
         defaults = {field.name: field.default for field in fields(self) if field.name != "name"}
-        for key in changes:
-            _choose("profile key", [key], defaults)
+        _choose("profile key", changes, defaults)
         values = defaults | PROFILES[name]
         if changes.get("signals", values["signals"]) == "ptbxl":
             values |= _PTBXL
@@ -92,7 +88,7 @@ class Profile:
         folds = [fold for part in parts for fold in part]
         strange = not all(parts) or len(set(folds)) < len(folds) or not set(folds) <= set(range(1, 11))
         lost = self.pretrained not in ("", "hub") and not Path(self.pretrained).is_file()
-        simulated, kinds = self.signals == "simulated", ("simulated", "ptbxl")
+        simulated = self.signals == "simulated"
         least = {"n_records": 20 * simulated, "extra_records": 0, "workers": 0, "max_steps": 0, "bootstrap_rounds": 1}
         contradictions = {
             "signals=ptbxl needs data=<PTB-XL folder>; see data/README.md": self.signals == "ptbxl" and not self.data,
@@ -111,7 +107,7 @@ class Profile:
         sound = {"stage": "trial", "checkpoint_every": 1, "eval_every": 1}  # around the one that is tried
         sound |= {name: getattr(Profile, key) for key, name in _OF_TRAINING.items()}
         trials: dict[str, Callable[[], object]] = {
-            "signals": lambda: _choose("kind", [self.signals], kinds),
+            "signals": lambda: _choose("kind", [self.signals], ("simulated", "ptbxl")),
             "bhf": lambda: self.bhf and find_bhf(self.bhf),
             "scan_sources": lambda: _choose("source", sources, SCAN_SOURCES),
             "scan_size": lambda: check_size(self.scan_size),
@@ -123,7 +119,8 @@ class Profile:
         }
         for key, trial in trials.items():
             try:
-                trial()
+                with torch.device("meta"):  # a model without its numbers: in half a second, whatever its size
+                    trial()
             except Exception as error:  # a backbone has many ways to say that it does not fit
                 what = str(error).partition("\n")[0].removeprefix(f"FitSettings.{_OF_TRAINING.get(key)} ")
                 raise ValueError(f"Profile {self.name}: {key}={getattr(self, key)!r}: {what}") from None
@@ -152,10 +149,8 @@ class Profile:
     def folds_for(self, available: set[int]) -> dict[str, tuple[int, ...]]:
         """Folds of train, val and test among those available.
 
-        Where the profile's test or validation folds are missing (a sample of PTB-XL), the folds are shared
-        out anew: the last two test, the one before them validates, the rest train.
-
-        Raises ValueError when fewer than four folds are there.
+        Where one part has none (a sample of PTB-XL), folds are shared out anew: the last two test, the one before them
+        validates, the rest train. Raises ValueError when fewer than four folds are there.
         """
         wanted = {"train": self.train_folds, "val": self.val_folds, "test": self.test_folds}
         if all(set(folds) & available for folds in wanted.values()):
@@ -207,6 +202,7 @@ def _column(i: int) -> dict[str, Any]:
 
 PROFILES = {"smoke": _column(0), "demo": {}, "weights": _column(1), "full": _column(2)}
 load_profile = Profile  # as notebooks and scripts call it
+_try_model = cache(build_model)
 
 
 def _convert(key: str, value: Any, default: Any) -> Any:
@@ -233,20 +229,10 @@ def _choose(what: str, chosen: Iterable[str], known: Iterable[str]) -> None:
             raise ValueError(f"Unknown {what} {name!r}{hint}")
 
 
-@cache
-def _try_model(backbone: str, settings: PreprocessSettings) -> None:
-    """Build the model without its numbers: in half a second, whatever its size."""
-    with torch.device("meta"):
-        build_model(backbone, settings)
-
-
 def arm_settings(profile: Profile) -> dict[str, FitSettings]:
-    """Settings of the trainings of a profile.
-
-    "stage1": morphology on scan-like sources, every layer at the full rate. "two_stage": its stage 2, the adaptation
-    to the target, slower in the layers near the input. "single_source": the baseline, as stage 1 but on the target
-    alone, for as many gradient steps as both stages have together.
-    """
+    """Settings of a profile's trainings: "stage1", morphology on scan-like sources, every layer at the full rate;
+    "two_stage", its stage 2 on the target, slower near the input; "single_source", the baseline, as stage 1 but on the
+    target alone, for as many gradient steps as both stages together."""
     shared = {key: getattr(profile, key) for key in _OF_ALL_STAGES} | {"max_steps": profile.max_steps or None}
 
     def arm(stage: str, views: int, lr: float, layer_decay: float = 1.0, **own: Any) -> FitSettings:

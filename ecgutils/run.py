@@ -13,19 +13,16 @@ from ecgutils.profiles import Profile
 def find_notebooks() -> list[Path]:
     """The numbered notebooks in order. Raises FileNotFoundError when the checkout's folder is not there."""
     folder = (repository_root() or Path.cwd()) / "notebooks"
-    notebooks = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
-    if not notebooks:
-        raise FileNotFoundError(f"No numbered notebooks in {folder}: run this from a checkout of the repository.")
-    return notebooks
+    if notebooks := sorted(folder.glob("[0-9][0-9]_*.ipynb")):
+        return notebooks
+    raise FileNotFoundError(f"No numbered notebooks in {folder}: run this from a checkout of the repository.")
 
 
 def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], resume: bool) -> Path:
     """Execute the notebooks into `<run_dir>/notebooks/`; returns the run folder.
 
     `changes` are the profile keys that differ from the named profile; `only` lists numbers ("03"), empty = all.
-    With `resume`, notebooks that finished with the same settings are skipped and an interrupted training goes on
-    from its last checkpoint; once one notebook had to run, those after it are not finished any more and run too.
-
+    With `resume`, notebooks that finished with the same settings are skipped, and trainings go on where they stopped.
     Raises ValueError for an unknown number, RuntimeError (one sentence, naming the notebook) when a notebook fails.
     """
     import papermill  # slow to import
@@ -50,10 +47,9 @@ def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], re
             progress.add({"name": later.name})
         print(f"{path.name}: running ...", flush=True)
         start = time.perf_counter()
-        parameters = {"PROFILE": profile.name, "CHANGES": changes, "RESUME": resume}
-        how = {"parameters": parameters, "kernel_name": "python3", "cwd": str(path.parent), "progress_bar": True}
+        given = {"PROFILE": profile.name, "CHANGES": changes, "RESUME": resume}
         try:
-            papermill.execute_notebook(str(path), str(out / path.name), **how)
+            papermill.execute_notebook(path, out / path.name, given, kernel_name="python3", cwd=path.parent)
         except papermill.PapermillExecutionError as error:
             advice = f"(traceback in {out / path.name}; mend the cause, then repeat the command with --resume)"
             raise RuntimeError(f"{path.name} stopped: {error.ename}: {error.evalue} {advice}") from None
@@ -66,8 +62,7 @@ def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], re
 def publish_notebooks(run_dir: Path) -> list[Path]:
     """Copy a run's executed notebooks over those in `notebooks/`, with what differs between machines left out.
 
-    Left out: execution counts and times, the parameters a run injected, papermill's and the kernel's metadata,
-    stderr (progress bars), and widgets, which are dead without their kernel (their text stays). Raises
+    Left out: execution counts and times, injected parameters, metadata, stderr, and widgets (their text stays). Raises
     FileNotFoundError when the run has not executed all of them, ValueError when not all with the same settings.
     """
     paths, out = find_notebooks(), run_dir / "notebooks"

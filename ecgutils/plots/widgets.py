@@ -1,11 +1,9 @@
-"""Looking at one photo after the other, and putting outlines right, in a live notebook (ipywidgets).
-
-What the widgets show is drawn by plain functions, so that a notebook can show it as a still picture, too.
-"""
+"""Looking at one photo after the other, and putting outlines right, in a live notebook or as still pictures."""
 
 from collections.abc import Callable
 
 import cv2
+import ipywidgets
 import numpy as np
 import pandas as pd
 
@@ -13,11 +11,6 @@ from ecgutils.geometry import frame_corners, thumbnail
 from ecgutils.manifest import CORNER_COLUMNS
 from ecgutils.preprocess import FlatECG, Preprocessor, UnreadableImage, read_image
 from ecgutils.preprocess.cache import draw_outline
-
-try:
-    import ipywidgets
-except ModuleNotFoundError:
-    raise RuntimeError("Looking through photos needs ipywidgets, which is missing: pip install ipywidgets.") from None
 
 ZOOM = 3  # screen px per px of the flat page
 PHOTO_SIDE = 1400  # px of the longer side of the photo that is sampled: more would alias on the screen
@@ -65,13 +58,10 @@ class Panel(ipywidgets.VBox):
 
 
 def browse(table: pd.DataFrame, preprocess: Preprocessor) -> Panel:
-    """Choose any image of `table` (columns part, image_id, path, quality; in its order), wipe from photo to flat page.
-
-    An image is flattened when it is chosen; nothing is kept.
-    """
+    """Choose any image of `table` (columns part, image_id, path, quality), wipe from photo to flat page, made anew."""
     chosen = _chooser(table)
-    slider = ipywidgets.FloatSlider(0.5, min=0, max=1, step=0.01, description="photo | flat", readout=False)
-    slider.layout.width = "60%"
+    look = {"description": "photo | flat", "readout": False, "layout": {"width": "60%"}}
+    slider = ipywidgets.FloatSlider(0.5, min=0, max=1, step=0.01, **look)
     verdict, picture = ipywidgets.Label(), ipywidgets.Image(format="jpeg")
     pictures: list[np.ndarray] = []
 
@@ -143,7 +133,7 @@ def edit_outline(table: pd.DataFrame, preprocess: Preprocessor, remember: Callab
     chosen.observe(load, "value")
     button.on_click(keep)
     load()
-    corners = ipywidgets.GridBox(sliders, layout=ipywidgets.Layout(grid_template_columns="repeat(2, 320px)"))
+    corners = ipywidgets.GridBox(sliders, layout={"grid_template_columns": "repeat(2, 320px)"})
     pictures = ipywidgets.HBox([outline, flat_page])
     return Panel("set the four corners, look, remember them", [chosen, corners, pictures, verdict, button])
 

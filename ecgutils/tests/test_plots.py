@@ -68,10 +68,10 @@ def test_outlines_are_drawn_where_known(scan):
     assert not figure.axes[1].lines
 
 
-def test_steps_must_have_been_asked_for(scan):
-    assert len(plot_steps(Preprocessor()(scan.image, steps=True)).axes) >= 3
-    with pytest.raises(ValueError, match="steps=True"):
-        plot_steps(Preprocessor()(scan.image))
+def test_steps_are_shown_before_the_flat_page(scan):
+    figure = plot_steps(Preprocessor()(scan.image, steps=True))
+    assert len(figure.axes) >= 3
+    assert [ax.get_title() for ax in figure.axes if ax.get_title()][-1].startswith("flat")
 
 
 @pytest.mark.parametrize("readable", [True, False])
@@ -172,7 +172,7 @@ def test_intervals_are_rows_with_a_dot_for_each_seed():
 
 
 def test_a_benchmark_is_shown_with_its_command_or_said_to_be_missing(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("ecgutils.plots.results.repository_root", lambda: tmp_path)
+    monkeypatch.setattr("ecgutils.plots.repository_root", lambda: tmp_path)
     assert read_benchmark("speed") is None
     assert "speed.json is not here" in capsys.readouterr().out
     (tmp_path / "benchmarks").mkdir()

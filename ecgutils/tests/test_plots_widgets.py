@@ -1,8 +1,6 @@
 """The widgets of notebook 02, worked without a browser: values are set, pictures and calls are looked at."""
 
-import importlib
 import io
-import sys
 
 import ipywidgets
 import numpy as np
@@ -122,10 +120,3 @@ def test_corners_that_cross_are_not_remembered(table):
 def test_without_a_kernel_a_panel_is_one_line_of_text(table):
     text = browse(table, PREPROCESS)._repr_mimebundle_()["text/plain"]
     assert text == "[choose an image, wipe from photo to flat page: live in a running notebook]"
-
-
-def test_without_ipywidgets_one_sentence_says_what_is_missing(monkeypatch):
-    monkeypatch.delitem(sys.modules, "ecgutils.plots.widgets")
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    with pytest.raises(RuntimeError, match="needs ipywidgets, which is missing: pip install ipywidgets"):
-        importlib.import_module("ecgutils.plots.widgets")
