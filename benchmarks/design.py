@@ -31,6 +31,7 @@ import torch
 import transfer
 from common import gain, new_model, options, sampling, scores, write
 from scipy.signal import resample_poly
+from torch import nn
 from two_stage import EXTRA, PATIENTS, SEED, Arm, make_sets, sets_of
 
 from ecgutils import FINDINGS
@@ -45,15 +46,38 @@ from ecgutils.profiles import Profile, arm_settings, load_profile
 TEACHER_SEED = 77  # of its 10,000 hearts; no other seed here or in two_stage.py
 
 
+class GapHead(nn.Module):
+    """Last feature map -> average over the page -> 5 logits."""
+
+    def __init__(self, channels: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.dropout = nn.Dropout(dropout)
+        self.classify = nn.Linear(channels, len(FINDINGS))
+
+    def embed(self, feature_map: torch.Tensor) -> torch.Tensor:
+        """(B, C, h, w) -> (B, C): the average over the page."""
+        return self.norm(feature_map.mean((2, 3)))
+
+    def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
+        return self.classify(self.dropout(self.embed(feature_map)))
+
+
 @dataclass(frozen=True)
 class Design:
-    """What differs from the demo's: of `build_model`'s and of `FitSettings`' arguments."""
+    """What differs from the demo's: of `build_model`'s and of `FitSettings`' arguments, and the head."""
 
     model: dict[str, Any] = field(default_factory=dict)
     fit: dict[str, Any] = field(default_factory=dict)
+    gap: bool = False
 
     def build(self, profile: Profile, flat: FlatSet) -> ECGModel:
-        return new_model(profile, flat, seed=0, **self.model)
+        model = new_model(profile, flat, seed=0, **self.model)
+        if self.gap:
+            torch.manual_seed(0)
+            model.head = GapHead(model.head.norm.normalized_shape[0], model.spec["dropout"])
+            model.spec["head"] = "gap"
+        return model
 
     def settings(self, profile: Profile, views: int) -> FitSettings:
         usual = {
@@ -67,7 +91,7 @@ class Design:
 
 DESIGNS = {
     "as_it_is": Design(),
-    "gap": Design(model={"head": "gap"}),
+    "gap": Design(gap=True),
     "patch_stem": Design(model={"backbone": "convnext_atto"}),
     "labels_only": Design(fit={"target_weight": 0.0}),
     "adamw": Design(fit={"optimizer": "adamw", "lr": 1e-3}),

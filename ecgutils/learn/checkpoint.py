@@ -63,7 +63,8 @@ def load_model(name_or_path: str | Path = "default", device: str = "cpu") -> ECG
     folder, params = read_params(name_or_path)
     try:
         settings = PreprocessSettings.from_dict(params["preprocess"])
-        spec = {key: value for key, value in params["model"].items() if key not in ("mean", "std")}  # filled in below
+        other = ("mean", "std", "head", "in_chans")  # the first two are filled in below
+        spec = {key: value for key, value in params["model"].items() if key not in other}
         model = build_model(settings=settings, **spec)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / PARAMS_NAME} does not describe a model of this version: {error}") from error

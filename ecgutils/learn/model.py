@@ -64,26 +64,6 @@ class PlacesHead(nn.Module):
         return F.interpolate(maps, self.size, mode="bilinear").view(len(near), -1)
 
 
-class GapHead(nn.Module):
-    """Last feature map -> average over the page -> 5 logits."""
-
-    def __init__(self, channels: int, size: tuple[int, int], dropout: float) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(channels)
-        self.dropout = nn.Dropout(dropout)
-        self.classify = nn.Linear(channels, len(FINDINGS))
-
-    def embed(self, feature_map: torch.Tensor) -> torch.Tensor:
-        """(B, C, h, w) -> (B, C): the average over the page."""
-        return self.norm(feature_map.mean((2, 3)))
-
-    def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
-        return self.classify(self.dropout(self.embed(feature_map)))
-
-
-HEADS = {"places": PlacesHead, "gap": GapHead}
-
-
 class ECGModel(nn.Module):
     """Flat ECG image -> one logit per finding, in FINDINGS order. Make it with `build_model`.
 
@@ -93,7 +73,7 @@ class ECGModel(nn.Module):
 
     Attributes
     ----------
-    spec : what `build_model` needs to build it again (JSON-able).
+    spec : what `build_model` needs to build it again, and its head and input statistics (JSON-able).
     settings : the PreprocessSettings its images must be made with.
     pretrained_status : a sentence, where its first weights came from.
     checkpoint : folder and sha256 of the weights that `load_model` read, None from the moment it is trained on.
@@ -115,7 +95,7 @@ class ECGModel(nn.Module):
         if len(shape) != 4 or getattr(backbone, "output_fmt", "NCHW") != "NCHW":
             what = f"Backbone {spec['backbone']} gives features of shape {tuple(shape)}, not a map (B, C, h, w)"
             raise ValueError(f"{what}: choose a convolutional one, for example convnext_atto_ols.")
-        self.head = HEADS[spec["head"]](shape[1], tuple(shape[2:]), spec["dropout"])
+        self.head = PlacesHead(shape[1], tuple(shape[2:]), spec["dropout"])
         # Not saved with the weights: they are part of the spec.
         self.register_buffer("mean", torch.tensor(spec["mean"]).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec["std"]).view(1, -1, 1, 1), persistent=False)
@@ -160,7 +140,6 @@ class ECGModel(nn.Module):
 def build_model(
     backbone: str = "convnext_atto_ols",
     settings: PreprocessSettings | None = None,
-    head: str = "places",
     pretrained: bool | str | Path = False,
     drop_path: float = 0.0,
     dropout: float = 0.1,
@@ -172,17 +151,14 @@ def build_model(
     ----------
     backbone : any convolutional timm model by name.
     settings : how its images are made; None = PreprocessSettings().
-    head : "places" keeps 16 places that find themselves, "gap" averages over the page.
     pretrained : False; True, ImageNet weights from the timm hub; or a local file of ImageNet weights of this
         backbone. When they cannot be had: a warning, random weights, and `model.pretrained_status` says so.
     drop_path, dropout : probabilities in 0..1 (not 1).
 
     To start from a checkpoint, `load_model` it, or `take_weights` of it into a model with other options.
 
-    Raises ValueError for an unknown backbone or head, a number out of range, or weights that do not fit.
+    Raises ValueError for an unknown backbone, a number out of range, or weights that do not fit.
     """
-    if head not in HEADS:
-        raise ValueError(f"Unknown head {head!r}; choose one of {', '.join(HEADS)}.")
     for name, value in (("drop_path", drop_path), ("dropout", dropout)):
         if not 0 <= value < 1:
             raise ValueError(f"{name} must be in [0, 1), got {value}.")
@@ -191,7 +167,7 @@ def build_model(
     mean, std = [0.0], [1.0]
     if is_pretrained:  # timm sums the three colour kernels; the one grey channel gets the average statistics
         mean, std = ([float(np.mean(module.pretrained_cfg[key]))] for key in ("mean", "std"))
-    spec = {"backbone": backbone, "head": head, "drop_path": drop_path, "dropout": dropout}
+    spec = {"backbone": backbone, "head": "places", "drop_path": drop_path, "dropout": dropout}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = ECGModel(module, spec | {"mean": mean, "std": std}, settings, status)
@@ -199,13 +175,10 @@ def build_model(
 
 
 def make_backbone(name: str, drop_path: float, pretrained: bool | str | Path, seed: int) -> tuple[nn.Module, str, bool]:
-    """A timm backbone for one grey channel, without its classifier.
+    """A timm backbone for one grey channel, without its classifier; arguments as `build_model`'s.
 
-    pretrained : False; True, from the timm hub; or the path of a local file of timm weights for this backbone.
-
-    Returns (module, a sentence on where its weights come from, whether they are pretrained). An unreachable hub is a
-    warning, and the weights are random. Raises FileNotFoundError for a missing file, ValueError for an unknown
-    backbone, one without drop path, or a file whose tensors do not fit.
+    Returns (module, a sentence on where its weights come from, whether they are pretrained). Raises FileNotFoundError
+    for a missing file, ValueError for an unknown backbone, one without drop path, or tensors that do not fit.
     """
     if not timm.is_model(name):
         close = ", ".join(difflib.get_close_matches(name, timm.list_models(), 3)) or "convnext_atto_ols"
