@@ -70,19 +70,14 @@ def _repaint(ink: torch.Tensor, rng: np.random.Generator, strength: float) -> to
     out = ink.clamp(0, 1).pow(gamma).mul(gain)
     out.mul_(1 - paper).add_(paper)
     out.add_(torch.randn(out.shape, generator=noise, device=ink.device).mul_(sd))
-    keep = ~_rectangles(n, height, width, rng, strength)
-    return out.clamp_(0, 1).mul_(torch.from_numpy(keep).to(ink.device)[:, None])
-
-
-def _rectangles(n: int, height: int, width: int, rng: np.random.Generator, strength: float) -> np.ndarray:
-    """bool (n, H, W): inside the image's rectangle, for the images that have one."""
     has = rng.random(n) < ERASE_CHANCE * strength
     size = rng.uniform(0.05, ERASE_SIZE, (n, 2)) * has[:, None]
     start = rng.uniform(0, 1, (n, 2)) * (1 - size)
     y, x = np.arange(height)[None] / height, np.arange(width)[None] / width
     rows = (y >= start[:, :1]) & (y < start[:, :1] + size[:, :1])
     columns = (x >= start[:, 1:]) & (x < start[:, 1:] + size[:, 1:])
-    return rows[:, :, None] & columns[:, None, :]
+    keep = ~(rows[:, :, None] & columns[:, None, :])  # (n, H, W): outside the image's rectangle, if it has one
+    return out.clamp_(0, 1).mul_(torch.from_numpy(keep).to(ink.device)[:, None])
 
 
 @dataclass(frozen=True)

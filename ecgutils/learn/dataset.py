@@ -1,6 +1,6 @@
 """Flat images with labels, as arrays, and the folders they come from: what the training loop and `predict_set` read."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +109,7 @@ class FlatSet:
 
     def subset(self, rows: np.ndarray) -> "FlatSet":
         """The set restricted to `rows` (bool mask or indices), in their order."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return FlatSet(**{k: v[rows] if isinstance(v, np.ndarray) else v for k, v in values.items()})
+        return replace(self, **{k: v[rows] for k, v in vars(self).items() if isinstance(v, np.ndarray)})
 
     def digest(self) -> str:
         """12 hex digits that change when an image, a label or anything else that is known of one changes."""
@@ -159,10 +158,7 @@ def load_sets(folder: str | Path) -> dict[str, FlatSet]:
 
 
 def _cache_names(parts: dict[str, pd.DataFrame]) -> dict[str, str]:
-    """The folder of each part's cache, once it is sure that no patient is in two parts but "submit".
-
-    Images to submit that are no other part's may have IDs that others have, too.
-    """
+    """The folder of each part's cache, once it is sure that no patient is in two parts but "submit"."""
     others = {name: table for name, table in parts.items() if name != "submit"}
     assert_disjoint(**others)
     known = {path for table in others.values() for path in table["path"]}
@@ -171,16 +167,12 @@ def _cache_names(parts: dict[str, pd.DataFrame]) -> dict[str, str]:
 
 
 def join_sets(a: FlatSet, b: FlatSet) -> FlatSet:
-    """The images of both sets, in memory.
-
-    Raises ValueError when they were not made with the same settings, or only one of them has targets.
-    """
+    """The images of both sets; ValueError when they were made with other settings, or only one of them has targets."""
     if a.preprocess != b.preprocess:
         raise ValueError("join_sets: the two sets were not flattened with the same settings.")
     if (a.targets is None) != (b.targets is None):
         raise ValueError("join_sets: only one of the two sets has targets.")
-    values = {f.name: (getattr(a, f.name), getattr(b, f.name)) for f in fields(FlatSet)}
-    joined = {name: np.concatenate(pair) for name, pair in values.items() if isinstance(pair[0], np.ndarray)}
+    joined = {k: np.concatenate([v, getattr(b, k)]) for k, v in vars(a).items() if isinstance(v, np.ndarray)}
     return replace(a, **joined, grouped=a.grouped and b.grouped)
 
 
@@ -208,10 +200,9 @@ def sampling_probabilities(train: FlatSet) -> np.ndarray:
 
 
 def draw_rows(probabilities: np.ndarray, batch_size: int, rng: np.random.Generator) -> np.ndarray:
-    """Rows (batch_size,) of one batch, drawn with `probabilities`.
+    """Rows (batch_size,) of one batch: one draw from each of as many equal parts of the cumulative probabilities.
 
-    Stratified: one draw from each of batch_size equal parts of the cumulative sum, so that every batch
-    reaches over the whole set, with less chance in it than independent draws.
+    So every batch reaches over the whole set, with less chance in it than independent draws.
     """
     cumulative = np.cumsum(probabilities)
     points = (np.arange(batch_size) + rng.random(batch_size)) / batch_size * cumulative[-1]

@@ -1,7 +1,8 @@
 """From images to a table of probabilities.
 
 `read_photos` is the policy, `predict` its table: the mean over the models and over VIEWS, calibrated where there is a
-calibration of just these models. `predict_set` and `predict_logits` are the raw tools below it.
+calibration of just these models. `predict_set` and `predict_logits` are the raw tools below it. `heat_maps` show where
+on the page a score came from, not that the model reads the ECG as a cardiologist does.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -61,13 +63,10 @@ def predict_set(models: Models, flat: FlatSet, views: bool = False) -> pd.DataFr
     members = _as_models(models)
     for model in members:
         check_settings(model, flat)
-    probabilities = np.full((len(flat), len(FINDINGS)), np.nan)
-    if flat.readable.any():
-        images = flat.images if flat.readable.all() else flat.images[flat.readable]
-        probabilities[flat.readable] = np.mean([_probabilities(m, images, views) for m in members], axis=0)
+    images = flat.images if flat.readable.all() else flat.images[flat.readable]
     quality = np.full(len(flat), np.nan) if flat.quality is None else flat.quality
     reasons = np.where(flat.readable, "", "unreadable") if flat.reasons is None else flat.reasons
-    return _table(flat.image_ids, probabilities, quality, flat.readable, reasons)
+    return _table(flat.image_ids, [(model, images) for model in members], views, quality, flat.readable, reasons)
 
 
 def predict(
@@ -156,12 +155,54 @@ def find_calibration(models: Models) -> tuple[Calibration | None, str]:
     return calibration, f"calibrated on {calibration.describe()}"
 
 
+def heat_maps(model: ECGModel, images: np.ndarray, finding: str) -> np.ndarray:
+    """How much each place raised the logit of `finding`: float32 (N, H, W), 0 and up, of flat images uint8 (N, H, W).
+
+    Good for "which lead", not for "which wave": its grid is that of the last feature map, 32 x 32 px of the page each.
+
+    Gradient times feature, summed over channels (HiResCAM, Draelos and Carin 2020, arXiv 2011.08891): a head that keeps
+    places weighs V1 otherwise than aVF, which Grad-CAM's mean of the gradient over the page would mix.
+
+    Raises ValueError for an unknown finding or images of another size than the model's.
+    """
+    if finding not in FINDINGS:
+        raise ValueError(f"Unknown finding {finding!r}; choose from {', '.join(FINDINGS)}.")
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():  # only the head's gradient is needed, so the backbone keeps nothing for it
+        features = model.features(to_ink(images, model.mean.device))
+    features.requires_grad_()
+    logits = model.head(features)[:, FINDINGS.index(finding)]
+    (gradient,) = torch.autograd.grad(logits.sum(), features)
+    model.train(was_training)
+    maps = torch.relu((features * gradient).sum(1)).detach().cpu().numpy()  # (N, h, w)
+    height, width = model.input_size
+    return np.stack([cv2.resize(m, (width, height), interpolation=cv2.INTER_LINEAR) for m in maps])
+
+
+def heat_on_photo(heat: np.ndarray, image_from_flat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Carry a flat page's heat (H, W) back onto its photo of `size` (W, H); float32, 0 where the page doesn't reach.
+
+    image_from_flat : (H, W, 2), as in `FlatECG`: where each flat pixel lies in the photo. It may be any smooth map.
+    """
+    width, height = size
+    reduce = max(1.0, max(size) / max(heat.shape))  # on this copy flat pixels lie about 1 px apart
+    small = (int(np.ceil(height / reduce)), int(np.ceil(width / reduce)))
+    x, y = np.rint(image_from_flat.reshape(-1, 2).T / reduce).astype(int)
+    inside = (x >= 0) & (y >= 0) & (x < small[1]) & (y < small[0])
+    total, count = np.zeros(small, np.float32), np.zeros(small, np.float32)
+    np.add.at(total, (y[inside], x[inside]), heat.ravel()[inside])
+    np.add.at(count, (y[inside], x[inside]), 1)
+    total, count = (cv2.GaussianBlur(a, (0, 0), 2) for a in (total, count))  # fills the gaps between flat pixels
+    spread = np.divide(total, count, out=np.zeros(small, np.float32), where=count > 0.05)
+    return cv2.resize(spread, size, interpolation=cv2.INTER_LINEAR)
+
+
 def check_settings(model: ECGModel, flat: FlatSet) -> None:
     """Raise ValueError when images were not made as the model expects them."""
     if flat.images.shape[1:] != model.input_size:
-        raise ValueError(
-            f"Images are {flat.images.shape[1:]}, the model reads {model.input_size} (H, W): flatten anew."
-        )
+        made = flat.images.shape[1:]
+        raise ValueError(f"Images are {made}, the model reads {model.input_size} (H, W): flatten anew.")
     for key, wanted in model.settings.to_dict().items() if flat.preprocess is not None else ():
         if (made := flat.preprocess.get(key)) != wanted:
             what = f"Images were flattened with {key} = {made}, the model expects {wanted}"
@@ -184,16 +225,13 @@ def _flatten(path: Path, quad_xy: np.ndarray | None, wanted: list[PreprocessSett
 def _judged(ids: list[str], pages: list[list[FlatECG]], groups: list[list[ECGModel]]) -> pd.DataFrame:
     """Raw predictions for a batch of photos, each with one flat page per group of models."""
     readable = np.array([all(flat.readable for flat in flats) for flats in pages])
-    probabilities = np.full((len(ids), len(FINDINGS)), np.nan)
-    if readable.any():
-        found = []
-        for k, group in enumerate(groups):
-            images = np.stack([flats[k].image for flats, good in zip(pages, readable, strict=True) if good])
-            found += [_probabilities(model, images, views=True) for model in group]
-        probabilities[readable] = np.mean(found, axis=0)
+    seen = []
+    for k, group in enumerate(groups):
+        images = np.array([flats[k].image for flats, good in zip(pages, readable, strict=True) if good])
+        seen += [(model, images) for model in group]
     quality = [min(flat.quality for flat in flats) for flats in pages]
     reasons = [";".join(dict.fromkeys(code for flat in flats for code in flat.reasons)) for flats in pages]
-    return _table(ids, probabilities, quality, readable, reasons)
+    return _table(ids, seen, True, quality, readable, reasons)
 
 
 def _as_models(models: Models) -> list[ECGModel]:
@@ -213,7 +251,11 @@ def _probabilities(model: ECGModel, images: np.ndarray, views: bool) -> np.ndarr
     return found
 
 
-def _table(ids, probabilities, quality, readable, reasons) -> pd.DataFrame:  # noqa: ANN001
+def _table(ids, seen, views, quality, readable, reasons) -> pd.DataFrame:  # noqa: ANN001
+    """PREDICTION_COLUMNS; the mean over `seen`: each model with the images it reads, those of the readable rows."""
+    probabilities = np.full((len(ids), len(FINDINGS)), np.nan)
+    if readable.any():
+        probabilities[readable] = np.mean([_probabilities(model, images, views) for model, images in seen], axis=0)
     table = pd.DataFrame(probabilities, columns=list(FINDINGS))
     table.insert(0, "ID", np.asarray(ids, dtype=object))
     return table.assign(quality=quality, readable=readable, reasons=reasons)

@@ -26,8 +26,7 @@ from ecgutils.learn.checkpoint import PARAMS_NAME, RESUME_NAME, WEIGHTS_NAME, re
 from ecgutils.learn.dataset import FlatSet, draw_rows, sampling_probabilities
 from ecgutils.learn.inference import check_settings, predict_logits, predict_set
 from ecgutils.learn.model import ECGModel, to_ink, torch_device
-from ecgutils.learn.optimizer import make_optimizer
-from ecgutils.learn.settings import FitSettings
+from ecgutils.learn.settings import FitSettings, make_optimizer
 
 HISTORY_NAME, OOF_NAME = "history.csv", "oof.csv"
 # What may differ when a run is resumed: it changes speed or where files are cut, not what is computed.
@@ -77,7 +76,11 @@ def fit(
     model, or what is in `out_dir` was made with other settings, data or first weights.
     """
     out_dir = Path(out_dir)
-    _check_sets(model, train, val)
+    check_settings(model, train)
+    check_settings(model, val)
+    if shared := sorted({*train.cluster_ids.tolist()} & {*val.cluster_ids.tolist()}):
+        some = f"{len(shared)} patient(s), e.g. {', '.join(shared[:5])}"
+        raise ValueError(f"Leakage: {some}, are in both training and validation data; split by patient.")
     fingerprint = _fingerprint(model, train, val, settings)
     if resume and not (out_dir / RESUME_NAME).exists() and (out_dir / PARAMS_NAME).exists():
         return _finished(model, out_dir, fingerprint)
@@ -155,10 +158,7 @@ class Run:
         return ink, torch.from_numpy(self.train.labels[rows]).to(self.device), rows
 
     def one_step(self) -> float:
-        """Take a gradient step; returns the loss of the labels.
-
-        Raises FloatingPointError, naming it, when a loss is not finite.
-        """
+        """Take a gradient step; returns the labels' loss. FloatingPointError names a loss that is not finite."""
         s = self.settings
         self.model.train()
         ink, labels, rows = self.batch(self.step)
@@ -307,15 +307,6 @@ def masked_bce(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     known = ~torch.isnan(labels)
     loss = F.binary_cross_entropy_with_logits(logits, torch.where(known, labels, 0.0), reduction="none")
     return (loss * known).sum() / known.sum().clamp(min=1)
-
-
-def _check_sets(model: ECGModel, train: FlatSet, val: FlatSet) -> None:
-    for flat in (train, val):
-        check_settings(model, flat)
-    shared = sorted(set(train.cluster_ids.tolist()) & set(val.cluster_ids.tolist()))
-    if shared:
-        some = f"{len(shared)} patient(s), e.g. {', '.join(shared[:5])}"
-        raise ValueError(f"Leakage: {some}, are in both training and validation data; split by patient.")
 
 
 def _fingerprint(model: ECGModel, train: FlatSet, val: FlatSet, settings: FitSettings) -> dict[str, Any]:

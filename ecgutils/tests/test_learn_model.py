@@ -15,12 +15,12 @@ from ecgutils.learn import (
     SHIPPED,
     build_model,
     load_model,
-    predict_logits,
     save_model,
     take_weights,
 )
 from ecgutils.learn import model as hub
-from ecgutils.learn.optimizer import STEPS, make_optimizer, orthogonalise
+from ecgutils.learn.inference import predict_logits
+from ecgutils.learn.settings import STEPS, make_optimizer, orthogonalise
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.profiles import arm_settings, load_profile
 

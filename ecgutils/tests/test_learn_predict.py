@@ -16,12 +16,12 @@ from ecgutils.learn import (
     find_calibration,
     load_model,
     predict,
-    predict_logits,
     predict_set,
     read_photos,
     save_model,
     take_weights,
 )
+from ecgutils.learn.inference import predict_logits
 from ecgutils.preprocess import FlatECG, PreprocessSettings
 from ecgutils.tests.test_learn_train import ecg_like
 

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from ecgutils.findings import FINDINGS
-from ecgutils.learn import VIEWS, View, build_model, predict_logits, predict_set
+from ecgutils.learn import VIEWS, View, build_model, predict_set
+from ecgutils.learn.inference import predict_logits
 from ecgutils.tests.test_learn_predict import SMALL
 from ecgutils.tests.test_learn_train import ecg_like
 
