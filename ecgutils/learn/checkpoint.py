@@ -32,15 +32,9 @@ def save_model(model: ECGModel, folder: str | Path, params: dict[str, Any] | Non
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     state = {key: value.half() if half and value.is_floating_point() else value for key, value in state.items()}
     content = safetensors.torch.save(state)
-    own = {
-        "model": model.spec,
-        "findings": FINDINGS,
-        "preprocess": model.settings.to_dict(),
-        "pretrained_status": model.pretrained_status,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "versions": versions(),
-        "git": git_describe(),
-    }
+    own = {"model": model.spec, "findings": FINDINGS, "preprocess": model.settings.to_dict()}
+    own |= {"pretrained_status": model.pretrained_status, "sha256": hashlib.sha256(content).hexdigest()}
+    own |= {"versions": versions(), "git": git_describe()}
     if clash := set(own) & set(params or {}):
         raise ValueError(f"save_model: params may not contain {', '.join(sorted(clash))}; the model says these itself.")
     write_bytes(folder / WEIGHTS_NAME, content)
@@ -56,9 +50,8 @@ def load_model(name_or_path: str | Path = "default", device: str = "cpu") -> ECG
     Raises
     ------
     FileNotFoundError : no such folder, or it lacks model.safetensors or params.json.
-    ValueError : its training is not finished, the two do not belong together (sha256), findings in another order,
-        unknown backbone, preprocessing settings this version does not know, tensors that do not fit, or numbers that
-        are not finite.
+    ValueError : an unfinished training, files that do not belong together (sha256), other findings, unknown backbone or
+        preprocessing settings, tensors that do not fit, or numbers that are not finite.
     """
     folder, params = read_params(name_or_path)
     try:
@@ -75,7 +68,7 @@ def load_model(name_or_path: str | Path = "default", device: str = "cpu") -> ECG
 
 
 def take_weights(model: ECGModel, name_or_path: str | Path) -> None:
-    """Fill `model`, in place, with the weights of a checkpoint of the same backbone and head.
+    """Fill `model`, in place, with a checkpoint's weights, to train on; ValueError for another backbone or head.
 
     The checkpoint's images may have another size: its places on the page are interpolated.
     """

@@ -8,17 +8,8 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from ecgutils import manifest
 from ecgutils.findings import FINDINGS
-from ecgutils.manifest import (
-    assert_disjoint,
-    clusters,
-    is_grouped,
-    label_array,
-    read_manifest,
-    read_targets,
-    write_manifest,
-    write_targets,
-)
 from ecgutils.preprocess import FlatCache, PreprocessSettings, build_cache
 
 TARGETS_NAME = "targets.npz"
@@ -41,8 +32,7 @@ class FlatSet:
     preprocess : the settings dict that made the images, None when not known; checked against the model's.
     targets : float32 (N, T), what else is known of each image's signal (see `signals.beat_targets`), NaN where it
         isn't; None when nothing is. Learned beside the labels, never needed to predict.
-    target_names : of the T columns; those with the same first word (up to "_") share one weight in the loss. None: all
-        columns weigh the same.
+    target_names : of the T columns; those with one first word (up to "_") share a weight. None: all weigh the same.
     """
 
     images: np.ndarray
@@ -94,12 +84,12 @@ class FlatSet:
             known = by_record.reindex(table["record_id"].astype(str)).to_numpy(np.float32)
         return cls(
             images=images,
-            labels=label_array(table),
+            labels=manifest.label_array(table),
             image_ids=ids,
-            cluster_ids=clusters(table),
+            cluster_ids=manifest.clusters(table),
             sources=table["image_source"].to_numpy(str),
             readable=index["readable"].to_numpy(bool),
-            grouped=is_grouped(table),
+            grouped=manifest.is_grouped(table),
             quality=index["quality"].to_numpy(np.float32),
             reasons=index["reasons"].to_numpy(str),
             preprocess=cache.settings.to_dict(),
@@ -127,9 +117,8 @@ def build_sets(
 
     `parts` are manifest frames with absolute paths. No two may share a patient (ValueError), but "submit" may repeat
     the rows of others. Parts share the cache `folder/flat`; only "submit" has one of its own, `flat-submit`, where it
-    has other images (the challenge numbers train and test separately, so that IDs clash). Both take the outlines that
-    were given with `correct_outline(folder, ...)`.
-    `targets`, by record_id, are written to `folder/targets.npz` and come back with the sets.
+    has other images (the challenge numbers train and test separately, so that IDs clash). Both take the outlines of
+    `correct_outline(folder, ...)`. `targets`, by record_id, go to `folder/targets.npz` and come back with the sets.
     """
     folder, names, caches = Path(folder), _cache_names(parts), {}
     for cache in sorted(set(names.values())):
@@ -137,9 +126,9 @@ def build_sets(
         table = table.drop_duplicates(["image_id", "path"])
         caches[cache] = build_cache(table, folder / cache, settings, workers, corrections=folder)
     if targets is not None:
-        write_targets(targets, folder / TARGETS_NAME)
+        manifest.write_targets(targets, folder / TARGETS_NAME)
     for name, table in parts.items():
-        write_manifest(table, folder / f"{name}.csv")
+        manifest.write_manifest(table, folder / f"{name}.csv")
     return {name: caches[cache] for name, cache in names.items()}
 
 
@@ -149,10 +138,10 @@ def load_sets(folder: str | Path) -> dict[str, FlatSet]:
     Raises FileNotFoundError when the folder was never built, KeyError when an image is not in its cache.
     """
     folder = Path(folder)
-    parts = {path.stem: read_manifest(path) for path in sorted(folder.glob("*.csv"))}
+    parts = {path.stem: manifest.read_manifest(path) for path in sorted(folder.glob("*.csv"))}
     if not parts:
         raise FileNotFoundError(f"No image sets in {folder}: run notebook 02 with the same profile first.")
-    targets = read_targets(folder / TARGETS_NAME) if (folder / TARGETS_NAME).is_file() else None
+    targets = manifest.read_targets(folder / TARGETS_NAME) if (folder / TARGETS_NAME).is_file() else None
     caches = {name: FlatCache.open(folder / cache) for name, cache in _cache_names(parts).items()}
     return {name: FlatSet.from_cache(caches[name], table, targets) for name, table in parts.items()}
 
@@ -160,7 +149,7 @@ def load_sets(folder: str | Path) -> dict[str, FlatSet]:
 def _cache_names(parts: dict[str, pd.DataFrame]) -> dict[str, str]:
     """The folder of each part's cache, once it is sure that no patient is in two parts but "submit"."""
     others = {name: table for name, table in parts.items() if name != "submit"}
-    assert_disjoint(**others)
+    manifest.assert_disjoint(**others)
     known = {path for table in others.values() for path in table["path"]}
     apart = "submit" in parts and not known.issuperset(parts["submit"]["path"])
     return {name: "flat-submit" if apart and name == "submit" else "flat" for name in parts}
@@ -181,9 +170,7 @@ def sampling_probabilities(train: FlatSet) -> np.ndarray:
 
     All sources alike; within a source the groups "has this finding" (five) and "has none" in proportion to the square
     root of their size: a compromise of ours between the natural mix (rare findings hardly seen) and equal groups (the
-    same few images again and again).
-
-    Raises ValueError when no image can be used.
+    same few images again and again). Raises ValueError when no image can be used.
     """
     usable = train.readable & ~np.isnan(train.labels).all(axis=1)
     if not usable.any():

@@ -37,10 +37,7 @@ _AT_ONCE = 256  # images whose views are held in memory
 
 
 def predict_logits(model: ECGModel, images: np.ndarray) -> np.ndarray:
-    """Logits float32 (N, 5) of flat images uint8 (N, H, W), on the device the model is on, without dropout.
-
-    Raises ValueError for images of another type or size than the model's.
-    """
+    """Logits float32 (N, 5) of flat images uint8 (N, H, W); ValueError for another type or size than the model's."""
     device, was_training = model.mean.device, model.training
     model.eval()
     height, width = model.input_size
@@ -82,8 +79,7 @@ def predict(
     Parameters
     ----------
     models : a model, a checkpoint folder or the name of one that ships, or a sequence of these, such as SHIPPED. A
-        model stays on its device, others go to CUDA when there is one. Models with different preprocessing settings
-        are fine: each gets the images it was trained for.
+        model stays on its device, others go to CUDA when there is one. Each gets the images it was trained for.
     paths : image files; `image_ids` says what their IDs are.
     workers : processes for preprocessing.
     quads : page corners that are known, by ID, each as `Preprocessor` takes them; others are looked for.
@@ -136,16 +132,13 @@ def read_photos(
 def find_calibration(models: Models) -> tuple[Calibration | None, str]:
     """The calibration of just these models, None where there isn't one, and a few words that say which or why.
 
-    One model's lies in its checkpoint folder, that of several in the folder that holds all of theirs, as
-    `calibration.json`. It counts when the weights it names are exactly those that `load_model` read. Raises ValueError
-    when the file is damaged.
+    One model's `calibration.json` lies in its checkpoint folder, that of several in the folder that holds all theirs.
+    It counts when it names exactly the weights that `load_model` read. Raises ValueError when the file is damaged.
     """
     known = [model.checkpoint for model in _as_models(models)]
-    if None in known:
-        return None, "not calibrated (not all models are checkpoints as they were loaded)"
-    places = {folder if len(known) == 1 else folder.parent for folder, _ in known}
-    if len(places) > 1:
-        return None, "not calibrated (the checkpoints do not lie in one folder)"
+    places = set() if None in known else {folder if len(known) == 1 else folder.parent for folder, _ in known}
+    if len(places) != 1:
+        return None, "not calibrated (not all models are checkpoints as they were loaded, in one folder)"
     path = places.pop() / "calibration.json"
     if not path.is_file():
         return None, f"not calibrated (there is no {path})"

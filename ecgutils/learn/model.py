@@ -67,9 +67,8 @@ class PlacesHead(nn.Module):
 class ECGModel(nn.Module):
     """Flat ECG image -> one logit per finding, in FINDINGS order. Make it with `build_model`.
 
-    Input is *ink*: float (B, 1, H, W), 1 = black, 0 = white paper and padding, as `to_ink` makes it from uint8;
-    padding then is what a convolution pads with. ImageNet statistics are applied only where the backbone began with
-    ImageNet weights.
+    Input is *ink*: float (B, 1, H, W), 1 = black, 0 = white paper and padding, as `to_ink` makes it from uint8.
+    ImageNet statistics are applied only where the backbone began with ImageNet weights.
 
     Attributes
     ----------
@@ -89,9 +88,8 @@ class ECGModel(nn.Module):
         self.backbone = backbone
         probe = torch.zeros(1, 1, *self.input_size)
         with torch.no_grad():
-            was_training = backbone.training
             shape = backbone.eval().forward_features(probe).shape
-            backbone.train(was_training)
+            backbone.train()
         if len(shape) != 4 or getattr(backbone, "output_fmt", "NCHW") != "NCHW":
             what = f"Backbone {spec['backbone']} gives features of shape {tuple(shape)}, not a map (B, C, h, w)"
             raise ValueError(f"{what}: choose a convolutional one, for example convnext_atto_ols.")
@@ -154,8 +152,6 @@ def build_model(
     pretrained : False; True, ImageNet weights from the timm hub; or a local file of ImageNet weights of this
         backbone. When they cannot be had: a warning, random weights, and `model.pretrained_status` says so.
     drop_path, dropout : probabilities in 0..1 (not 1).
-
-    To start from a checkpoint, `load_model` it, or `take_weights` of it into a model with other options.
 
     Raises ValueError for an unknown backbone, a number out of range, or weights that do not fit.
     """

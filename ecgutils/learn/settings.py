@@ -35,8 +35,7 @@ class FitSettings:
     layer_decay : learning rate of each layer over that of the one above it; 1 = off.
     ema_decay : of the averaged weights that are evaluated and kept (shorter memory in the first steps); 0 = off.
     clip_norm : longest gradient.
-    target_weight : weight of the second loss, that of drawing each lead's average beat (FlatSet.targets), beside the
-        labels'; 0 = off. It has no effect on sets without targets.
+    target_weight : of the second loss, that of drawing each lead's average beat (FlatSet.targets, if any); 0 = off.
     geometry, appearance : augmentation strengths (see `augment`); 0 = off.
     seed : the sampler's, the augmentation's, dropout's.
     checkpoint_every, eval_every : in views. A run can be resumed from its last checkpoint.
@@ -159,10 +158,9 @@ def make_optimizer(model: ECGModel, settings: FitSettings) -> torch.optim.Optimi
         matrix = between and parameter.ndim > 1 and parameter.shape[1] > 1
         decays = parameter.ndim > 1 and name not in ("head.near", "head.query")
         key = (layers[name] if settings.layer_decay < 1 else top, decays, matrix)
-        decay = settings.weight_decay if key[1] else 0.0
         scale = settings.layer_decay ** (top - key[0])
-        about = {"params": [], "weight_decay": decay, "lr_scale": scale, "use_fallback": not matrix}
-        groups.setdefault(key, about)["params"].append(parameter)
+        about = {"weight_decay": settings.weight_decay * decays, "lr_scale": scale, "use_fallback": not matrix}
+        groups.setdefault(key, {"params": [], **about})["params"].append(parameter)
     if settings.optimizer == "muon":
         return Muon(groups.values(), lr=settings.lr, ns_coefficients=STEPS)
     return torch.optim.AdamW(groups.values(), lr=settings.lr)

@@ -105,11 +105,9 @@ class Run:
         self.device = torch_device(settings.device)
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self.targets = None
+        self.optimizer, self.targets = make_optimizer(self.model, settings), None
         if settings.target_weight and train.targets is not None and np.isfinite(train.targets).any():
             self.targets = _Targets(self.model, train.targets, train.target_names, settings.seed).to(self.device)
-        self.optimizer = make_optimizer(self.model, settings)
-        if self.targets is not None:
             own = {"params": list(self.targets.parameters()), "lr_scale": 1.0, "use_fallback": True}
             self.optimizer.add_param_group(own)
         self.amp_type = None
@@ -203,17 +201,11 @@ class Run:
         if math.isnan(macro) and not self.history:
             why = f"no finding has both classes among {len(y)} readable validation images"
             warnings.warn(f"{s.stage}: {why}, so the last weights are kept instead of the best.", stacklevel=4)
-        row = {
-            "step": self.step,
-            "views": self.step * s.batch_size,
-            "lr": s.lr * s.lr_factor(self.step - 1),
-            "loss": self.loss_sum / max(1, self.loss_steps),
-            "val_loss": float(masked_bce(torch.from_numpy(logits), torch.from_numpy(y))) if len(y) else math.nan,
-            "val_macro_auroc": macro,
-            **{f"val_{finding}": float(by_finding[finding]) for finding in FINDINGS},
-            "seconds": round(self.seconds, 1),
-        }
-        self.history.append(row)
+        val_loss = float(masked_bce(torch.from_numpy(logits), torch.from_numpy(y))) if len(y) else math.nan
+        row = {"step": self.step, "views": self.step * s.batch_size, "lr": s.lr * s.lr_factor(self.step - 1)}
+        row |= {"loss": self.loss_sum / max(1, self.loss_steps), "val_loss": val_loss, "val_macro_auroc": macro}
+        row |= {f"val_{finding}": float(by_finding[finding]) for finding in FINDINGS}
+        self.history.append(row | {"seconds": round(self.seconds, 1)})
         self.loss_sum, self.loss_steps = 0.0, 0
         luck = 0.0
         if macro < self.top["score"]:
