@@ -1,8 +1,7 @@
 """From images to a table of probabilities.
 
 `read_photos` is the policy, `predict` its table: the mean over the models and over VIEWS, calibrated where there is a
-calibration of just these models. `predict_set` and `predict_logits` are the raw tools below it. `heat_maps` show where
-on the page a score came from, not that the model reads the ECG as a cardiologist does.
+calibration of just these models. `predict_set` and `predict_logits` are the raw tools below it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -146,49 +144,6 @@ def find_calibration(models: Models) -> tuple[Calibration | None, str]:
     if sorted(calibration.models) != sorted(sha256 for _, sha256 in known):
         return None, f"not calibrated ({path} is that of other weights)"
     return calibration, f"calibrated on {calibration.describe()}"
-
-
-def heat_maps(model: ECGModel, images: np.ndarray, finding: str) -> np.ndarray:
-    """How much each place raised the logit of `finding`: float32 (N, H, W), 0 and up, of flat images uint8 (N, H, W).
-
-    Good for "which lead", not for "which wave": its grid is that of the last feature map, 32 x 32 px of the page each.
-
-    Gradient times feature, summed over channels (HiResCAM, Draelos and Carin 2020, arXiv 2011.08891): a head that keeps
-    places weighs V1 otherwise than aVF, which Grad-CAM's mean of the gradient over the page would mix.
-
-    Raises ValueError for an unknown finding or images of another size than the model's.
-    """
-    if finding not in FINDINGS:
-        raise ValueError(f"Unknown finding {finding!r}; choose from {', '.join(FINDINGS)}.")
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():  # only the head's gradient is needed, so the backbone keeps nothing for it
-        features = model.features(to_ink(images, model.mean.device))
-    features.requires_grad_()
-    logits = model.head(features)[:, FINDINGS.index(finding)]
-    (gradient,) = torch.autograd.grad(logits.sum(), features)
-    model.train(was_training)
-    maps = torch.relu((features * gradient).sum(1)).detach().cpu().numpy()  # (N, h, w)
-    height, width = model.input_size
-    return np.stack([cv2.resize(m, (width, height), interpolation=cv2.INTER_LINEAR) for m in maps])
-
-
-def heat_on_photo(heat: np.ndarray, image_from_flat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Carry a flat page's heat (H, W) back onto its photo of `size` (W, H); float32, 0 where the page doesn't reach.
-
-    image_from_flat : (H, W, 2), as in `FlatECG`: where each flat pixel lies in the photo. It may be any smooth map.
-    """
-    width, height = size
-    reduce = max(1.0, max(size) / max(heat.shape))  # on this copy flat pixels lie about 1 px apart
-    small = (int(np.ceil(height / reduce)), int(np.ceil(width / reduce)))
-    x, y = np.rint(image_from_flat.reshape(-1, 2).T / reduce).astype(int)
-    inside = (x >= 0) & (y >= 0) & (x < small[1]) & (y < small[0])
-    total, count = np.zeros(small, np.float32), np.zeros(small, np.float32)
-    np.add.at(total, (y[inside], x[inside]), heat.ravel()[inside])
-    np.add.at(count, (y[inside], x[inside]), 1)
-    total, count = (cv2.GaussianBlur(a, (0, 0), 2) for a in (total, count))  # fills the gaps between flat pixels
-    spread = np.divide(total, count, out=np.zeros(small, np.float32), where=count > 0.05)
-    return cv2.resize(spread, size, interpolation=cv2.INTER_LINEAR)
 
 
 def check_settings(model: ECGModel, flat: FlatSet) -> None:

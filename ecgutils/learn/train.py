@@ -26,7 +26,8 @@ from ecgutils.learn.checkpoint import PARAMS_NAME, RESUME_NAME, WEIGHTS_NAME, re
 from ecgutils.learn.dataset import FlatSet, draw_rows, sampling_probabilities
 from ecgutils.learn.inference import check_settings, predict_logits, predict_set
 from ecgutils.learn.model import ECGModel, to_ink, torch_device
-from ecgutils.learn.settings import FitSettings, make_optimizer
+from ecgutils.learn.optimizer import make_optimizer
+from ecgutils.learn.settings import FitSettings
 
 HISTORY_NAME, OOF_NAME = "history.csv", "oof.csv"
 # What may differ when a run is resumed: it changes speed or where files are cut, not what is computed.

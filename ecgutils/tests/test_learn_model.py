@@ -20,7 +20,7 @@ from ecgutils.learn import (
 )
 from ecgutils.learn import model as hub
 from ecgutils.learn.inference import predict_logits
-from ecgutils.learn.settings import STEPS, make_optimizer, orthogonalise
+from ecgutils.learn.optimizer import STEPS, make_optimizer, orthogonalise
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.profiles import arm_settings, load_profile
 

@@ -172,7 +172,7 @@ def test_intervals_are_rows_with_a_dot_for_each_seed():
 
 
 def test_a_benchmark_is_shown_with_its_command_or_said_to_be_missing(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("ecgutils.plots.repository_root", lambda: tmp_path)
+    monkeypatch.setattr("ecgutils.plots.figures.repository_root", lambda: tmp_path)
     assert read_benchmark("speed") is None
     assert "speed.json is not here" in capsys.readouterr().out
     (tmp_path / "benchmarks").mkdir()
