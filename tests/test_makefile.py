@@ -46,6 +46,7 @@ def test_a_named_python_is_taken(tmp_path):
 
 
 def test_help_lists_every_target():
-    listed = subprocess.run([MAKE, "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    quiet = [MAKE, "--no-print-directory", "help"]  # under `make test` it would tell where it is
+    listed = subprocess.run(quiet, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
     assert sorted(line.split(":")[0] for line in listed.splitlines()) == sorted(phony)
