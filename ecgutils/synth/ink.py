@@ -56,8 +56,8 @@ def _font(name: str, px: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(folder / FONT_FILES[name]), px)
 
 
-def write(mask: np.ndarray, text: str, x: float, y: float, font: str, px: float) -> None:
-    """Write `text` with its baseline's left end at (x, y) px and capitals `px` high."""
+def write(mask: np.ndarray, text: str, x: float, y: float, font: str, px: float) -> list[int]:
+    """Write `text` with its baseline's left end at (x, y) px and capitals `px` high; its box x0, y0, x1, y1 px."""
     face = _font(font, max(5, round(px / 0.68)))  # capitals of these fonts are about 0.68 em
     glyphs, offset = face.getmask2(text, mode="L", anchor="ls")
     w, h = glyphs.size
@@ -66,6 +66,7 @@ def write(mask: np.ndarray, text: str, x: float, y: float, font: str, px: float)
     if right > left and bottom > top:
         drawn = np.frombuffer(bytes(glyphs), np.uint8).reshape(h, w)[top - y0 : bottom - y0, left - x0 : right - x0]
         np.maximum(mask[top:bottom, left:right], drawn, out=mask[top:bottom, left:right])
+    return [left, top, right, bottom]
 
 
 def ink(layers: np.ndarray, mask: np.ndarray, rgb: RGB, opacity: float) -> None:

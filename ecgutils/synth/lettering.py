@@ -9,18 +9,24 @@ from ecgutils.signals.measure import find_beats
 from ecgutils.synth.ink import stroke, write
 from ecgutils.synth.style import PRINTED_S, PageStyle, Plan
 
+Word = tuple[str, int, int, int, int]  # text and box x0, y0, x1, y1 in page px
 NUMBERS = ("rate_bpm", "pr_ms", "qrs_ms", "qt_ms")  # what `Record.details` calls the numbers a header tells
 
 
-def print_text(mask: np.ndarray, style: PageStyle, plan: Plan, record: Record, rng: Generator, ppm: float) -> list[str]:
-    """Print lead names, footer and header; returns the header's lines.
+def print_text(
+    mask: np.ndarray, style: PageStyle, plan: Plan, record: Record, rng: Generator, ppm: float
+) -> tuple[list[str], list[Word]]:
+    """Print lead names, footer and header; returns the header's lines, and all words with their boxes.
 
     But for `cart_numbers` no text depends on the record: labels must not leak.
     """
     above = {"above": -3.0, "on": -0.6, "below": 3 + style.name_mm}[style.names]
+    words: list[Word] = []
     for strip in plan.strips:
-        x, y = strip.left_mm + 1, strip.zero_mm + above
-        write(mask, strip.name.removesuffix("_rhythm"), x * ppm, y * ppm, style.font, style.name_mm * ppm)
+        x, y, name = strip.left_mm + 1, strip.zero_mm + above, strip.name.removesuffix("_rhythm")
+        words.append(
+            (name, *write(mask, "-" * (strip.sign < 0) + name, x * ppm, y * ppm, style.font, style.name_mm * ppm))
+        )
     if style.footer_mm:
         gains = f"{style.gain:g}" if style.chest_gain is None else f"{style.gain:g}/{style.chest_gain:g}"
         footer = [
@@ -31,22 +37,24 @@ def print_text(mask: np.ndarray, style: PageStyle, plan: Plan, record: Record, r
             f"CART-{rng.integers(2, 90)} v{rng.integers(1, 9)}.{rng.integers(10)}",
         ]
         columns = [["   ".join(footer)]] if rng.random() < 0.5 else [[text] for text in footer]  # in one run, or spread
-        _print_columns(mask, style, columns, style.height_mm - style.top_mm - 1.5, ppm)
+        words += _print_columns(mask, style, columns, style.height_mm - style.top_mm - 1.5, ppm)
     if not style.header_mm:
-        return []
+        return [], words
     columns = _header(record, rng)
-    _print_columns(mask, style, columns, style.top_mm, ppm)
-    return [text for column in columns for text in column]
+    words += _print_columns(mask, style, columns, style.top_mm, ppm)
+    return [text for column in columns for text in column], words
 
 
-def _print_columns(mask: np.ndarray, style: PageStyle, columns: list[list[str]], y_mm: float, ppm: float) -> None:
+def _print_columns(mask: np.ndarray, style: PageStyle, columns: list[list[str]], y_mm: float, ppm: float) -> list[Word]:
     """Print columns of text; the first line of the footer stands at `y_mm`, of the header a line below."""
     size_mm = 0.85 * style.name_mm
     line_mm = min(1.8 * size_mm, (style.header_mm - 2) / 3)
-    left = style.side_mm + style.border_mm + 2
+    left, words = style.side_mm + style.border_mm + 2, []
     for x, lines in zip(np.linspace(left, 0.8 * style.width_mm, len(columns)), columns, strict=True):
         for i, text in enumerate(lines, start=int(len(columns[0]) > 1)):
-            write(mask, text, x * ppm, (y_mm + i * line_mm) * ppm, style.font.removesuffix("-bold"), size_mm * ppm)
+            at, font = (x * ppm, (y_mm + i * line_mm) * ppm), style.font.removesuffix("-bold")
+            words.append((text, *write(mask, text, *at, font, size_mm * ppm)))
+    return words
 
 
 def _header(record: Record, rng: Generator) -> list[list[str]]:

@@ -10,7 +10,7 @@ from numpy.random import Generator
 
 from ecgutils.signals.record import Record
 from ecgutils.synth.ink import ink, paleness, stroke
-from ecgutils.synth.lettering import pen_marks, print_text
+from ecgutils.synth.lettering import Word, pen_marks, print_text
 from ecgutils.synth.rendered import Boxes, Projection, Rendered, Size, check_size
 from ecgutils.synth.sources import DEFAULT_SCAN_SIZE, SCAN_SOURCES, SCANS
 from ecgutils.synth.style import LAYOUTS, PageStyle, Plan, Strip, draw_style, plan_page
@@ -71,19 +71,25 @@ def draw_layers(record: Record, rng: Generator, style: PageStyle, ppm: float) ->
     layers = _paper(style, size, ppm, phase)
 
     mask = np.zeros(size[::-1], np.uint8)
-    header = print_text(mask, style, plan, record, rng, ppm)
-    _print_marks(mask, style, plan, ppm)
+    header, words = print_text(mask, style, plan, record, rng, ppm)
+    words += _print_marks(mask, style, plan, ppm)
     ink(layers, mask, style.trace_rgb, opacity=0.9)
 
-    mask = np.zeros(size[::-1], np.uint8)
-    boxes = {strip.name: _draw_strip(mask, record, strip, style, ppm) for strip in plan.strips}
-    ink(layers, mask, style.trace_rgb, opacity=paleness(style.trace_mm * ppm))
+    mask, boxes = np.zeros(size[::-1], np.uint8), {}
+    limb = [strip for strip in plan.strips if style.chest_rgb is None or strip.lead < 6]
+    chest = [strip for strip in plan.strips if strip not in limb]
+    for strips, rgb in ((limb, style.trace_rgb), (chest, style.chest_rgb)):
+        if strips:
+            part = np.zeros_like(mask)
+            boxes |= {strip.name: _draw_strip(part, record, strip, style, ppm) for strip in strips}
+            ink(layers, part, rgb, opacity=paleness(style.trace_mm * ppm))
+            cv2.max(mask, part, dst=mask)
     cv2.insertChannel(mask, layers, 3)
     if style.notes:
         mask[:] = 0
         pen_marks(mask, rng, style, ppm)
         ink(layers, mask, style.pen_rgb, opacity=0.85)
-    drawn = {"grid_phase_mm": [float(p) for p in phase], "header": header, "rotation": 0}
+    drawn = {"grid_phase_mm": [float(p) for p in phase], "header": header, "words": words, "rotation": 0}
     return layers, boxes, {**asdict(style), **drawn}
 
 
@@ -152,7 +158,7 @@ def _coverage(px: np.ndarray, ppm: float, pitch_mm: float, width_mm: float, orig
 def _draw_strip(mask: np.ndarray, record: Record, strip: Strip, style: PageStyle, ppm: float) -> np.ndarray:
     """Draw one strip into `mask`; returns its box x0, y0, x1, y1 in page px, float32."""
     first, last = round(strip.start_s * record.fs), round(strip.stop_s * record.fs)
-    mv = record.signal_mv[strip.lead, first:last].astype(np.float64)
+    mv = strip.sign * record.signal_mv[strip.lead, first:last].astype(np.float64)
     x = (strip.left_mm + np.arange(len(mv)) / record.fs * style.speed) * ppm
     gain = style.gain if style.chest_gain is None or strip.lead < 6 else style.chest_gain
     y = (strip.zero_mm - mv * gain) * ppm
@@ -167,12 +173,13 @@ def _draw_strip(mask: np.ndarray, record: Record, strip: Strip, style: PageStyle
     return np.clip(box, 0, np.array([mask.shape[1] - 1, mask.shape[0] - 1] * 2)).astype(np.float32)
 
 
-def _print_marks(mask: np.ndarray, style: PageStyle, plan: Plan, ppm: float) -> None:
-    """Calibration pulses and column separators.
+def _print_marks(mask: np.ndarray, style: PageStyle, plan: Plan, ppm: float) -> list[Word]:
+    """Calibration pulses, column separators and a frame; returns the pulses' boxes.
 
     A pulse is 1 mV; a stepped one goes on at the chest leads' gain, or at half the gain where they have no other.
     """
     lines: list[list[tuple[float, float]]] = []
+    pulses: list[Word] = []
     levels = [style.gain]
     if style.calibration == "stepped":
         levels.append(style.gain / 2 if style.chest_gain is None else style.chest_gain)
@@ -182,8 +189,14 @@ def _print_marks(mask: np.ndarray, style: PageStyle, plan: Plan, ppm: float) -> 
         for level, (left, right) in zip(levels, pairwise(np.linspace(up, end, len(levels) + 1)), strict=True):
             shape += [(left, zero - level), (right, zero - level)]
         lines.append([*shape, (end, zero), (end + 0.5, zero)])
+        corners = (plan.pulse_left_mm, zero - max(levels), end + 0.5, zero)
+        pulses.append(("pulse", *(round(mm * ppm) for mm in corners)))
     zeros = plan.zeros_mm[: len(LAYOUTS[style.layout][0][0])]  # without the rhythm strips
     top, bottom = max(0.0, zeros[0] - 0.55 * plan.row_pitch_mm), zeros[-1] + 0.6 * plan.row_pitch_mm
+    if style.frame:
+        x0, x1 = 0.4 * style.side_mm, style.width_mm - 0.4 * style.side_mm
+        y0, y1 = 0.5 * style.top_mm + style.header_mm, style.height_mm - style.footer_mm - 0.5 * style.top_mm
+        lines.append([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)])
     dots: list[list[tuple[float, float]]] = []
     for x in plan.columns_mm[1:]:
         if style.separator == "ticks":
@@ -197,3 +210,4 @@ def _print_marks(mask: np.ndarray, style: PageStyle, plan: Plan, ppm: float) -> 
     for drawn, width_mm in ((lines, 0.8 * style.trace_mm), (dots, max(0.3, 0.8 * style.trace_mm))):
         if drawn:
             stroke(mask, [np.array(line) * ppm for line in drawn], width_mm * ppm)
+    return pulses

@@ -15,7 +15,7 @@ from ecgutils.synth.page import draw_layers, split_layers
 from ecgutils.synth.rendered import Lens, Projection, Rendered, Size, check_size
 from ecgutils.synth.scene import draw_desk, lay_clutter, scuff
 from ecgutils.synth.sources import PHOTO_SOURCE
-from ecgutils.synth.style import draw_style
+from ecgutils.synth.style import PageStyle, draw_style
 
 DEFAULT_PHOTO_SIZE = (1280, 704)  # the shape of a challenge photo (3460 x 1900)
 EFFECTS = (
@@ -53,7 +53,9 @@ def draw_severity(rng: Generator, severity: Severity) -> dict[str, float]:
     return {name: float(given.get(name, 0.0)) for name in EFFECTS}
 
 
-def render_photo(record: Record, rng: Generator, severity: Severity = None, size: Size | None = None) -> Rendered:
+def render_photo(
+    record: Record, rng: Generator, severity: Severity = None, size: Size | None = None, style: PageStyle | None = None
+) -> Rendered:
     """Draw a record as a phone photo.
 
     Parameters
@@ -61,11 +63,13 @@ def render_photo(record: Record, rng: Generator, severity: Severity = None, size
     severity : how strong each effect is, see `draw_severity`. Every effect has its own random stream, so changing one
         severity leaves all else as it was; at 0 the result is the flat page.
     size : (W, H) of the upright photo, default 1280 x 704. A photo turned by 90 or 270 degrees is (H, W).
+    style : the page; None draws one, which takes random numbers in either case.
     """
     size = check_size(DEFAULT_PHOTO_SIZE if size is None else size)
     strength = draw_severity(rng, severity)
     streams = {name: np.random.default_rng(int(rng.integers(2**63))) for name in EFFECTS}
-    style = draw_style(rng, PHOTO_SOURCE, size[0] / size[1])
+    drawn_style = draw_style(rng, PHOTO_SOURCE, size[0] / size[1])
+    style = drawn_style if style is None else style
 
     to_image_mm, camera_mm, close = aim(streams["framing"], style, size, strength["framing"], strength["perspective"])
     x, y = style.width_mm / 2, style.height_mm / 2

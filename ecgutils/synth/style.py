@@ -22,6 +22,9 @@ LAYOUTS: dict[str, tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]] = {
     "6x2": (_COLUMNS_OF_6, ()),
     "6x2+1": (_COLUMNS_OF_6, ("II",)),
     "12x1": ((LEADS,), ()),
+    # Cabrera's order, which turns aVR round
+    "3x4 Cabrera": ((("aVL", "I", "-aVR"), ("II", "aVF", "III"), *_COLUMNS_OF_3[2:]), ()),
+    "6x2 Cabrera": ((("aVL", "I", "-aVR", "II", "aVF", "III"), LEADS[6:]), ()),
 }
 # paper, 1 mm line, 5 mm line
 PALETTES: dict[str, tuple[RGB, RGB, RGB]] = {
@@ -61,8 +64,8 @@ class PageStyle:
     Raises ValueError for an unknown choice, a size below 60 x 40 mm, or a speed, gain or line width that is not
     positive. `side_mm` and `top_mm` are the empty borders (left and right, top and bottom); `border_mm` is how far the
     grid stays away from the paper's edge; `header_mm` and `footer_mm` are the heights reserved for text (0 = none).
-    `chest_gain` is the gain of V1..V6 (None: as the others); `gap_mm` is left free at the end of each column; `notes`
-    is the number of pen marks.
+    `chest_gain` and `chest_rgb` are gain and colour of V1..V6 (None: as the others); `frame` draws a box around the
+    traces; `gap_mm` is left free at the end of each column; `notes` is the number of pen marks.
     """
 
     source: str = "vector"
@@ -94,6 +97,8 @@ class PageStyle:
     major_mm: float = 0.22
     trace_rgb: RGB = (15, 15, 20)
     trace_mm: float = 0.3
+    chest_rgb: RGB | None = None
+    frame: bool = False
     notes: int = 0
     pen_rgb: RGB = (30, 40, 120)
 
@@ -208,7 +213,8 @@ def _draw_paper(rng: np.random.Generator, paper: str, aspect: float, n_rows: int
 
 @dataclass(frozen=True)
 class Strip:
-    """One piece of trace: seconds `start_s`..`stop_s` of lead `lead`, from x `left_mm`, zero at y `zero_mm`."""
+    """One piece of trace: seconds `start_s`..`stop_s` of lead `lead` times `sign`, from x `left_mm`, zero at y
+    `zero_mm`."""
 
     name: str
     lead: int
@@ -216,6 +222,7 @@ class Strip:
     stop_s: float
     left_mm: float
     zero_mm: float
+    sign: int = 1
 
 
 @dataclass(frozen=True)
@@ -249,9 +256,10 @@ def plan_page(style: PageStyle, duration_s: float) -> Plan:
     strips = []
     for c, leads in enumerate(columns):
         start = c * column_s if style.sequential else 0.0
-        for row, name in enumerate(leads):
-            stop = start + max(0.5 * column_s, column_s - style.gap_mm / style.speed)
-            strips.append(Strip(name, LEADS.index(name), start, stop, starts[c], zeros[row]))
+        for row, printed in enumerate(leads):
+            stop, name = start + max(0.5 * column_s, column_s - style.gap_mm / style.speed), printed.lstrip("-")
+            sign = -1 if printed != name else 1
+            strips.append(Strip(name, LEADS.index(name), start, stop, starts[c], zeros[row], sign))
     for row, name in enumerate(rhythm, start=len(columns[0])):
         strips.append(Strip(f"{name}_rhythm", LEADS.index(name), 0.0, shown_s, left, zeros[row]))
     before, after = left - style.pulse_mm - 2.5, left + shown_s * style.speed + 1.0

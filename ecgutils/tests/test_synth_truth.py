@@ -52,7 +52,7 @@ def bare(monkeypatch):
     """Pages with nothing on them but a grid of black lines; no shading, which would move the lines' centroids."""
     for module in ("photo", "page"):
         monkeypatch.setattr(f"ecgutils.synth.{module}.draw_style", lambda *_: BARE)
-    monkeypatch.setattr("ecgutils.synth.page.print_text", lambda *_: [])
+    monkeypatch.setattr("ecgutils.synth.page.print_text", lambda *_: ([], []))
     for shading in ("scuff", "_light"):
         monkeypatch.setattr(f"ecgutils.synth.photo.{shading}", lambda *_: None)
 
