@@ -172,7 +172,7 @@ def _explain(reasons: pd.Series) -> None:
     """Print what the codes in a column of ";"-joined reasons say."""
     from ecgutils.preprocess import REASONS
 
-    seen = set(";".join(reasons).split(";"))
+    seen = {reason.split(" ")[0] for reason in ";".join(reasons).split(";")}
     print("".join(f"  {code}: {meaning}\n" for code, meaning in REASONS.items() if code in seen), end="")
 
 

@@ -112,17 +112,16 @@ def outline_errors(truth: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def heat_by_lead(heat: np.ndarray, page_xy: np.ndarray, lead_boxes: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def heat_by_lead(heat: np.ndarray, lead_boxes: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Share of the heat that lies in each lead's box, beside the share that even heat would have there.
 
     heat : (H, W) of the flat page.
-    page_xy : (H, W, 2), where each flat pixel lies on the printed page, `projection.to_page(image_from_flat)`.
-    lead_boxes : x0, y0, x1, y1 of each lead on the page, as in `Rendered`; a rhythm strip counts as its lead. Where
+    lead_boxes : x0, y0, x1, y1 px of each lead there, as `FlatECG` has them; a rhythm strip counts as its lead. Where
     boxes overlap, heat and area are divided.
 
     Returns a row per lead: lead, heat, area, each of sum 1, and ratio = heat / area (1 = chance); NaN without any heat.
     """
-    x, y = page_xy[..., 0], page_xy[..., 1]
+    y, x = np.indices(heat.shape)
     inside = {lead: np.zeros(heat.shape, bool) for lead in LEADS}
     for name, (x0, y0, x1, y1) in lead_boxes.items():
         inside[name.split("_")[0]] |= (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)

@@ -9,6 +9,7 @@ from ecgutils.plots.figures import (
     plot_history,
     plot_intervals,
     plot_lead_heat,
+    plot_leads,
     plot_outlines,
     plot_reading,
     plot_record,

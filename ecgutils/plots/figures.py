@@ -86,6 +86,20 @@ def plot_outlines(images: Sequence[np.ndarray], quads: Sequence[np.ndarray | Non
     return figure
 
 
+def plot_leads(image: np.ndarray, flat: FlatECG, title: str = "") -> Figure:
+    """What the reader sees on a photo, uint8 (H, W, 3): its outline, and the box of each lead with its name."""
+    figure = plot_contact_sheet([image], [title or ", ".join([flat.layout or "no leads", *flat.reasons])], 1)
+    ax, scale = figure.axes[0], min(1.0, _LONGEST / max(image.shape[:2]))
+    _draw_quad(ax, scale, flat.quad_xy)
+    height, width = flat.image.shape
+    for i, (name, box) in enumerate(flat.lead_boxes.items()):
+        x0, y0, x1, y1 = np.clip(np.rint(box).astype(int), 0, np.array([width, height] * 2) - 1)
+        corners = flat.image_from_flat[[y0, y0, y1, y1, y0], [x0, x1, x1, x0, x0]] * scale
+        ax.plot(*corners.T, color=_COLORS[i % len(_COLORS)], linewidth=1)
+        ax.text(*corners[0], name.replace("_", " "), color=_COLORS[i % len(_COLORS)], fontsize=8, va="top")
+    return figure
+
+
 def plot_steps(flat: FlatECG) -> Figure:
     """The pre-processing steps of one image (where kept: `steps=True`), and the flat image they lead to."""
     pictures = {**flat.steps, "flat, what the model sees": flat.image}
@@ -123,6 +137,9 @@ def plot_reading(photo: str | Path | np.ndarray, flat: FlatECG, row: Mapping[str
         left.text(0.5, 0.5, why_not, ha="center", va="center", wrap=True, transform=left.transAxes)
     left.set_title("photo, no outline found" if flat.quad_xy is None else "photo, outline found (top edge red)")
     middle.imshow(flat.image, cmap="gray", vmin=0, vmax=255)
+    for name, (x0, y0, x1, y1) in flat.lead_boxes.items():
+        middle.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=_COLORS[0], linewidth=0.5)
+        middle.text(x0, y0, name.replace("_", " "), color=_COLORS[0], fontsize=7)
     why = f" ({', '.join(flat.reasons)})" if flat.reasons else ""
     middle.set_title(f"flat page, quality {flat.quality:.2f}{why}")
     if row["readable"]:

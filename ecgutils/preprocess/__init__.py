@@ -2,7 +2,7 @@
 
 decode.py    files, read safely              grid.py        the printed grid: homography and px/mm
 page.py      the sheet in the scene          phase.py       its waves: their scale, and bent paper by their phase
-traces.py    what is a trace, which way up   appearance.py  light, grid suppression, ink
+traces.py    where the traces are            appearance.py  light
 plane.py     one resampling, and the flat page on its canvas: FlatECG
 judge.py     reasons and quality             pipeline.py    the stages: Preprocessor
 cache.py     whole manifests on disk, and their review as one HTML page

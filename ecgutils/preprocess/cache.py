@@ -229,7 +229,7 @@ def write_report(cache: FlatCache, table: pd.DataFrame, path: str | Path, mask_h
     """
     paths = dict(zip(table["image_id"].astype(str), table["path"].astype(str), strict=True))
     index = cache.index[cache.index["image_id"].isin(paths)].sort_values("quality", kind="stable")
-    counts = index["reasons"].str.split(";").explode().replace("", None).value_counts()
+    counts = index["reasons"].str.split(";").explode().str.split(" ").str[0].replace("", None).value_counts()
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><title>Pre-processing review</title>",
         f"<style>{_STYLE}</style><h1>Pre-processing review</h1>",

@@ -5,19 +5,28 @@ rendered photos and pictures of other things; the comments beside them say what 
 import cv2
 import numpy as np
 
+from ecgutils.findings import LEADS
 from ecgutils.preprocess.grid import Grid
 from ecgutils.preprocess.page import Page
 from ecgutils.preprocess.phase import SURE_SCALE
 from ecgutils.preprocess.traces import Traces
+from ecgutils.reader.leads import Leads
+from ecgutils.reader.units import Units
 
+LEAST_MM = 200.0  # of traces
+LEAST_LEADS = 6  # with fewer it is no 12-lead ECG, or none whose leads were found
+MIRRORED = 20.0  # log odds
+SURE_UNITS = 0.8  # of their confidence
+NORMAL_SPEED, NORMAL_GAIN = 25.0, 10.0  # mm/s and mm/mV of a flat page
+COARSE, UNREADABLE = 2.0, 1.2  # px/mm
 BLURRED = 0.4  # of `sharpness`: real photos have 1.1 or more, blurred by 0.6 mm (sigma) about 0.45, by 1 mm 0.25
 CUT_OFF = 2  # strokes that run into the photo's edge
 GLARE = 0.02  # of the area of the traces
 BARE = 0.5  # of a row of blocks
-RULED = 0.4  # of the ink, straight lines along and across: a table
 TOO_DARK = 45  # median grey value of the photo
 
-# What each reason says, and what helps. Those up to "not_an_ecg" refuse the image, the others are warnings.
+# What each reason says, and what helps. Those up to "mirrored" refuse the image, the last ones are warnings;
+# "leads_missing" and "coarse" are either. Some are followed by a space and which leads, how many, or px/mm.
 REASONS = {
     "missing": "there is no such file",
     "no_permission": "this user may not read the file; change its rights",
@@ -32,6 +41,13 @@ REASONS = {
     "bad_outline": "the four corners given don't run clockwise around a page, from its top left as one reads it",
     "too_narrow": "over 30 times as long as wide; cut the ECG out",
     "not_an_ecg": "no traces of an ECG were found; come closer, hold the camera straight, avoid shadows and folds",
+    "not_12_leads": "traces of so many leads only: a strip or a part of an ECG; show the whole 12-lead page",
+    "mirrored": "a mirror image; save the photo without mirroring",
+    "leads_missing": "these leads are hidden, cut off or not printed; refused without any limb or any chest lead",
+    "coarse": "too few pixels per millimetre to trust, or to read at all; come closer or send the original photo",
+    "several_ecgs": "more than one ECG in the photo; the largest one is read: photograph one at a time",
+    "leads_assumed": "the leads' names could not be read; the usual order of such pages was assumed",
+    "speed_unsure": "paper speed or gain is not printed clearly, or unusual; times or voltages may be wrong",
     "no_page": "no edge of the paper was found either; all that the photo shows is taken for the page",
     "grid_not_found": "no printed grid was found, so that millimetres are guessed and voltages may be wrong",
     "scale_unsure": "the grid's lines do not tell how far apart they are; voltages may be wrong",
@@ -42,42 +58,59 @@ REASONS = {
 }
 
 
+def contrast_of(dark: np.ndarray, traces: np.ndarray) -> float:
+    """Darkness 0..1 of the traces, bool (h, w), on a uint8 (h, w) map; lines thinner than a px set no scale."""
+    return max(float(np.percentile(dark[traces], 80)), 24.0) / 255
+
+
 def sharpness(dark: np.ndarray, traces: np.ndarray, contrast: float) -> float:
     """Steepest darkness changes of the traces per 0.5 mm, as a share of their contrast; see BLURRED."""
-    if not traces.any():
-        return 0.0
     change = cv2.max(cv2.absdiff(dark[2:, 1:-1], dark[:-2, 1:-1]), cv2.absdiff(dark[1:-1, 2:], dark[1:-1, :-2]))
-    return float(np.percentile(change[traces[1:-1, 1:-1]], 90)) / (255 * contrast)
+    seen = change[traces[1:-1, 1:-1]]
+    return float(np.percentile(seen, 90)) / (255 * contrast) if len(seen) else 0.0
 
 
-def weigh(work: np.ndarray, grid: Grid | None, page: Page | None, traces: Traces, sharp: float) -> tuple[str, ...]:
-    """Reasons against an image. Only "not_an_ecg" refuses it: a wrong refusal loses a patient.
+def weigh(
+    traces: Traces, leads: Leads, units: Units, turned: np.ndarray | None, px_per_mm: float | None
+) -> tuple[tuple[str, ...], bool]:
+    """Reasons against what is on a page, and whether they refuse it. turned : the reader's; None where it's known.
 
-    Measured on 26 real ECGs with the grid hidden: traces 0.25 to 1.25 mm thick, 525 mm or more of them, 2 to 7 % of
-    the area inked (mm by ASSUMED_WIDTH_MM; one dark-grid copy reaches 15 %, but its grid is found). Noise, textures,
-    text and photos of things miss at least one. A grid alone says little: tables, text and notebooks seem to have one.
-    What they lack are long strokes that wave. Of 250 renders and those 26 the longest has 35 mm or more, they have 0.08
-    to 1 of the length and are 0.7 or more unbroken; without a grid 41 mm (usually 250), 0.19 and 0.73. Notebooks' lines
-    with words on them reach 0.05, text and the cells of tables 24 mm.
+    px_per_mm : of the photo, None where its grid was not found.
     """
-    reasons = []
-    length, thickness, inked = (200, 2.0, 0.12) if grid is None else (80, 2.5, 0.3)
-    lines = traces.length_mm >= length and traces.thickness_mm < thickness and traces.inked < inked
-    wave, waving, unbroken = (40, 0.15, 0.7) if grid is None else (30, 0.06, 0.62)
-    waves = traces.wave_mm >= wave and traces.waving >= waving and traces.unbroken >= unbroken
-    if traces.box is None or not lines or not waves or traces.ruled > RULED:
-        reasons.append("not_an_ecg")
-    if grid is None:
-        reasons.append("grid_not_found")
-        if page is None:
-            reasons.append("no_page")
-    elif grid.scale_confidence < SURE_SCALE:
-        reasons.append("scale_unsure")
-    if sharp < BLURRED and traces.box is not None:
-        reasons.append("blurred")
-    if np.median(work[::8, ::8]) < TOO_DARK:
-        reasons.append("too_dark")
-    return tuple(reasons)
+    present = [lead for lead in LEADS if lead not in leads.missing]
+    halves = [set(present) & set(half) for half in (LEADS[:6], LEADS[6:])]
+    few = len(present) < LEAST_LEADS
+    coarse = px_per_mm is not None and px_per_mm < COARSE
+    reasons = {
+        "not_an_ecg": traces.length_mm < LEAST_MM and few,
+        f"not_12_leads {len(present)}": few,
+        "mirrored": turned is not None and turned[4:].max() - turned[:4].max() > MIRRORED,
+        f"leads_missing {' '.join(leads.missing)}": not few and len(leads.missing) > 0,
+        f"coarse {px_per_mm or 0:.1f}": coarse,
+        "several_ecgs": leads.groups > 1,
+        "leads_assumed": leads.assumed and not few,
+        "speed_unsure": min(units.speed_confidence, units.gain_confidence) < SURE_UNITS,
+    }
+    refused = few or reasons["mirrored"] or not all(halves) or (coarse and px_per_mm < UNREADABLE)
+    return tuple(reason for reason, holds in reasons.items() if holds), bool(refused)
+
+
+def to_normal(units: Units) -> np.ndarray:
+    """By which x and y of a page become those of NORMAL_SPEED and NORMAL_GAIN, (2,); 1 where that is not sure."""
+    speed = units.speed_mm_s if units.speed_confidence >= SURE_UNITS else NORMAL_SPEED
+    gain = units.gain_mm_mv if units.gain_confidence >= SURE_UNITS else NORMAL_GAIN
+    return np.array([NORMAL_SPEED / speed, NORMAL_GAIN / gain])
+
+
+def weigh_page(grid: Grid | None, page: Page | None, work: np.ndarray, reasons: tuple[str, ...]) -> tuple[str, ...]:
+    """`reasons` and those against the photo, uint8 (h, w, 3), its grid and page."""
+    more = {
+        "grid_not_found": grid is None,
+        "no_page": grid is None and page is None,
+        "scale_unsure": grid is not None and grid.scale_confidence < SURE_SCALE,
+        "too_dark": np.median(work[::8, ::8]) < TOO_DARK,
+    }
+    return reasons + tuple(reason for reason, holds in more.items() if holds)
 
 
 def strokes(ink: np.ndarray, px_per_mm: int) -> int:
@@ -112,12 +145,13 @@ def glare_share(rgb: np.ndarray, paper: np.ndarray, box: tuple[float, float, flo
     return float(washed.sum() / shown.sum())
 
 
-def quality(grid: Grid | None, traces: Traces, contrast: float, sharp: float) -> float:
-    """Product of what was measured, on scales on which clean prints reach 1. Of 26 real photos the worst has 0.67."""
+def quality(grid: Grid | None, traces: Traces, leads: Leads, contrast: float, sharp: float) -> float:
+    """Product of what was measured, on scales on which clean prints reach 1."""
     parts = [
         0.7 if grid is None or grid.scale_confidence < SURE_SCALE else 0.8 + 0.2 * min(1.0, grid.support.mean() / 0.6),
-        min(1.0, traces.length_mm / 300) ** 0.3,
-        np.clip((traces.unbroken - 0.4) / 0.55, 0.1, 1),
+        min(1.0, traces.length_mm / 800) ** 0.3,
+        1 - len(leads.missing) / 12,
+        0.8 if leads.assumed else 1.0,
         np.clip(sharp / 1.2, 0.2, 1),
         np.clip(contrast / 0.5, 0.2, 1) ** 0.5,
     ]

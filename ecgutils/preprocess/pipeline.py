@@ -3,7 +3,7 @@
 Every stage works on one reduced copy and hands on a homography; they are composed, and the flat image is sampled once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,46 @@ import cv2
 import numpy as np
 
 from ecgutils.files import settings_key
-from ecgutils.geometry import apply_homography, check_outline, frame_corners
+from ecgutils.geometry import apply_homography, check_outline, frame_corners, quarter_turns
 from ecgutils.parallel import one_thread
-from ecgutils.preprocess.appearance import darkness, even_light, ink, printed_lines
+from ecgutils.preprocess.appearance import darkness, even_light
 from ecgutils.preprocess.decode import MAX_PIXELS, UnreadableImage, read_image
-from ecgutils.preprocess.grid import measure_grid
-from ecgutils.preprocess.judge import CUT_OFF, GLARE, glare_share, quality, sharpness, strokes, weigh
-from ecgutils.preprocess.page import find_page, part_to_look_at
+from ecgutils.preprocess.grid import Grid, measure_grid
+from ecgutils.preprocess.judge import (
+    BLURRED,
+    CUT_OFF,
+    GLARE,
+    LEAST_MM,
+    contrast_of,
+    glare_share,
+    quality,
+    sharpness,
+    strokes,
+    to_normal,
+    weigh,
+    weigh_page,
+)
+from ecgutils.preprocess.page import Page, find_page, part_to_look_at
 from ecgutils.preprocess.phase import INVERSE, SURE_SCALE, unit_ratio
-from ecgutils.preprocess.plane import PLANE_PX_PER_MM, FlatECG, FlatPage, RefusedPage, onto_plane, reduced, unreduced
-from ecgutils.preprocess.traces import BOLD, Traces, find_traces, runs_down, upright_input, upside_down
+from ecgutils.preprocess.plane import (
+    PLANE_PX_PER_MM,
+    Copy,
+    FlatECG,
+    FlatPage,
+    Plane,
+    RefusedPage,
+    onto_plane,
+    reduced,
+    unreduced,
+)
+from ecgutils.preprocess.traces import find_traces, place_traces
+from ecgutils.reader.leads import find_leads
+from ecgutils.reader.units import measure_units
 
 Source = str | Path | np.ndarray
 Canvas = tuple[tuple[int, int], float]  # size (W, H) and px/mm
-VERSION = 10  # raise when the same settings would give other pixels: caches are then redone
+VERSION = 11  # raise when the same settings would give other pixels: caches are then redone
 FINER, COARSE_PX_PER_MM = 1.25, 3.0  # a page coarser than this on a copy reduced by more than that is cut out first
-DOUBT = 2.2  # strokes of one direction this much stronger than of the other leave open which way the rows run
 LONGEST = 30  # times as long as wide; a strip of 1 m of 40 mm paper has 25
 
 
@@ -104,23 +128,76 @@ class Preprocessor:
             return RefusedPage((error.reason,))
         if min(rgb.shape[:2]) < 64:
             return RefusedPage(("too_small",))
+        if max(rgb.shape[:2]) > LONGEST * min(rgb.shape[:2]) and quad_xy is None:
+            return RefusedPage(("too_narrow",))
         if quad_xy is None:
-            return _flatten(rgb, self.settings)
+            return _read(rectify(rgb, self.settings), self.settings)
         try:
             quad_xy = check_outline(quad_xy).astype(np.float32)
         except ValueError:
             return RefusedPage(("bad_outline",))
         if np.prod(np.ptp(quad_xy, axis=0)) > self.settings.max_pixels:  # a slip of the pen: it would be cut out whole
             return RefusedPage(("bad_outline",))
-        page = _flatten_part(rgb, quad_xy, replace(self.settings, find_page=False, upright=False))
+        sides = np.linalg.norm(np.roll(quad_xy, -1, axis=0) - quad_xy, axis=1)
+        if max(sides) > LONGEST * max(64, min(sides)):
+            return RefusedPage(("too_narrow",))
+        settings = replace(self.settings, find_page=False, upright=False)
+        page = _read(rectify_part(rgb, quad_xy, settings), settings)
         if isinstance(page, RefusedPage):
             return page
         turn = round(np.degrees(np.arctan2(*(quad_xy[1] - quad_xy[0])[::-1])) / 90)  # how the outline's top edge runs
         return replace(page, quad_xy=quad_xy, rotation=-90 * turn % 360)
 
 
-def _flatten_part(rgb: np.ndarray, quad: np.ndarray, settings: PreprocessSettings) -> FlatPage | RefusedPage:
-    """Flatten what lies inside four corners as an image of its own, a rectangle of about its size."""
+@dataclass(frozen=True)
+class Rectified:
+    """The page on a plane of PLANE_PX_PER_MM, as it lies in the photo.
+
+    even : uint8 (h, w, 3), evenly lit, bare paper about 250. to_image : points (N, 2) of the plane -> px of the image.
+    quad_xy : the page's corners in the image, TL, TR, BR, BL as seen.
+    """
+
+    copy: Copy
+    grid: Grid | None
+    page: Page | None
+    flat: Plane
+    even: np.ndarray
+    to_image: Callable[[np.ndarray], np.ndarray]
+    quad_xy: np.ndarray
+
+    @property
+    def scaled(self) -> bool:
+        """Whether a mm of the plane is one of the page."""
+        return self.grid is not None and self.grid.scale_confidence >= SURE_SCALE
+
+    @property
+    def px_per_mm(self) -> float | None:
+        """Of the image, in the middle of its grid; None without one."""
+        return self.grid and self.grid.px_per_mm * self.copy.shrink * self.copy.whole
+
+
+def rectify(rgb: np.ndarray, settings: PreprocessSettings, closer: bool = True) -> Rectified:
+    """Find the page in a uint8 (H, W, 3) image, flatten it, divide its light out; without `closer` no second look."""
+    copy = reduced(rgb)
+    grid = measure_grid(copy.work, settings.rectify and settings.unbend)
+    coarse = copy.shrink * copy.whole > FINER and grid is not None and grid.px_per_mm < COARSE_PX_PER_MM
+    if closer and settings.find_page and settings.rectify and (grid is None or coarse):
+        # a page that is small in the photo, or seen askew, is flattened from a picture of its own if its grid is seen
+        part = part_to_look_at(copy.work, grid)
+        if part is not None:
+            near = rectify_part(rgb, unreduced(part, max(rgb.shape) / max(copy.work.shape)), settings)
+            if near.scaled:
+                return near
+    page = find_page(copy.work, grid) if settings.find_page else None
+    # the one resampling of photo pixels, onto a plane of fixed px/mm
+    flat = onto_plane(copy, grid, page, settings.rectify)
+    even = even_light(flat.rgb, flat.paper, settings.illumination)
+    quad_xy = unreduced(flat.quad_xy, copy.shrink * copy.whole).astype(np.float32)
+    return Rectified(copy, grid, page, flat, even, lambda xy: unreduced(flat.to_photo(xy), copy.whole), quad_xy)
+
+
+def rectify_part(rgb: np.ndarray, quad: np.ndarray, settings: PreprocessSettings) -> Rectified:
+    """`rectify` what lies inside four corners as an image of its own, a rectangle of about its size."""
     top, right, bottom, left = (np.linalg.norm(quad[i] - quad[(i + 1) % 4]) for i in range(4))
     width, height = max(64, top, bottom), max(64, left, right)
     unit = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
@@ -130,78 +207,66 @@ def _flatten_part(rgb: np.ndarray, quad: np.ndarray, settings: PreprocessSetting
     corners = frame_corners((width, height)).astype(np.float32)
     rgb_from_cut = cv2.getPerspectiveTransform(corners, quad.astype(np.float32))
     cut = cv2.warpPerspective(rgb, rgb_from_cut, (width, height), flags=INVERSE, borderMode=cv2.BORDER_REPLICATE)
-    page = _flatten(cut, settings, closer=False)
-    if isinstance(page, RefusedPage):
-        return page
-    quad_xy = apply_homography(rgb_from_cut, page.quad_xy).astype(np.float32)
-    return replace(page, quad_xy=quad_xy, to_image=lambda xy: apply_homography(rgb_from_cut, page.to_image(xy)))
+    near = rectify(cut, settings, closer=False)
+    quad_xy = apply_homography(rgb_from_cut, near.quad_xy).astype(np.float32)
+    return replace(near, quad_xy=quad_xy, to_image=lambda xy: apply_homography(rgb_from_cut, near.to_image(xy)))
 
 
-def _flatten(rgb: np.ndarray, settings: PreprocessSettings, closer: bool = True) -> FlatPage | RefusedPage:
-    if max(rgb.shape[:2]) > LONGEST * min(rgb.shape[:2]):
-        return RefusedPage(("too_narrow",))
-    # 1. reduce, and measure grid and paper on the smaller copy
-    copy = reduced(rgb)
-    grid = measure_grid(copy.work, settings.rectify and settings.unbend)
-    coarse = copy.shrink * copy.whole > FINER and grid is not None and grid.px_per_mm < COARSE_PX_PER_MM
-    if closer and settings.find_page and settings.rectify and (grid is None or coarse):
-        # a page that is small in the photo, or seen askew, is flattened from a picture of its own if its grid is seen
-        part = part_to_look_at(copy.work, grid)
-        if part is not None:
-            near = _flatten_part(rgb, unreduced(part, max(rgb.shape) / max(copy.work.shape)), settings)
-            if isinstance(near, FlatPage) and near.scaled:
-                return near
-    page = find_page(copy.work, grid) if settings.find_page else None
-    # 2. flatten: the one resampling of photo pixels, onto a plane of fixed px/mm
-    flat = onto_plane(copy, grid, page, settings.rectify)
-    # 3. light, grid, ink, traces
-    even = even_light(flat.rgb, flat.paper, settings.illumination)
-    dark = darkness(even, colour_blind=not settings.suppress_grid)
-    lines = printed_lines(dark, PLANE_PX_PER_MM) if grid is not None and settings.suppress_grid else None
-    inked, contrast = ink(dark, PLANE_PX_PER_MM, lines, flat.paper)
-    traces = _traces(inked, flat.rim, settings.upright)
-    kept = cv2.copyTo(inked, traces.keep.view(np.uint8))
-    # 4. judge
-    sharp = sharpness(dark, traces.keep & (inked > BOLD * 255), contrast)
-    reasons = weigh(copy.work, grid, page, traces, sharp)
-    if traces.box is not None and strokes(traces.rows & flat.ends, PLANE_PX_PER_MM) >= CUT_OFF:
+def _read(seen: Rectified, settings: PreprocessSettings) -> FlatPage | RefusedPage:
+    """What is on the page, and whether it may be read."""
+    from ecgutils.reader.network import read_page  # PyTorch takes seconds
+
+    # 1. traces, names and which way is up, as the network sees them; from here on the page is upright
+    reading = read_page(seen.even)
+    quarters = int(reading.turned[:4].argmax()) if settings.upright else 0
+    rgb, even, paper, ends, trace = (
+        np.ascontiguousarray(np.rot90(part, -quarters))
+        for part in (seen.flat.rgb, seen.even, seen.flat.paper, seen.flat.ends, reading.trace)
+    )
+    image_from_upright = np.linalg.inv(quarter_turns(quarters, seen.even.shape[1::-1]))
+    marks = np.rot90(reading.marks, -quarters, axes=(1, 2))
+    dark = darkness(even)
+    # 2. where each lead is, how long a second and a millivolt are
+    trace, mask, length_mm = find_traces(cv2.copyTo(trace, paper.view(np.uint8)), PLANE_PX_PER_MM)
+    leads = find_leads(trace, marks, PLANE_PX_PER_MM) if mask.any() else None
+    traces = place_traces(mask, leads.boxes.values() if leads else (), length_mm, PLANE_PX_PER_MM)
+    trace = cv2.copyTo(trace, cv2.dilate(traces.mask.view(np.uint8), np.ones((5, 5), np.uint8)))
+    steps = {"photo": seen.copy.work, "flattened": seen.flat.rgb, "even_light": even, "traces": trace}
+    if traces.box is None:
+        few = ("not_an_ecg",) if length_mm < LEAST_MM else ("not_12_leads 0",)
+        return RefusedPage(weigh_page(seen.grid, seen.page, seen.copy.work, few), steps)
+    units = measure_units(dark, trace, marks, PLANE_PX_PER_MM)
+    # 3. judge
+    contrast = contrast_of(dark, traces.mask)
+    sharp = sharpness(dark, traces.mask, contrast)
+    reasons, refused = weigh(traces, leads, units, reading.turned if settings.upright else None, seen.px_per_mm)
+    reasons = weigh_page(seen.grid, seen.page, seen.copy.work, reasons)
+    if sharp < BLURRED:
+        reasons += ("blurred",)
+    if strokes(traces.mask & ends, PLANE_PX_PER_MM) >= CUT_OFF:
         reasons += ("cut_off",)
-    if traces.box is not None and glare_share(flat.rgb, flat.paper, traces.box, PLANE_PX_PER_MM) > GLARE:
+    if glare_share(rgb, paper, traces.box, PLANE_PX_PER_MM) > GLARE:
         reasons += ("glare",)
-    steps = {"photo": copy.work, "flattened": flat.rgb, "even_light": even, "ink": inked}
-    if "not_an_ecg" in reasons:
+    if refused:
         return RefusedPage(reasons, steps)
-    # 5. upright, by quarter turns clockwise, and the way back to the image
-    quarters = 0
-    if settings.upright:
-        quarters = int(traces.sideways)
-        quarters += 2 * upside_down(upright_input(np.rot90(kept, -quarters), PLANE_PX_PER_MM))
-    grey = cv2.copyTo(darkness(even, colour_blind=True), flat.paper.view(np.uint8))
-    stretched = np.clip((np.arange(256) - 5) / (255 * contrast), 0, 1)
-    seen = flat.rgb | cv2.cvtColor((~flat.paper).view(np.uint8) * 255, cv2.COLOR_GRAY2RGB)
+    grey = cv2.copyTo(dark, paper.view(np.uint8))
+    stretched = np.rint(np.clip((np.arange(256) - 5) / (255 * contrast), 0, 1) * 255).astype(np.uint8)
+    shown = rgb | cv2.cvtColor((~paper).view(np.uint8) * 255, cv2.COLOR_GRAY2RGB)
+    grey = cv2.LUT(grey, stretched)
     return FlatPage(
-        ink=kept,
-        grey=cv2.LUT(grey, np.rint(stretched * 255).astype(np.uint8)),
-        rgb=255 - seen if copy.inverted else seen,
+        ink=trace if settings.suppress_grid else grey,
+        grey=grey,
+        rgb=255 - shown if seen.copy.inverted else shown,
         box=traces.box,
         middle_xy=traces.middle_xy,
-        quarters=quarters,
-        scaled=grid is not None and grid.scale_confidence >= SURE_SCALE,
-        to_image=lambda points_xy: unreduced(flat.to_photo(points_xy), copy.whole),
-        quad_xy=unreduced(np.roll(flat.quad_xy, quarters, axis=0), copy.shrink * copy.whole).astype(np.float32),
+        scaled=seen.scaled,
+        stretch=to_normal(units),
+        to_image=lambda xy: seen.to_image(apply_homography(image_from_upright, xy)),
+        quad_xy=np.roll(seen.quad_xy, quarters, axis=0),
         rotation=90 * quarters,
-        quality=quality(grid, traces, contrast, sharp) * (0.8 if "glare" in reasons else 1.0),
+        quality=quality(seen.grid, traces, leads, contrast, sharp) * (0.8 if "glare" in reasons else 1.0),
         reasons=reasons,
+        leads=leads,
+        units=units,
         steps=steps,
     )
-
-
-def _traces(inked: np.ndarray, rim: np.ndarray, upright: bool) -> Traces:
-    """Traces among the ink uint8 (h, w); which way they run is asked where in doubt."""
-    traces = find_traces(inked, PLANE_PX_PER_MM, rim)
-    if upright and traces.box is not None and 1 / DOUBT < traces.down < DOUBT:
-        kept = cv2.copyTo(inked, traces.keep.view(np.uint8))
-        down = runs_down(upright_input(kept, PLANE_PX_PER_MM), traces.sideways)
-        if down != traces.sideways:
-            return find_traces(inked, PLANE_PX_PER_MM, rim, down)
-    return traces

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from ecgutils.geometry import affine, apply_homography, frame_corners, quarter_turns, smooth_map
-from ecgutils.preprocess.appearance import darkness, is_inverted
+from ecgutils.geometry import affine, apply_homography, frame_corners, smooth_map
+from ecgutils.preprocess.appearance import is_inverted
 from ecgutils.preprocess.grid import Grid
 from ecgutils.preprocess.page import Page, visible_box
 from ecgutils.preprocess.phase import Flattening, local_px_per_unit
+from ecgutils.reader.leads import Leads
+from ecgutils.reader.units import Units
 
 PLANE_PX_PER_MM = 4  # of the flattened page; the photo has 4.5 where it fills a 1280 px frame
 WORK_SIDE = 1200  # px of the longer side of the copy that is measured: 4 px/mm on a page that fills the frame
@@ -61,8 +63,7 @@ def reduced(rgb: np.ndarray) -> Copy:
         work = cv2.resize(soft, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_LINEAR)
     inverted = is_inverted(work)
     if inverted:  # as dark traces on white; grey, for they may have any colour
-        dark = (darkness(image, colour_blind=False) for image in (photo, work))
-        photo, work = (cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) for image in dark)
+        photo, work = (cv2.cvtColor(255 - image.max(axis=2), cv2.COLOR_GRAY2RGB) for image in (photo, work))
     return Copy(photo, work, whole, shrink, inverted)
 
 
@@ -146,8 +147,9 @@ def unreduced(points_xy: np.ndarray, shrink: float) -> np.ndarray:
 class FlatECG:
     """What `Preprocessor` gives; coordinates are in EXIF-oriented input pixels.
 
-    image : uint8 (H, W), dark trace on white, grid suppressed, padding 255; the traces' bounding box is centred.
-    image_grid : uint8 (H, W), the same with the grid kept.
+    image : uint8 (H, W), dark trace on white, grid and other print gone, padding 255; the traces' box is centred. It
+        has 25 mm/s and 10 mm/mV, whatever the paper's, where that is sure.
+    image_grid : uint8 (H, W), the same with all that is printed.
     rectified : uint8 RGB (h, w, 3), the page (or visible area), upright; None when not readable.
     quad_xy : float32 (4, 2) TL, TR, BR, BL in reading orientation: the paper's corners, or where its outline is not
         seen, the corners of `rectified`, which may lie outside the image. None only when no ECG was found.
@@ -156,7 +158,10 @@ class FlatECG:
     flat_px_per_mm : of `image`; smaller than asked where the ECG would not fit, None where `px_per_mm` is; then the ECG
         fills the canvas.
     image_from_flat : float32 (H, W, 2), where each flat pixel comes from; may lie outside.
-    readable : decides; `quality` 0..1 and `reasons` explain.
+    readable : decides; `quality` 0..1 and `reasons` (codes of REASONS, some followed by a space and what) explain.
+    lead_boxes : lead -> float32 (4,) x0, y0, x1, y1 of its trace on `image`; rhythm strips are named "II_rhythm".
+    layout : such as "3x4+1"; None where no rows were found.
+    units : the paper's speed and gain, and how surely; None where no rows were found.
     steps : intermediate images by name, when asked for.
     """
 
@@ -171,6 +176,9 @@ class FlatECG:
     readable: bool
     quality: float
     reasons: tuple[str, ...]
+    lead_boxes: dict[str, np.ndarray] = field(default_factory=dict)
+    layout: str | None = None
+    units: Units | None = None
     steps: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -185,21 +193,23 @@ class RefusedPage:
         """A blank canvas of `size` (W, H), not readable."""
         blank = np.full(size[::-1], 255, np.uint8)
         nowhere = np.full((*size[::-1], 2), -1, np.float32)
-        return FlatECG(blank, blank.copy(), None, None, 0, None, None, nowhere, False, 0.0, self.reasons, self.steps)
+        refused = blank, blank.copy(), None, None, 0, None, None, nowhere, False, 0.0, self.reasons
+        return FlatECG(*refused, steps=self.steps)
 
 
 @dataclass(frozen=True)
 class FlatPage:
-    """A page on a plane of PLANE_PX_PER_MM, lying as it was photographed; FlatECG explains what has the same name.
+    """An upright page on a plane of PLANE_PX_PER_MM; FlatECG explains what has the same name.
 
     ink : uint8 (h, w), the traces' strength, 0 elsewhere.
     grey : uint8 (h, w), the strength of all that is printed.
     rgb : uint8 (h, w, 3), white where there is no paper.
     box : x0, y0, x1, y1 of the traces, px of the plane.
     middle_xy : (x, y) between most of their rows, px of the plane; comes to the canvas' middle as far as the box fits.
-    quarters : clockwise quarter turns that make it upright.
     scaled : whether a mm of the plane is one of the page.
+    stretch : by which x and y become those of 25 mm/s and 10 mm/mV.
     to_image : points (N, 2) of the plane -> (N, 2) of the image.
+    leads, units : what is where, px of the plane, and how long a second and a millivolt are.
     """
 
     ink: np.ndarray
@@ -207,35 +217,39 @@ class FlatPage:
     rgb: np.ndarray
     box: tuple[float, float, float, float]
     middle_xy: tuple[float, float]
-    quarters: int
     scaled: bool
+    stretch: np.ndarray
     to_image: Callable[[np.ndarray], np.ndarray]
     quad_xy: np.ndarray
     rotation: int
     quality: float
     reasons: tuple[str, ...]
+    leads: Leads
+    units: Units
     steps: dict[str, np.ndarray]
 
     def on_canvas(self, size: tuple[int, int], px_per_mm: float) -> FlatECG:
-        """The traces upright and centred on a canvas of `size` (W, H), at `px_per_mm` or as large as they fit."""
-        upright_from_plane = quarter_turns(self.quarters, self.ink.shape[::-1])
-        low, high = np.sort(apply_homography(upright_from_plane, np.reshape(self.box, (2, 2))), axis=0)
+        """The traces centred on a canvas of `size` (W, H), at `px_per_mm` or as large as they fit."""
+        low, high = np.reshape(self.box, (2, 2)) * self.stretch
         canvas = np.array(size)
-        fitting = float(((canvas - 4) / np.maximum(high - low, 20)).min())  # canvas px per plane px
+        fitting = float(((canvas - 4) / np.maximum(high - low, 20)).min())  # canvas px per stretched plane px
         reduction = min(px_per_mm / PLANE_PX_PER_MM, fitting) if self.scaled else fitting
         spare = np.maximum((canvas - 4) / reduction - (high - low), 0) / 2  # by which the box may be off
         boxed = (low + high) / 2
-        middle = np.clip(apply_homography(upright_from_plane, self.middle_xy), boxed - spare, boxed + spare)
-        upright_from_flat = affine(1 / reduction, middle - (canvas - 1) / 2 / reduction)
-        plane_from_flat = np.linalg.inv(upright_from_plane) @ upright_from_flat
+        middle = np.clip(np.array(self.middle_xy) * self.stretch, boxed - spare, boxed + spare)
+        stretched_from_flat = affine(1 / reduction, middle - (canvas - 1) / 2 / reduction)
+        plane_from_flat = np.diag([*(1 / self.stretch), 1]) @ stretched_from_flat
+        flat_from_plane = np.linalg.inv(plane_from_flat)
+        minified = 1 / reduction / np.sqrt(self.stretch.prod())
         # a pen line 0.3 mm wide would fade when reduced: thicken it to about 0.5 mm, on every source alike
         bold = cv2.dilate(self.ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
-        ink = _sample(bold, plane_from_flat, size, 1 / reduction)
-        darkest = max(np.percentile(ink[ink > 25], 90), 51)
+        ink = _sample(bold, plane_from_flat, size, minified)
+        darkest = max(np.percentile(ink[ink > 25], 90) if (ink > 25).any() else 0, 51)
+        corners = {name: box.reshape(2, 2) for name, box in self.leads.boxes.items()}
         return FlatECG(
             image=255 - np.rint(np.minimum(ink / darkest, 1) * 255).astype(np.uint8),
-            image_grid=255 - _sample(self.grey, plane_from_flat, size, 1 / reduction),
-            rectified=np.ascontiguousarray(np.rot90(self.rgb, -self.quarters)),
+            image_grid=255 - _sample(self.grey, plane_from_flat, size, minified),
+            rectified=self.rgb,
             quad_xy=self.quad_xy,
             rotation=self.rotation,
             px_per_mm=float(PLANE_PX_PER_MM) if self.scaled else None,
@@ -244,6 +258,9 @@ class FlatPage:
             readable=True,
             quality=self.quality,
             reasons=self.reasons,
+            lead_boxes={k: apply_homography(flat_from_plane, v).ravel().astype(np.float32) for k, v in corners.items()},
+            layout=self.leads.layout,
+            units=self.units,
             steps=self.steps,
         )
 

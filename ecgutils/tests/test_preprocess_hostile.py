@@ -192,9 +192,10 @@ def test_corners_that_outline_no_page_refuse_the_image(quad):
 
 
 def test_every_reason_is_explained():
-    source = "".join(inspect.getsource(module) for module in (decode, pipeline, judge.weigh))
-    giving = r'(?:UnreadableImage\(\s*|RefusedPage\(\(|reasons \+= \(|reasons\.append\()"(\w+)"'
-    assert set(re.findall(giving, source)) == set(REASONS)
+    source = "".join(inspect.getsource(module) for module in (decode, pipeline, judge.weigh, judge.weigh_page))
+    before = r"(?:UnreadableImage\(\s*|RefusedPage\(\(|reasons \+= \(|few = \(|else \(|^ +f?)"
+    giving = before + r'"(\w+)(?: [^"]*)?"(?=,\)|[,:\)])'
+    assert set(re.findall(giving, source, re.MULTILINE)) == set(REASONS)
 
 
 def read_as_nobody(path):

@@ -52,7 +52,7 @@ def test_nothing_of_a_masked_header_is_left_on_the_flat_page(tmp_path, quarters)
     down_mm = flat.image_from_flat[..., 1] / 6
     down_mm = 130 - down_mm if quarters else down_mm
     hidden = np.arange(256)[:, None] < cache.index["header_px"][0]
-    assert (flat.image[down_mm < 30] < 128).sum() > 50  # there is something to hide
+    assert (flat.image_grid[down_mm < 30] < 128).sum() > 50  # there is something to hide
     assert (hidden | (down_mm >= 30)).all()
     assert not (hidden & (down_mm > 36)).any()
 

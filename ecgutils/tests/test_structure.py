@@ -14,7 +14,8 @@ BELOW = {  # what each package may import, besides itself and ANYWHERE
     "signals": set(),
     "hearts": {"signals"},
     "synth": {"signals"},
-    "preprocess": set(),
+    "reader": set(),
+    "preprocess": {"reader"},
     "evaluate": set(),
     "challenge": {"evaluate"},
     "learn": {"preprocess", "evaluate"},
@@ -82,10 +83,7 @@ def test_a_module_has_at_most_400_lines(path):
     assert len(path.read_text().splitlines()) <= 400
 
 
-REPLACED_NEXT = {"traces", "appearance", "judge"}  # by the page reader
-
-
-@pytest.mark.parametrize("path", [path for path in MODULES if path.stem not in REPLACED_NEXT], ids=name_of)
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_function_has_at_most_60_lines(path):
     functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
     long = [f"{node.name}: {size}" for node in functions if (size := node.end_lineno - node.lineno + 1) > 60]
@@ -93,4 +91,4 @@ def test_a_function_has_at_most_60_lines(path):
 
 
 def test_the_package_stays_small():
-    assert sum(len(path.read_text().splitlines()) for path in MODULES) <= 10_700
+    assert sum(len(path.read_text().splitlines()) for path in MODULES) <= 11_200
