@@ -118,8 +118,8 @@ def _match(words: Words, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     near = np.abs(dx) < 10
     x_off = float(np.median(dx[near])) if near.any() else 1.0
     dy = words.y[:, None] - rows
-    votes = dy[(np.abs(dy) < 13)]
-    tries = np.arange(-11, 12)
+    votes = dy[(np.abs(dy) < 18)]
+    tries = np.arange(-16, 13)
     y_off = (
         tries[np.argmax(np.exp(-0.5 * ((votes[:, None] - tries) / 1.5) ** 2).sum(0) * (1 - 0.04 * np.abs(tries)))]
         if len(votes)
