@@ -71,11 +71,11 @@ def sharpness(dark: np.ndarray, traces: np.ndarray, contrast: float) -> float:
 
 
 def weigh(
-    traces: Traces, leads: Leads, units: Units, turned: np.ndarray | None, px_per_mm: float | None
+    traces: Traces, leads: Leads, units: Units, turned: np.ndarray, px_per_mm: float | None
 ) -> tuple[tuple[str, ...], bool]:
-    """Reasons against what is on a page, and whether they refuse it. turned : the reader's; None where it's known.
+    """Reasons against what is on a page, and whether they refuse it.
 
-    px_per_mm : of the photo, None where its grid was not found.
+    turned : (8,) the reader's log odds of each way to lie. px_per_mm : of the photo, None where its grid was not found.
     """
     present = [lead for lead in LEADS if lead not in leads.missing]
     halves = [set(present) & set(half) for half in (LEADS[:6], LEADS[6:])]
@@ -84,7 +84,7 @@ def weigh(
     reasons = {
         "not_an_ecg": traces.length_mm < LEAST_MM and few,
         f"not_12_leads {len(present)}": few,
-        "mirrored": turned is not None and turned[4:].max() - turned[:4].max() > MIRRORED,
+        "mirrored": turned[4:].max() - turned[:4].max() > MIRRORED,
         f"leads_missing {' '.join(leads.missing)}": not few and len(leads.missing) > 0,
         f"coarse {px_per_mm or 0:.1f}": coarse,
         "several_ecgs": leads.groups > 1,

@@ -239,7 +239,7 @@ def _read(seen: Rectified, settings: PreprocessSettings) -> FlatPage | RefusedPa
     # 3. judge
     contrast = contrast_of(dark, traces.mask)
     sharp = sharpness(dark, traces.mask, contrast)
-    reasons, refused = weigh(traces, leads, units, reading.turned if settings.upright else None, seen.px_per_mm)
+    reasons, refused = weigh(traces, leads, units, reading.turned, seen.px_per_mm)
     reasons = weigh_page(seen.grid, seen.page, seen.copy.work, reasons)
     if sharp < BLURRED:
         reasons += ("blurred",)

@@ -37,13 +37,12 @@ class Copy:
 
 @dataclass(frozen=True)
 class Plane:
-    """The page on a plane of PLANE_PX_PER_MM: uint8 (h, w, 3), and bool (h, w) where there is paper, its edge (`rim`)
-    and the photo's (`ends`). `to_photo` takes points (N, 2) of the plane to the photo, `quad_xy` are the page's corners
+    """The page on a plane of PLANE_PX_PER_MM: uint8 (h, w, 3), and bool (h, w) where there is paper, and the photo's
+    edge (`ends`). `to_photo` takes points (N, 2) of the plane to the photo, `quad_xy` are the page's corners
     in the working copy."""
 
     rgb: np.ndarray
     paper: np.ndarray
-    rim: np.ndarray
     ends: np.ndarray
     to_photo: Callable[[np.ndarray], np.ndarray]
     quad_xy: np.ndarray
@@ -81,9 +80,9 @@ def onto_plane(copy: Copy, grid: Grid | None, page: Page | None, rectify: bool) 
     soft = cv2.GaussianBlur(copy.photo, (0, 0), 0.4 * minified) if minified > 1.2 else copy.photo
     method = cv2.INTER_CUBIC if minified < 1 else cv2.INTER_LINEAR
     flat_rgb = cv2.remap(soft, photo_xy, None, method, borderMode=cv2.BORDER_REPLICATE)
-    paper, rim, ends = _paper_on_plane(page, copy.photo.shape[:2], flattening, box[:2], photo_xy)
+    paper, ends = _paper_on_plane(page, copy.photo.shape[:2], flattening, box[:2], photo_xy)
     corners = flattening.to_image(frame_corners((width, height)) / PLANE_PX_PER_MM + box[:2])
-    return Plane(flat_rgb, paper, rim, ends, photo_from_plane, corners if page is None else page.quad_xy)
+    return Plane(flat_rgb, paper, ends, photo_from_plane, corners if page is None else page.quad_xy)
 
 
 def _placed(
@@ -116,8 +115,8 @@ def _placed(
 
 def _paper_on_plane(
     page: Page | None, shape: tuple[int, int], flattening: Flattening, corner_mm: np.ndarray, photo_xy: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where the plane shows paper, not the scene around it or nothing; the paper's edge; the photo's; bool (h, w)."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the plane shows paper, not the scene around it or nothing; and the photo's edge; bool (h, w)."""
     height, width = photo_xy.shape[:2]
     seen = cv2.inRange(photo_xy, (1, 1), (shape[1] - 2, shape[0] - 2)) > 0
     paper, rim = np.full((height, width), 255, np.uint8), np.zeros((height, width), np.uint8)
@@ -135,7 +134,7 @@ def _paper_on_plane(
             if light:  # the end of the grid only: the paper goes on
                 cv2.line(paper, start, stop, 255, 2 * MARGIN_MM * PLANE_PX_PER_MM)
     ends = cv2.dilate(np.pad((~seen).astype(np.uint8), 1, constant_values=1), np.ones((9, 9), np.uint8))  # 1 mm
-    return seen & (paper > 0), rim > 0, ends[1:-1, 1:-1] > 0
+    return seen & (paper > 0), ends[1:-1, 1:-1] > 0
 
 
 def unreduced(points_xy: np.ndarray, shrink: float) -> np.ndarray:
