@@ -26,7 +26,7 @@ import pandas as pd
 from common import options, write
 from conditions import photograph
 from negatives import KINDS, draw_negative
-from reader_weights import blurred, draw_hard, odd_style
+from reader_pages import blurred, draw_hard, odd_style
 from render import with_matplotlib, with_pmecg
 
 from ecgutils.findings import LEADS
