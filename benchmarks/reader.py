@@ -8,6 +8,7 @@ small    dark grids on a third of the frame, textured tables: refused, or traces
 readable ordinary renders: refused
 leads    every layout, all four turns: leads whose box is right, pages that are upright
 units    both speeds and three gains, with and without legend and pulse
+coarse   photos reduced to so many px/mm: refused, and by how much the answers of `default` change
 negative pictures of other things and of parts of ECGs (negatives.py): read without a refusal or "leads_missing"
 Runs with older versions of the package too, which know no leads. Writes benchmarks/reader.json.
 """
@@ -28,19 +29,22 @@ from conditions import photograph
 from negatives import KINDS, draw_negative
 from reader_pages import blurred, draw_hard, odd_style
 from render import with_matplotlib, with_pmecg
+from scipy.special import expit
 
 from ecgutils.findings import LEADS
 from ecgutils.geometry import apply_homography
 from ecgutils.hearts import simulate
 from ecgutils.parallel import for_each
 from ecgutils.preprocess import FlatECG, Preprocessor, PreprocessSettings
+from ecgutils.preprocess.pipeline import rectify
 from ecgutils.synth import SCAN_SOURCES, draw_style, render_page, render_photo, render_scan
 from ecgutils.synth.style import LAYOUTS
 
 SEED = 20263
 FINE = PreprocessSettings(size=(1240, 920), px_per_mm=4)
 PARTS = {"traces": 300, "foreign": 100, "hard": 100, "small": 150, "readable": 500, "leads": 200, "units": 120,
-         "negative": 200}  # fmt: skip
+         "negative": 200, "coarse": 60}  # fmt: skip
+COARSER = (3.0, 2.5, 2.0, 1.7, 1.4, 1.2, 1.0)  # px/mm
 
 
 def f1(flat: FlatECG, trace: np.ndarray) -> float:
@@ -198,7 +202,29 @@ def negative(rng: np.random.Generator, i: int) -> dict:
     }
 
 
-ROWS = {row.__name__: row for row in (traces, foreign, hard, small, readable, leads, units, negative)}
+def coarse(rng: np.random.Generator, i: int) -> dict:
+    """Largest change of a probability where a photo of known px/mm is reduced; a refusal is none."""
+    from ecgutils.learn import load_model
+    from ecgutils.learn.inference import predict_logits
+
+    model = load_model("default")
+    image = render_photo(simulate(rng), rng, size=(1600, 880)).image
+
+    def answer(picture: np.ndarray) -> np.ndarray | None:
+        flat = Preprocessor(model.settings)(picture)
+        return expit(predict_logits(model, flat.image[None])[0]) if flat.readable else None
+
+    px_per_mm, full = rectify(image, model.settings).px_per_mm, answer(image)
+    row: dict = {"readable": full is not None and px_per_mm is not None, "why": ""}
+    for wanted in COARSER if row["readable"] and px_per_mm > COARSER[0] else ():
+        share = wanted / px_per_mm
+        small = answer(cv2.resize(image, None, fx=share, fy=share, interpolation=cv2.INTER_AREA))
+        row |= {f"{wanted} refused": float(small is None)}
+        row |= {} if small is None else {f"{wanted} change": float(np.abs(small - full).max())}
+    return row
+
+
+ROWS = {row.__name__: row for row in (traces, foreign, hard, small, readable, leads, units, negative, coarse)}
 
 
 def measure(row: Callable[..., dict], part: int, i: int) -> dict:

@@ -256,7 +256,7 @@ def labels(words: list) -> list[tuple[int, np.ndarray]]:
         name = str(text).lstrip("-")
         name = {"AVR": "aVR", "AVL": "aVL", "AVF": "aVF"}.get(name, name)
         box = np.array(box, float)
-        found.append((1 + MARKS.index(name if name in MARKS else "print"), box))
+        found.append((1 + MARKS.index(name if name in (*LEADS, "pulse") else "print"), box))
         for match in LEGEND.finditer(str(text)):
             start, stop = (box[0] + (box[2] - box[0]) * at / len(text) for at in match.span(1))
             unit = "mm/mV" if match[2].lower().endswith("v") else "mm/s"

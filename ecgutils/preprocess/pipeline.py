@@ -50,7 +50,7 @@ from ecgutils.reader.units import measure_units
 
 Source = str | Path | np.ndarray
 Canvas = tuple[tuple[int, int], float]  # size (W, H) and px/mm
-VERSION = 11  # raise when the same settings would give other pixels: caches are then redone
+VERSION = 12  # raise when the same settings would give other pixels: caches are then redone
 FINER, COARSE_PX_PER_MM = 1.25, 3.0  # a page coarser than this on a copy reduced by more than that is cut out first
 LONGEST = 30  # times as long as wide; a strip of 1 m of 40 mm paper has 25
 

@@ -25,6 +25,7 @@ _PRIORS = [np.full((len(usual), 12), _OTHER) for usual in _STRIPS]
 for _prior, _usual in zip(_PRIORS, _STRIPS, strict=True):
     _prior[:, _STRIPS[3]] = _USUAL
     _prior[range(len(_usual)), _usual] = 0
+_STROKE = 0.4  # of the log odds of an I
 _MISSED, _STRAY = -0.7, -1.2  # log odds of a name that is not found, of a word where none is expected
 
 
@@ -62,6 +63,7 @@ def find_words(marks: np.ndarray) -> Words:
     keep = (np.arange(count) > 0) & (total > 1.0)
     sure = np.minimum(1, 1.3 * sure[keep, None]) * 0.9
     odds = np.log(12 * (sure * sums[keep] / total[keep, None] + (1 - sure) / 12))
+    odds[odds.argmax(1) == 0] *= _STROKE  # any upright stroke may look like an I
     return Words(boxes[keep, 0] + 1.0, boxes[keep, 1] + boxes[keep, 3] / 2, odds)
 
 

@@ -14,6 +14,7 @@ from ecgutils.reader.layouts import Fit, Words, find_words, fit_layout, split_pa
 MARKS = (*LEADS, "pulse", "25 mm/s", "50 mm/s", "5 mm/mV", "10 mm/mV", "20 mm/mV", "print")
 _ALIGNED = 0.75  # from which rows count as simultaneous where names do not tell
 _STEP = 1.6  # from which waves count as other beyond a column's border, against within columns
+_NEAR = 0.75  # of the usual distance of rows; such two may be one
 _TRACED = 0.3  # of a box's width; with less the lead is hidden
 _STANDARD = {3: [(3, 4)], 4: [(3, 4)], 5: [(3, 4)], 6: [(6, 2), (3, 4)], 7: [(6, 2)], 12: [(12, 1)]}  # by all rows
 
@@ -83,9 +84,11 @@ def _read(ink: np.ndarray, steep: np.ndarray, words: Words, part: tuple[int, int
     x, y = words.x[inside] - x0, words.y[inside] - y0
     words = Words(x, y - slope * (x - ink.shape[1] / 2), words.odds[inside])
     left, right = _extent(ink, rows)
-    reach = _reach(ink, rows)
     aligned = _alignment(steep, rows)
-    fit, assumed = _decide(fit_layout(words, rows, left, right), rows, reach, left, right, aligned)
+    fits = [(fit_layout(words, tried, left, right), tried) for tried in (rows, *_merged(rows))]
+    fit, rows = max(fits, key=lambda tried: tried[0].score)
+    reach = _reach(ink, rows)
+    fit, assumed = _decide(fit, rows, reach, left, right, aligned)
     boxes: dict[str, np.ndarray] = {}
     named, traced = [], set()
     ends = np.append(fit.columns[1:], right)
@@ -190,6 +193,12 @@ def _alignment(steep: np.ndarray, rows: np.ndarray) -> float:
         total += float(np.maximum(near - low, 0).sum())
         weight += float((top - low).sum())
     return total / max(weight, 1e-6)
+
+
+def _merged(rows: np.ndarray) -> list[np.ndarray]:
+    """The rows with two near ones as one, where the leads of a row may lie at two heights."""
+    near = np.flatnonzero(np.diff(rows) < _NEAR * _pitch(rows))
+    return [np.concatenate([rows[:i], [rows[i : i + 2].mean()], rows[i + 2 :]]) for i in near]
 
 
 def _pitch(rows: np.ndarray) -> float:

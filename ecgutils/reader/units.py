@@ -15,7 +15,8 @@ SPEEDS, GAINS = (25.0, 50.0), (5.0, 10.0, 20.0)
 PULSE, SPEED_MARKS, GAIN_MARKS = 12, slice(13, 15), slice(15, 18)  # where in the reader's MARKS
 PRIOR = np.log((0.97, 0.03)), np.log((0.10, 0.85, 0.05))
 PPM, NCC = 2, cv2.TM_CCOEFF_NORMED  # px/mm that all is measured at
-LEGEND, SETTLED = 7.5, 4.0  # log odds of a clear legend (50 is hardly read where 25 stands); when no heart is asked
+LEGEND, SETTLED = 7.5, 4.0  # log odds of a clear legend; from which the heart is not asked
+LEGEND_MM2, LEGEND_SHARE = (10.0, 16.0), (0.8, 0.9)  # of sure digits; of the likeliest number among them
 LATER, MIXED = 0.4, 0.85  # what a second legend counts (limb leads stand first); the confidence where two disagree
 PULSES, PULSE_WEIGHT = 3, 15.0  # so many are measured; half the number of independent px of one
 SHIFTS = *((0, y) for y in (-50, -30, 30, 50)), *((x, 0) for x in (-40, -30, -20, 20, 30, 40))  # px: of 5 mm each
@@ -49,14 +50,16 @@ def measure_units(dark: np.ndarray, trace: np.ndarray, marks: np.ndarray, px_per
 def _legends(maps: np.ndarray, usual: int) -> tuple[np.ndarray, bool]:
     """Log odds (n,) of n legends from their maps uint8 (n, h, w), and whether two that differ are printed.
 
-    The network takes some other print for the `usual` legend, which is no news: that one says nothing.
+    The network takes some other number for the `usual` legend, which is no news: that one says nothing.
     """
     blobs = (cv2.blur(maps.sum(0, dtype=np.float32) / 255, (5, 3)) > 0.15).astype(np.uint8)
     _, _, boxes, _ = cv2.connectedComponentsWithStats(blobs)
     odds, read = np.zeros(len(maps)), set()
+    (least, sure), (mixed, pure) = LEGEND_MM2, LEGEND_SHARE
     for x, y, w, h, _ in sorted(boxes[1:].tolist(), key=lambda box: box[1::-1]):  # as one reads
-        mass = maps[:, y : y + h, x : x + w].sum((1, 2)) / 255  # in mm2
-        clear = np.clip((mass.sum() - 3) / 5, 0, 1) * np.clip((mass / max(mass.sum(), 1) - 0.45) / 0.2, 0, 1)
+        mass = maps[:, y : y + h, x : x + w].sum((1, 2)) / 255
+        share = mass / max(mass.sum(), 1e-6)
+        clear = np.clip((mass.sum() - least) / (sure - least), 0, 1) * np.clip((share - mixed) / (pure - mixed), 0, 1)
         clear[usual] = 0
         odds += LEGEND * clear * (LATER if read else 1)
         read |= {int(clear.argmax())} if clear.max() > 0.3 else set()

@@ -164,3 +164,25 @@ def test_scale_is_free():
     half = cv2.resize(trace, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     leads = find_leads(half, painted(trace.shape, names), px_per_mm=2)
     assert is_right(replace(leads, boxes={name: 2 * box for name, box in leads.boxes.items()}), boxes)
+
+
+def test_a_row_whose_last_lead_lies_higher_is_one_row():
+    """V6 has wandered up by 12 mm, so that its stretch of the third row looks like a row of its own."""
+    trace, boxes, names = drawn("3x4+3", seed=5, pitch_mm=24.0, height_mm=210.0)
+    x0, y0, x1, y1 = np.rint(boxes["V6"]).astype(int)
+    piece = trace[y0:y1, x0:x1].copy()
+    trace = trace.copy()
+    trace[y0:y1, x0:x1] = 0
+    trace[y0 - 48 : y1 - 48, x0:x1] = np.maximum(trace[y0 - 48 : y1 - 48, x0:x1], piece)
+    leads = find_leads(trace, painted(trace.shape, names))
+    assert leads.layout == "3x4+3"
+    assert leads.n_leads == 12
+
+
+def test_upright_strokes_that_look_like_an_i_do_not_count_against_a_page():
+    trace, boxes, names = drawn("3x4+1", seed=6)
+    rng = np.random.default_rng(6)
+    strokes = [("I", x, names[i][2] + 9) for i, x in enumerate(rng.uniform(20, trace.shape[1] / 4 - 20, 16))]
+    leads = find_leads(trace, painted(trace.shape, names + strokes))
+    assert leads.layout == "3x4+1"
+    assert is_right(leads, boxes)

@@ -16,12 +16,12 @@ DARK_GRID = {"minor_rgb": (70, 70, 70), "major_rgb": (15, 15, 20), "paper_rgb": 
 
 
 def paint(marks, rng, name, box, strength=0.85):
-    """Put a mark into its map: 30 % of its cells are lost, a fifth of the rest is another of its kind."""
+    """Put a mark into its map: 30 % of its cells are lost, a twentieth of the rest is another of its kind."""
     kinds = next(kind for kind in (range(12), range(12, 13), range(13, 15), range(15, 18)) if MARKS.index(name) in kind)
     x0, y0, x1, y1 = (round(v / 4) for v in box)
     lost = np.where(rng.random((y1 - y0 + 1, x1 - x0 + 1)) < 0.3, 0, strength * 255)
     for k in (MARKS.index(name), int(rng.choice(kinds))):
-        share = 0.8 if k == MARKS.index(name) else 0.2
+        share = 0.95 if k == MARKS.index(name) else 0.05
         cells = marks[k, y0 : y1 + 1, x0 : x1 + 1]
         cells[:] = np.maximum(cells, share * lost[: cells.shape[0], : cells.shape[1]])
 
