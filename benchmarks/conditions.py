@@ -23,7 +23,7 @@ from ecgutils.preprocess import FlatECG, Preprocessor, PreprocessSettings
 from ecgutils.signals import Record
 
 PX = 12  # px/mm of the drawn page
-CANVAS = PreprocessSettings(size=(768, 384), px_per_mm=2.8)
+CANVAS = PreprocessSettings(size=(768, 384), px_per_mm=2.8, arrange=False)
 GRIDS = {  # colours of the 5 mm and of the 1 mm lines
     "red": ((255, 150, 150), (255, 205, 205)),
     "green": ((150, 205, 160), (205, 235, 210)),

@@ -36,7 +36,7 @@ SIZE = (3460, 1900)
 # Share of photos without an effect, a fifth where none is given; else its severity is uniform in 0..1
 ABSENT = {"framing": 0.1, "crumple": 0.85, "stain": 0.8, "clutter": 0.6, "glare": 0.5, "blur": 0.35, "moire": 0.93,
           "sharpen": 0.4, "jpeg": 0.4}  # fmt: skip
-CANVAS = {"size": (320, 160), "px_per_mm": 1.17}
+CANVAS = {"size": (320, 160), "px_per_mm": 1.17, "arrange": False}  # the page is measured, not its leads
 ARMS = {
     "full": PreprocessSettings(**CANVAS),
     "homography only": PreprocessSettings(**CANVAS, unbend=False),

@@ -41,7 +41,7 @@ from ecgutils.synth import SCAN_SOURCES, draw_style, render_page, render_photo, 
 from ecgutils.synth.style import LAYOUTS
 
 SEED = 20263
-FINE = PreprocessSettings(size=(1240, 920), px_per_mm=4)
+FINE = PreprocessSettings(size=(1240, 920), px_per_mm=4, arrange=False)
 PARTS = {"traces": 300, "foreign": 100, "hard": 100, "small": 150, "readable": 500, "leads": 200, "units": 120,
          "negative": 200, "coarse": 60}  # fmt: skip
 COARSER = (3.0, 2.5, 2.0, 1.7, 1.4, 1.2, 1.0)  # px/mm

@@ -197,7 +197,8 @@ def _make(
     if "needs_pillow_heif" in flat.reasons:  # not known by its content: it is tried again
         known["content_sha256"] = ""
     quad_xy = np.full((4, 2), np.nan, np.float32) if flat.quad_xy is None else flat.quad_xy
-    header = in_header(quad_xy.astype(float), flat.image_from_flat).any(axis=1)
+    somewhere = (flat.image_from_flat != -1).any(axis=2)
+    header = (in_header(quad_xy.astype(float), flat.image_from_flat) & somewhere).any(axis=1)
     found = {
         "page_sha256": hashlib.sha256(code).hexdigest(),
         "readable": flat.readable,

@@ -57,7 +57,7 @@ LONGEST = 30  # times as long as wide; a strip of 1 m of 40 mm paper has 25
 
 @dataclass(frozen=True)
 class PreprocessSettings:
-    """Flat canvas `size` (W, H) px at `px_per_mm`; the six switches leave a stage out, for ablations."""
+    """Flat canvas `size` (W, H) px at `px_per_mm`; the seven switches leave a stage out, for ablations."""
 
     size: tuple[int, int] = (384, 192)
     px_per_mm: float = 1.4
@@ -67,6 +67,7 @@ class PreprocessSettings:
     illumination: bool = True
     suppress_grid: bool = True
     upright: bool = True
+    arrange: bool = True
     max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
@@ -253,7 +254,7 @@ def _read(seen: Rectified, settings: PreprocessSettings) -> FlatPage | RefusedPa
     stretched = np.rint(np.clip((np.arange(256) - 5) / (255 * contrast), 0, 1) * 255).astype(np.uint8)
     shown = rgb | cv2.cvtColor((~paper).view(np.uint8) * 255, cv2.COLOR_GRAY2RGB)
     grey = cv2.LUT(grey, stretched)
-    return FlatPage(
+    page = FlatPage(
         ink=trace if settings.suppress_grid else grey,
         grey=grey,
         rgb=255 - shown if seen.copy.inverted else shown,
@@ -270,3 +271,4 @@ def _read(seen: Rectified, settings: PreprocessSettings) -> FlatPage | RefusedPa
         units=units,
         steps=steps,
     )
+    return page.arranged() if settings.arrange else page

@@ -2,13 +2,14 @@
 and scale: the last step, so that several networks can share the steps before it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 
 from ecgutils.geometry import affine, apply_homography, frame_corners, smooth_map
 from ecgutils.preprocess.appearance import is_inverted
+from ecgutils.preprocess.arrange import HEIGHT_MM, TALL_MM, WIDTH_MM, Piece, arrange, frame_of, image_map, lay
 from ecgutils.preprocess.grid import Grid
 from ecgutils.preprocess.page import Page, visible_box
 from ecgutils.preprocess.phase import Flattening, local_px_per_unit
@@ -146,8 +147,8 @@ def unreduced(points_xy: np.ndarray, shrink: float) -> np.ndarray:
 class FlatECG:
     """What `Preprocessor` gives; coordinates are in EXIF-oriented input pixels.
 
-    image : uint8 (H, W), dark trace on white, grid and other print gone, padding 255; the traces' box is centred. It
-        has 25 mm/s and 10 mm/mV, whatever the paper's, where that is sure.
+    image : uint8 (H, W), dark trace on white, grid and other print gone, padding 255; the leads in one order (see
+        arrange.py), or as they are printed. It has 25 mm/s and 10 mm/mV, whatever the paper's, where that is sure.
     image_grid : uint8 (H, W), the same with all that is printed.
     rectified : uint8 RGB (h, w, 3), the page (or visible area), upright; None when not readable.
     quad_xy : float32 (4, 2) TL, TR, BR, BL in reading orientation: the paper's corners, or where its outline is not
@@ -156,7 +157,8 @@ class FlatECG:
     px_per_mm : of `rectified`; None without a grid, or where its lines do not tell how far apart they are.
     flat_px_per_mm : of `image`; smaller than asked where the ECG would not fit, None where `px_per_mm` is; then the ECG
         fills the canvas.
-    image_from_flat : float32 (H, W, 2), where each flat pixel comes from; may lie outside.
+    image_from_flat : float32 (H, W, 2), where each flat pixel comes from; may lie outside. It jumps from lead to lead
+        where these are in order, and is -1 where there is none.
     readable : decides; `quality` 0..1 and `reasons` (codes of REASONS, some followed by a space and what) explain.
     lead_boxes : lead -> float32 (4,) x0, y0, x1, y1 of its trace on `image`; rhythm strips are named "II_rhythm".
     layout : such as "3x4+1"; None where no rows were found.
@@ -209,6 +211,8 @@ class FlatPage:
     stretch : by which x and y become those of 25 mm/s and 10 mm/mV.
     to_image : points (N, 2) of the plane -> (N, 2) of the image.
     leads, units : what is where, px of the plane, and how long a second and a millivolt are.
+    pieces : how the leads were brought in order (`arranged`); then `ink`, `grey`, `box`, `middle_xy` and `leads` are of
+        the leads in order; None as they are printed.
     """
 
     ink: np.ndarray
@@ -226,6 +230,28 @@ class FlatPage:
     leads: Leads
     units: Units
     steps: dict[str, np.ndarray]
+    pieces: dict[str, Piece] | None = None
+
+    def arranged(self) -> "FlatPage":
+        """The page with its leads in one order; see arrange.py."""
+        ppm = PLANE_PX_PER_MM
+        pieces = arrange(self.ink, self.leads, self.stretch, self.scaled, ppm)
+        ink = lay(self.ink, pieces, ppm)
+        boxes = {}
+        for name, piece in pieces.items():
+            low, high = apply_homography(piece.arranged_from_page, piece.box.reshape(2, 2).astype(float))
+            cell = np.tile(piece.cell[:2], 2), np.tile(piece.cell[2:], 2) - 1
+            boxes[name] = np.clip(np.r_[low, high], *cell)
+        return replace(
+            self,
+            ink=ink,
+            grey=lay(self.grey, pieces, ppm),
+            box=frame_of(ink, ppm),
+            middle_xy=(WIDTH_MM / 2 * ppm, (TALL_MM + HEIGHT_MM / 2) * ppm),
+            stretch=np.ones(2),
+            leads=replace(self.leads, boxes=boxes),
+            pieces=pieces,
+        )
 
     def on_canvas(self, size: tuple[int, int], px_per_mm: float) -> FlatECG:
         """The traces centred on a canvas of `size` (W, H), at `px_per_mm` or as large as they fit."""
@@ -244,6 +270,10 @@ class FlatPage:
         bold = cv2.dilate(self.ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
         ink = _sample(bold, plane_from_flat, size, minified)
         darkest = max(np.percentile(ink[ink > 25], 90) if (ink > 25).any() else 0, 51)
+        if self.pieces is None:
+            image_from_flat = smooth_map(lambda xy: self.to_image(apply_homography(plane_from_flat, xy)), size, 4)
+        else:
+            image_from_flat = image_map(self.pieces, plane_from_flat, self.to_image, size)
         corners = {name: box.reshape(2, 2) for name, box in self.leads.boxes.items()}
         return FlatECG(
             image=255 - np.rint(np.minimum(ink / darkest, 1) * 255).astype(np.uint8),
@@ -253,7 +283,7 @@ class FlatPage:
             rotation=self.rotation,
             px_per_mm=float(PLANE_PX_PER_MM) if self.scaled else None,
             flat_px_per_mm=reduction * PLANE_PX_PER_MM if self.scaled else None,
-            image_from_flat=smooth_map(lambda xy: self.to_image(apply_homography(plane_from_flat, xy)), size, 4),
+            image_from_flat=image_from_flat,
             readable=True,
             quality=self.quality,
             reasons=self.reasons,

@@ -13,6 +13,8 @@ from ecgutils.synth.ink import write
 
 NAMES = ("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"), ("II",)
 
+PLAIN = Preprocessor(PreprocessSettings(arrange=False))  # what is measured here is the page, not its leads
+
 
 def draw_page(px_per_mm=5.0, size_mm=(280, 160), grid=True, seed=0, label=True):
     """A 3x4+1 page with 1 and 5 mm lines and four rows of beats 37 mm apart, from x = 15 to 265 mm; uint8 RGB."""
@@ -77,7 +79,7 @@ def test_grid_of_a_flat_page_is_axis_parallel():
 @pytest.mark.parametrize("quad", QUADS)
 def test_warped_page_comes_back(quad):
     photo, homography = photograph(draw_page(), quad)
-    flat = Preprocessor()(photo)
+    flat = PLAIN(photo)
     diagonal = np.linalg.norm(np.subtract(quad[0], quad[2]))
     assert flat.readable
     assert np.linalg.norm(flat.quad_xy - quad, axis=1).max() < 0.01 * diagonal
@@ -100,7 +102,7 @@ def check_scale(flat, homography):
 def test_page_that_is_small_in_a_large_photo_is_looked_at_closer():
     quad = np.array([[2260, 330], [3370, 300], [3390, 960], [2230, 930]])
     photo, homography = photograph(draw_page(), quad, (4000, 3000))
-    flat = Preprocessor()(photo)
+    flat = PLAIN(photo)
     assert flat.reasons == ()
     assert np.linalg.norm(flat.quad_xy - quad, axis=1).max() < 13
     check_scale(flat, homography)
@@ -111,7 +113,7 @@ def test_page_that_lies_askew_and_small_is_set_straight():
     along, down = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
     quad = [(860, 560) + a * 240 * along + d * 138 * down for a, d in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
     photo, homography = photograph(draw_page(label=False), quad, (1730, 1100))
-    flat = Preprocessor()(photo)
+    flat = PLAIN(photo)
     assert flat.readable
     assert "grid_not_found" not in flat.reasons
     check_scale(flat, homography)
@@ -120,13 +122,13 @@ def test_page_that_lies_askew_and_small_is_set_straight():
 @pytest.mark.parametrize("quad", STEEP)
 def test_scale_is_right_in_a_steep_view(quad):
     photo, homography = photograph(draw_page(), quad, (1730, 1100))
-    flat = Preprocessor()(photo)
+    flat = PLAIN(photo)
     assert flat.readable
     check_scale(flat, homography)
 
 
 def test_flat_page_stays_and_is_centred():
-    flat = Preprocessor()(draw_page())
+    flat = PLAIN(draw_page())
     np.testing.assert_allclose(flat.quad_xy, [[0, 0], [1399, 0], [1399, 799], [0, 799]], atol=8)
     assert flat.flat_px_per_mm == pytest.approx(1.4, rel=0.001)
     columns = np.flatnonzero((flat.image < 128).any(0))
@@ -135,7 +137,7 @@ def test_flat_page_stays_and_is_centred():
 
 
 def test_grid_is_gone_and_the_trace_is_not():
-    flat = Preprocessor()(draw_page())
+    flat = PLAIN(draw_page())
     page = draw_page(grid=False, label=False)
     dark = cv2.remap(255 - page[..., 0], flat.image_from_flat, None, cv2.INTER_LINEAR) > 60
     assert (flat.image[dark] < 160).mean() > 0.95
@@ -146,7 +148,7 @@ def test_grid_is_gone_and_the_trace_is_not():
 
 @pytest.mark.parametrize("turns", [1, 3])
 def test_sideways_photo_is_turned(turns):
-    flat = Preprocessor()(np.rot90(draw_page(4.0), turns))
+    flat = PLAIN(np.rot90(draw_page(4.0), turns))
     assert flat.rotation in (90, 270)
     assert flat.rectified.shape[1] > flat.rectified.shape[0]
     columns = np.flatnonzero((flat.image < 128).any(0))
@@ -155,7 +157,7 @@ def test_sideways_photo_is_turned(turns):
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 def test_page_is_turned_upright(turns):
-    flat = Preprocessor()(np.rot90(draw_page(4.0), turns))
+    flat = PLAIN(np.rot90(draw_page(4.0), turns))
     assert flat.rotation == 90 * turns
 
 
@@ -169,8 +171,8 @@ def bent(page, rise_mm=0.8, px_per_mm=5.0):
 
 def test_bent_paper_is_straightened():
     photo = bent(draw_page())
-    straight = Preprocessor(PreprocessSettings(upright=False))(photo)
-    curved = Preprocessor(PreprocessSettings(unbend=False, upright=False))(photo)
+    straight = Preprocessor(PreprocessSettings(upright=False, arrange=False))(photo)
+    curved = Preprocessor(PreprocessSettings(unbend=False, upright=False, arrange=False))(photo)
 
     def off_mm(flat):  # where level flat lines really are on the page, against level
         source = flat.image_from_flat[60:140:20, 80:300:10]
@@ -184,7 +186,7 @@ def test_bent_paper_is_straightened():
 def test_tall_first_row_keeps_its_tips():
     page = draw_page()
     cv2.line(page, (700, 40), (700, 120), (20, 20, 20), 2)  # up from the first row, to 8 mm from the edge
-    flat = Preprocessor()(page)
+    flat = PLAIN(page)
     dark = cv2.remap((page < 60).all(2).astype(np.uint8) * 255, flat.image_from_flat, None, cv2.INTER_LINEAR) > 100
     assert dark[:, 150:240].any()
     top_of_line = flat.image_from_flat[:, :, 1].min()
@@ -192,14 +194,14 @@ def test_tall_first_row_keeps_its_tips():
 
 
 def test_quad_is_in_reading_order_after_a_turn():
-    flat = Preprocessor()(np.rot90(draw_page(4.0), 1))  # a clockwise turn makes it upright again
+    flat = PLAIN(np.rot90(draw_page(4.0), 1))  # a clockwise turn makes it upright again
     np.testing.assert_allclose(flat.quad_xy, [[0, 1119], [0, 0], [639, 0], [639, 1119]], atol=8)
 
 
 def test_shadow_does_not_change_the_flat_image_much():
     page = draw_page()
     light = np.linspace(1.0, 0.45, page.shape[1])[None, :, None]
-    plain, shaded = Preprocessor()(page), Preprocessor()((page * light).astype(np.uint8))
+    plain, shaded = PLAIN(page), PLAIN((page * light).astype(np.uint8))
     assert np.abs(plain.image.astype(int) - shaded.image).mean() < 3
 
 
@@ -218,7 +220,7 @@ def test_screen_with_light_traces_is_read_like_paper(trace, lines, ground):
     inked = (255 - bare[..., :1]) / 235.0
     screen = np.where(page.min(axis=2, keepdims=True) < 250, lines or ground, ground)
     screen = (screen * (1 - inked) + np.array(trace) * inked).clip(0, 255).astype(np.uint8)
-    on_paper, flat = Preprocessor()(page), Preprocessor()(screen)
+    on_paper, flat = PLAIN(page), PLAIN(screen)
     assert flat.readable
     assert ("grid_not_found" in flat.reasons) == (lines is None)
     if lines is not None:
@@ -226,7 +228,7 @@ def test_screen_with_light_traces_is_read_like_paper(trace, lines, ground):
 
 
 def test_page_without_grid_fits_the_canvas_and_says_so():
-    flat = Preprocessor()(draw_page(grid=False))
+    flat = PLAIN(draw_page(grid=False))
     assert flat.readable
     assert "grid_not_found" in flat.reasons
     assert flat.px_per_mm is None
@@ -239,7 +241,7 @@ def test_grid_whose_lines_are_all_alike_may_leave_the_scale_open_and_says_so():
     page, bare = draw_page(4.0), draw_page(4.0, grid=False)
     alike = np.minimum(np.where(page.min(axis=2, keepdims=True) < 250, (235, 150, 150), 255), bare).astype(np.uint8)
     assert measure_grid(page).scale_confidence > 0.6  # every fifth line is darker
-    flat = Preprocessor()(alike)
+    flat = PLAIN(alike)
     assert flat.readable
     assert flat.reasons == ("scale_unsure",)
     assert flat.px_per_mm is None
@@ -309,7 +311,7 @@ def test_page_seen_steeply_keeps_its_shape_and_scale(way):
     page = draw_page(seed=1)
     quad = seen_tilted(page, 50, way, 1.3)
     photo, homography = photograph(page, quad, (1600, 1300))
-    flat = Preprocessor()(photo)
+    flat = PLAIN(photo)
     assert flat.reasons == ()
     check_scale(flat, homography)
 
@@ -319,7 +321,7 @@ def test_strokes_are_joined_over_grid_lines_as_dark_as_they_are():
     for mm in range(0, 281, 5):
         page[:, 5 * mm : 5 * mm + 2] = 0
         page[5 * mm : 5 * mm + 2] = 0
-    flat = Preprocessor()(page)
+    flat = PLAIN(page)
     assert flat.readable
     columns = (flat.image[:, 20:364] < 128).any(0)
     assert columns.mean() > 0.97
@@ -330,7 +332,7 @@ def test_strokes_are_joined_over_grid_lines_as_dark_as_they_are():
 def test_real_photos_are_readable_with_a_scale_and_their_leads():
     paths = sorted(Path(os.environ["ECG_PHOTOS"]).iterdir())
     assert paths, "ECG_PHOTOS is an empty folder"
-    flats = {path: Preprocessor()(path) for path in paths}
+    flats = {path: PLAIN(path) for path in paths}
     refused = {path.name: flat.reasons for path, flat in flats.items() if not flat.readable}
     assert len(refused) <= 0.1 * len(paths), refused  # one of two leads, one with its first row cut
     for path, flat in flats.items():

@@ -46,7 +46,7 @@ def test_nothing_of_a_masked_header_is_left_on_the_flat_page(tmp_path, quarters)
     page = np.rot90(render_page(simulate(rng), rng, style, 6.0).image, quarters)
     Image.fromarray(page).save(tmp_path / "a.png")
     table = pd.DataFrame({"image_id": ["a"], "path": [str(tmp_path / "a.png")]})
-    settings = PreprocessSettings(size=(512, 256), px_per_mm=1.8)
+    settings = PreprocessSettings(size=(512, 256), px_per_mm=1.8, arrange=False)
     cache = build_cache(table, tmp_path / "cache", settings)
     flat = Preprocessor(settings)(tmp_path / "a.png")
     down_mm = flat.image_from_flat[..., 1] / 6

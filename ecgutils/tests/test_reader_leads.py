@@ -180,9 +180,9 @@ def test_a_row_whose_last_lead_lies_higher_is_one_row():
 
 
 def test_upright_strokes_that_look_like_an_i_do_not_count_against_a_page():
-    trace, boxes, names = drawn("3x4+1", seed=6)
+    trace, boxes, names = drawn("3x4+1", seed=0)
     rng = np.random.default_rng(6)
-    strokes = [("I", x, names[i][2] + 9) for i, x in enumerate(rng.uniform(20, trace.shape[1] / 4 - 20, 16))]
+    strokes = [("I", x, names[i % 12][2] + 9) for i, x in enumerate(rng.uniform(20, trace.shape[1] / 4 - 20, 16))]
     leads = find_leads(trace, painted(trace.shape, names + strokes))
     assert leads.layout == "3x4+1"
     assert is_right(leads, boxes)
