@@ -1,10 +1,10 @@
 """What should stand on the flat page? Trainings on real hearts: python benchmarks/flat_forms.py FOLDER --data PTBXL
 
 Photos and scans of records of folds 1 to 7 are flattened once, and shown in several forms:
-traces      as `predict` shows them today: the traces, about 0.5 mm thick
+printed     the traces where they are printed, about 0.5 mm thick
 thick       the same, thickened once more
-print       with the words and pulses that the reader finds
-canonical   the twelve leads laid out as 3x4+1, whatever the page's layout: 2.5 s each, one of ten seconds below
+words       with the words and pulses that the reader finds
+arranged    as `predict` shows them: the leads in one order, whatever the page's layout (preprocess/arrange.py)
 
 The shipped `default`, at 384 x 192, learns from each form for the same number of views, in the same order, and is
 tested on photos of patients of fold 8, half of them in layouts other than 3x4. Differences are paired, by patient.
@@ -21,54 +21,21 @@ import numpy as np
 from common import arm_row, gain, options, ptbxl, write
 from tqdm import tqdm
 
-from ecgutils import FINDINGS, LEADS
+from ecgutils import FINDINGS
 from ecgutils.learn import FitSettings, FlatSet, build_model, fit, predict_set, take_weights
 from ecgutils.parallel import for_each
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.preprocess.pipeline import _read, rectify
-from ecgutils.preprocess.plane import PLANE_PX_PER_MM, FlatPage, RefusedPage
+from ecgutils.preprocess.plane import RefusedPage
 from ecgutils.reader.network import read_page
 from ecgutils.signals import Record, read_ptbxl
 from ecgutils.synth import SCAN_SOURCES, draw_style, render_page, render_photo, render_scan
 from ecgutils.synth.style import LAYOUTS
 
 SEED = 20265
-SETTINGS = PreprocessSettings(size=(384, 192), px_per_mm=1.4)
-FORMS = ("traces", "thick", "print", "canonical")
-LEAD_MM, ROW_MM, ROWS = 62.5, 32.0, 4
+SETTINGS = PreprocessSettings(size=(384, 192), px_per_mm=1.4, arrange=False)
+FORMS = ("printed", "thick", "words", "arranged")
 USUAL = ("3x4", "3x4+1", "3x4+2", "3x4+3")
-
-
-def canonical(page: FlatPage) -> FlatPage:
-    """The page with its leads in 3x4 order, and the longest strip of II, or another lead, below."""
-    ppm = PLANE_PX_PER_MM
-    width, height = round(4 * LEAD_MM * ppm), round(ROWS * ROW_MM * ppm)
-    ink = np.zeros((height, width), np.uint8)
-
-    def lay(name: str, row: int, column: int, long_mm: float) -> None:
-        x0, y0, x1, y1 = np.rint(page.leads.boxes[name]).astype(int)
-        x0, y0 = max(x0, 0), max(y0, 0)
-        piece = page.ink[y0:y1, x0:x1]
-        if not piece.any():
-            return
-        rows = piece.astype(np.float32).sum(1)
-        base = y0 + float(np.interp(0.5, np.cumsum(rows) / rows.sum(), np.arange(len(rows))))
-        sx, sy = page.stretch
-        top = (row + 0.5) * ROW_MM * ppm - (base - y0) * sy
-        to = np.array([[sx, 0, column * LEAD_MM * ppm], [0, sy, top]])
-        laid = cv2.warpAffine(piece, to, (width, height))
-        laid[:, round((column * LEAD_MM + long_mm) * ppm) :] = 0
-        np.maximum(ink, laid, out=ink)
-
-    for i, lead in enumerate(LEADS):
-        if lead in page.leads.boxes:
-            lay(lead, i % 3, i // 3, LEAD_MM)
-    long = {name: box[2] - box[0] + 1e4 * name.startswith("II_") for name, box in page.leads.boxes.items()}
-    name = max(long, key=long.get)
-    if page.leads.boxes[name][2] - page.leads.boxes[name][0] > 1.5 * LEAD_MM * ppm:
-        lay(name, 3, 0, 4 * LEAD_MM)
-    box = (0.0, 0.0, float(width), float(height))
-    return replace(page, ink=ink, box=box, middle_xy=(width / 2, height / 2), stretch=np.ones(2))
 
 
 def forms(image: np.ndarray) -> tuple[dict[str, np.ndarray], str, str]:
@@ -83,8 +50,12 @@ def forms(image: np.ndarray) -> tuple[dict[str, np.ndarray], str, str]:
     marks = cv2.resize(marks, page.ink.shape[::-1], interpolation=cv2.INTER_NEAREST)
     words = cv2.copyTo(page.grey, (cv2.dilate(marks, np.ones((5, 5), np.uint8)) > 100).astype(np.uint8))
     bold = cv2.dilate(page.ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
-    shown = {"traces": page, "thick": replace(page, ink=bold), "print": replace(page, ink=np.maximum(page.ink, words))}
-    shown["canonical"] = canonical(page)
+    shown = {
+        "printed": page,
+        "thick": replace(page, ink=bold),
+        "words": replace(page, ink=np.maximum(page.ink, words)),
+        "arranged": page.arranged(),
+    }
     flat = {name: one.on_canvas(*SETTINGS.canvas).image for name, one in shown.items()}
     return flat, page.leads.layout, ";".join(page.reasons)
 
