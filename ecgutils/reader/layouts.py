@@ -120,18 +120,14 @@ def _match(words: Words, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     near = np.abs(dx) < 10
     x_off = float(np.median(dx[near])) if near.any() else 1.0
     dy = words.y[:, None] - rows
-    votes = dy[(np.abs(dy) < 18)]
+    sure = np.clip(words.odds.max(1), 0, 2.0) / 2
     tries = np.arange(-16, 13)
-    y_off = (
-        tries[np.argmax(np.exp(-0.5 * ((votes[:, None] - tries) / 1.5) ** 2).sum(0) * (1 - 0.04 * np.abs(tries)))]
-        if len(votes)
-        else 0
-    )
+    votes = (sure[:, None, None] * np.exp(-0.5 * ((dy[..., None] - tries) / 1.5) ** 2)).sum((0, 1))
+    y_off = tries[np.argmax(votes * (1 - 0.04 * np.abs(tries)))]
     row = np.abs(dy - y_off).argmin(1)
     dy = dy[np.arange(len(row)), row]
     ok = (np.abs(dx - x_off) < 8) & (np.abs(dy - y_off) < 6)
     far = -0.5 * ((dx - x_off) / 4) ** 2 - 0.5 * ((dy - y_off) / 3) ** 2
-    sure = np.clip(words.odds.max(1), 0, 2.0) / 2
     for r in np.unique(row[ok]) if ok.any() else ():
         for c in np.unique(column[ok & (row == r)]):
             here = np.flatnonzero(ok & (row == r) & (column == c))
