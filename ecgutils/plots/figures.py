@@ -93,7 +93,8 @@ def plot_leads(image: np.ndarray, flat: FlatECG, title: str = "") -> Figure:
     _draw_quad(ax, scale, flat.quad_xy)
     height, width = flat.image.shape
     for i, (name, box) in enumerate(flat.lead_boxes.items()):
-        x0, y0, x1, y1 = np.clip(np.rint(box).astype(int), 0, np.array([width, height] * 2) - 1)
+        low, high = np.ceil(box[:2]), np.floor(box[2:] - 0.6)  # the next px may belong to another lead
+        x0, y0, x1, y1 = np.clip(np.r_[low, high].astype(int), 0, np.array([width, height] * 2) - 1)
         corners = flat.image_from_flat[[y0, y0, y1, y1, y0], [x0, x1, x1, x0, x0]] * scale
         ax.plot(*corners.T, color=_COLORS[i % len(_COLORS)], linewidth=1)
         ax.text(*corners[0], name.replace("_", " "), color=_COLORS[i % len(_COLORS)], fontsize=8, va="top")

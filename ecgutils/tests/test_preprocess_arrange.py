@@ -7,6 +7,7 @@ import pytest
 
 from ecgutils.findings import LEADS
 from ecgutils.hearts import simulate
+from ecgutils.plots.figures import _LONGEST, plot_leads
 from ecgutils.preprocess import Preprocessor, PreprocessSettings
 from ecgutils.preprocess.arrange import COLUMN_MM, ROW_MM
 from ecgutils.reader.leads import MARKS
@@ -80,3 +81,18 @@ def test_as_printed_where_it_is_asked_for():
     tops = [flat.lead_boxes[lead][1] for lead in LEADS]
     assert (np.diff(tops) > 0).all()
     assert (flat.image_from_flat[5:-5, 5:-5] != -1).all()
+
+
+@pytest.mark.parametrize("size", [(768, 384), (384, 192)])
+@pytest.mark.parametrize("layout", ["3x4+1", "6x2", "12x1"])
+def test_boxes_are_drawn_on_the_photo_where_the_leads_are(layout, size):
+    page = drawn(layout)
+    flat = Preprocessor(replace(SETTINGS, size=size, px_per_mm=size[0] / 274))(page.image)
+    lines = plot_leads(page.image, flat).axes[0].lines[-len(flat.lead_boxes) :]
+    scale = min(1.0, _LONGEST / max(page.image.shape[:2]))
+    for lead, line in zip(flat.lead_boxes, lines, strict=True):
+        xy = np.transpose(line.get_data()) / scale
+        x0, y0, x1, y1 = page.lead_boxes.get(lead, page.lead_boxes[lead.removesuffix("_rhythm")])
+        assert np.ptp(xy[:, 0]) > 200
+        assert x0 - 20 < xy[:, 0].min() < xy[:, 0].max() < x1 + 20
+        assert abs((xy[:, 1].min() + xy[:, 1].max()) / 2 - (y0 + y1) / 2) < 75  # half a row; neighbours may touch
