@@ -10,7 +10,7 @@ import pytest
 from ecgutils.plots import read_benchmark
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "common")
+SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in ("common", "reader_pages"))
 RESULTS = sorted(path.stem for path in FOLDER.glob("*.json"))
 
 

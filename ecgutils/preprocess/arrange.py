@@ -55,7 +55,7 @@ def arrange(ink: np.ndarray, leads: Leads, stretch: np.ndarray, scaled: bool, px
         base = y0 + np.interp(0.5, np.cumsum(rows) / rows.sum(), np.arange(len(rows)))  # half of the ink is above it
         zero = TALL_MM + FIRST_MM + row * ROW_MM
         cell = np.array([column * COLUMN_MM, zero - ROW_MM / 2, (column + span) * COLUMN_MM, zero + ROW_MM / 2])
-        shift = np.array([column * COLUMN_MM, zero]) * px_per_mm - np.array([x0, base]) * stretch
+        shift = np.array([column * COLUMN_MM, zero]) * px_per_mm - np.array([np.rint(box[0]), base]) * stretch
         to = np.array([[stretch[0], 0, shift[0]], [0, stretch[1], shift[1]], [0, 0, 1]])
         pieces[name] = Piece(np.array([x0, y0, x1, y1]), cell * px_per_mm, to)
     return pieces

@@ -16,7 +16,7 @@ from ecgutils.reader.units import Units
 LEAST_MM = 200.0  # of traces
 LEAST_LEADS = 6  # with fewer it is no 12-lead ECG, or none whose leads were found
 MIRRORED = 20.0  # log odds
-SURE_UNITS = 0.8  # of their confidence
+SURE_UNITS, SURE_UNUSUAL = 0.8, 0.95  # of the confidence in a normal speed or gain, and in another
 NORMAL_SPEED, NORMAL_GAIN = 25.0, 10.0  # mm/s and mm/mV of a flat page
 COARSE, UNREADABLE = 2.0, 1.2  # px/mm
 BLURRED = 0.4  # of `sharpness`: real photos have 1.1 or more, blurred by 0.6 mm (sigma) about 0.45, by 1 mm 0.25
@@ -89,7 +89,7 @@ def weigh(
         f"coarse {px_per_mm or 0:.1f}": coarse,
         "several_ecgs": leads.groups > 1,
         "leads_assumed": leads.assumed and not few,
-        "speed_unsure": min(units.speed_confidence, units.gain_confidence) < SURE_UNITS,
+        "speed_unsure": not all(sure for _, sure in _told(units)),
     }
     refused = few or reasons["mirrored"] or not all(halves) or (coarse and px_per_mm < UNREADABLE)
     return tuple(reason for reason, holds in reasons.items() if holds), bool(refused)
@@ -97,9 +97,19 @@ def weigh(
 
 def to_normal(units: Units) -> np.ndarray:
     """By which x and y of a page become those of NORMAL_SPEED and NORMAL_GAIN, (2,); 1 where that is not sure."""
-    speed = units.speed_mm_s if units.speed_confidence >= SURE_UNITS else NORMAL_SPEED
-    gain = units.gain_mm_mv if units.gain_confidence >= SURE_UNITS else NORMAL_GAIN
-    return np.array([NORMAL_SPEED / speed, NORMAL_GAIN / gain])
+    (speed, speed_sure), (gain, gain_sure) = _told(units)
+    return np.array([NORMAL_SPEED / speed if speed_sure else 1.0, NORMAL_GAIN / gain if gain_sure else 1.0])
+
+
+def _told(units: Units) -> list[tuple[float, bool]]:
+    """Speed and gain, and whether each is sure."""
+    return [
+        (value, confidence >= (SURE_UNITS if value == normal else SURE_UNUSUAL))
+        for value, confidence, normal in (
+            (units.speed_mm_s, units.speed_confidence, NORMAL_SPEED),
+            (units.gain_mm_mv, units.gain_confidence, NORMAL_GAIN),
+        )
+    ]
 
 
 def weigh_page(grid: Grid | None, page: Page | None, work: np.ndarray, reasons: tuple[str, ...]) -> tuple[str, ...]:

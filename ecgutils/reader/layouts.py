@@ -87,7 +87,20 @@ def split_pages(words: Words, width: int, height: int) -> list[tuple[int, int, i
 
 def fit_layout(words: Words, rows: np.ndarray, left: float, right: float) -> Fit:
     """The likeliest layout of rows at y `rows` that reach from x `left` to `right`, all in mm."""
-    return max((_fit(words, rows, at) for at in _column_sets(words, left, right)), key=lambda fit: fit.score)
+    sets = _column_sets(words, left, right)
+    fits = [_fit(words, rows, at, above) for above in _offsets(words, rows) for at in sets]
+    return max(fits, key=lambda fit: fit.score)
+
+
+def _offsets(words: Words, rows: np.ndarray) -> list[int]:
+    """mm from rows to their names: the two likeliest, for names may stand half way between two rows."""
+    tries = np.arange(-16, 13)
+    dy = words.y[:, None, None] - rows[:, None] - tries
+    votes = (np.clip(words.odds.max(1, initial=0), 0, 2)[:, None, None] * np.exp(-0.5 * (dy / 1.5) ** 2)).sum((0, 1))
+    votes *= 1 - 0.04 * np.abs(tries)
+    first = int(votes.argmax())
+    votes[max(0, first - 4) : first + 5] = 0
+    return [int(tries[first]), int(tries[votes.argmax()])]
 
 
 def _column_sets(words: Words, left: float, right: float) -> list[np.ndarray]:
@@ -101,14 +114,14 @@ def _column_sets(words: Words, left: float, right: float) -> list[np.ndarray]:
         number = np.round((at - at[0]) / step)
         if step > 25 and np.abs(at - at[0] - step * number).max() < 6:
             step, start = np.polyfit(number, at, 1)
-            start -= step * np.floor((start - left + 8) / step)
+            start -= step * np.floor((start - left) / step + 0.5)  # half a column may be cut off
             count = int(np.floor((right - start) / step + 0.4))
             offset = min(8.0, max(-3.0, start - left)) if abs(start - left) < 10 else 1.0
             sets.append(start - offset + step * np.arange(max(1, count)))
     return sets
 
 
-def _match(words: Words, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def _match(words: Words, rows: np.ndarray, columns: np.ndarray, y_off: int) -> np.ndarray:
     """Log odds (rows, columns, 13) of each lead's name standing in a cell, last: of no name belonging there."""
     odds = np.zeros((len(rows), len(columns), 13))
     odds[..., :12] = _MISSED
@@ -121,9 +134,6 @@ def _match(words: Words, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     x_off = float(np.median(dx[near])) if near.any() else 1.0
     dy = words.y[:, None] - rows
     sure = np.clip(words.odds.max(1), 0, 2.0) / 2
-    tries = np.arange(-16, 13)
-    votes = (sure[:, None, None] * np.exp(-0.5 * ((dy[..., None] - tries) / 1.5) ** 2)).sum((0, 1))
-    y_off = tries[np.argmax(votes * (1 - 0.04 * np.abs(tries)))]
     row = np.abs(dy - y_off).argmin(1)
     dy = dy[np.arange(len(row)), row]
     ok = (np.abs(dx - x_off) < 8) & (np.abs(dy - y_off) < 6)
@@ -147,9 +157,9 @@ def _orders(total: int, seen: int) -> tuple[np.ndarray, np.ndarray]:
     return orders, prior - (2.0 * (orders[:, 0] != 0) if seen < total else 0)
 
 
-def _fit(words: Words, rows: np.ndarray, columns: np.ndarray) -> Fit:
+def _fit(words: Words, rows: np.ndarray, columns: np.ndarray, y_off: int) -> Fit:
     """The best of the known layouts on these rows and columns, of strips alone, and of the order as it is read."""
-    odds = _match(words, rows, columns)
+    odds = _match(words, rows, columns, y_off)
     n, count = odds.shape[:2]
     strip = odds[:, 0, :12] + odds[:, 1:, 12].sum(1)[:, None]
     best = Fit(-np.inf, columns, [], "", odds)

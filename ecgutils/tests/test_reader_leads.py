@@ -186,3 +186,20 @@ def test_upright_strokes_that_look_like_an_i_do_not_count_against_a_page():
     leads = find_leads(trace, painted(trace.shape, names + strokes))
     assert leads.layout == "3x4+1"
     assert is_right(leads, boxes)
+
+
+def test_names_half_way_between_rows_belong_to_the_right_ones():
+    """In 12x1 names may stand as near to the row above as to their own: the first row tells."""
+    trace, boxes, names = drawn("12x1", gain=5.0)
+    leads = find_leads(trace, painted(trace.shape, [(lead, x, y - 4.5) for lead, x, y in names]))
+    assert leads.layout == "12x1"
+    assert leads.n_leads == 12
+
+
+def test_a_first_column_that_is_half_cut_off_is_there():
+    trace, boxes, names = drawn("3x4+1", seed=7)
+    cut = int(boxes["I"][0] + 0.35 * (boxes["I"][2] - boxes["I"][0])) // 4 * 4
+    left = [(lead, x - cut / 4, y) for lead, x, y in names if x > cut / 4]
+    leads = find_leads(np.ascontiguousarray(trace[:, cut:]), painted((len(trace), trace.shape[1] - cut), left))
+    assert leads.n_leads == 12
+    assert leads.layout == "3x4+1"
