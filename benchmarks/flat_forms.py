@@ -4,7 +4,7 @@ Photos and scans of records of folds 1 to 7 are flattened once, and shown in sev
 printed     the traces where they are printed, about 0.5 mm thick
 thick       the same, thickened once more
 words       with the words and pulses that the reader finds
-arranged    as `predict` shows them: the leads in one order, whatever the page's layout (preprocess/arrange.py)
+arranged    as `predict` shows them: the leads in one order, whatever the page's layout (reader/arrange.py)
 
 The shipped `default`, at 384 x 192, learns from each form for the same number of views, in the same order, and is
 tested on photos of patients of fold 8, half of them in layouts other than 3x4. Differences are paired, by patient.

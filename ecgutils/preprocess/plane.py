@@ -9,10 +9,10 @@ import numpy as np
 
 from ecgutils.geometry import affine, apply_homography, frame_corners, smooth_map
 from ecgutils.preprocess.appearance import is_inverted
-from ecgutils.preprocess.arrange import HEIGHT_MM, TALL_MM, WIDTH_MM, Piece, arrange, frame_of, image_map, lay
 from ecgutils.preprocess.grid import Grid
 from ecgutils.preprocess.page import Page, visible_box
 from ecgutils.preprocess.phase import Flattening, local_px_per_unit
+from ecgutils.reader.arrange import HEIGHT_MM, TALL_MM, WIDTH_MM, Piece, arrange, frame_of, image_map, lay
 from ecgutils.reader.leads import Leads
 from ecgutils.reader.units import Units
 

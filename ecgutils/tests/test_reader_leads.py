@@ -190,7 +190,7 @@ def test_upright_strokes_that_look_like_an_i_do_not_count_against_a_page():
 
 def test_names_half_way_between_rows_belong_to_the_right_ones():
     """In 12x1 names may stand as near to the row above as to their own: the first row tells."""
-    trace, boxes, names = drawn("12x1", gain=5.0)
+    trace, _, names = drawn("12x1", gain=5.0)
     leads = find_leads(trace, painted(trace.shape, [(lead, x, y - 4.5) for lead, x, y in names]))
     assert leads.layout == "12x1"
     assert leads.n_leads == 12

@@ -9,7 +9,7 @@ from ecgutils.findings import LEADS
 from ecgutils.hearts import simulate
 from ecgutils.plots.figures import _LONGEST, plot_leads
 from ecgutils.preprocess import Preprocessor, PreprocessSettings
-from ecgutils.preprocess.arrange import COLUMN_MM, ROW_MM
+from ecgutils.reader.arrange import COLUMN_MM, ROW_MM
 from ecgutils.reader.leads import MARKS
 from ecgutils.synth import PageStyle, render_page
 
