@@ -48,7 +48,8 @@ def draw_heart(rng: np.random.Generator, findings: frozenset[str]) -> Heart:
         heart.dropped = {f: why for f, why in unread.items() if f in heart.met and f not in findings}
         # each form shows one of its criteria, or where it names none, any of its finding's
         shown = [(set(heart.met.get(finding, ())), criteria) for finding, criteria in heart.needs]
-        if not all(met & set(criteria or met) for met, criteria in shown) or np.abs(heart.measured.beat).max() > MAX_MV:
+        seen = all(criteria is None or met & set(criteria or met) for met, criteria in shown)
+        if not seen or np.abs(heart.measured.beat).max() > MAX_MV:
             continue
         if not set(heart.met) - findings - set(heart.dropped) or rng.random() < NEAR_MISSES:
             _misplace(rng, heart)

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from ecgutils.hearts.heart import ANY, LEFT, NOT_LEFT, RIGHT, Beat, Form, Heart, pick, rotation, shake
+from ecgutils.hearts.heart import ANY, LEFT, NOT_LEFT, RIGHT, Beat, Form, Heart, pick, rotation, shake, twelve_leads
 from ecgutils.signals.measure import LEAD
 
 # Keys of CONVENTIONS
@@ -27,7 +27,8 @@ TERRITORIES = {
     "posterior": ((0.1, 0.2, 1.0), 0.03, ("posterior_R",)),
 }
 _STAGES = {"old": 0.63, "subacute": 0.21, "acute": 0.11, "aneurysm": 0.05}
-_RAISED = {"old": (0.0, 0.0), "subacute": (0.0, 0.12), "acute": (0.1, 0.45), "aneurysm": (0.1, 0.3)}  # ST, mV
+_RAISED = {"old": (0.0, 0.0), "subacute": (0.0, 0.12), "acute": (0.0, 0.0), "aneurysm": (0.1, 0.3)}  # ST, mV
+_ACUTE_MV = (0.1, 1.0)  # ST in the lead of an acute infarct where it is largest
 # Direction of an ischaemic region, and how often it is drawn.
 _ISCHAEMIA = {
     "anterolateral": ((0.75, -0.1, -0.65), 0.34),
@@ -143,9 +144,10 @@ def _infarct(rng: np.random.Generator, heart: Heart, territory: str) -> str:
     beat.add_lobe(centre + rng.uniform(0.010, 0.018), width, -lost * rng.uniform(0.6, 1.4) * vector)
     inverted = rng.uniform(0.15, 0.6) if stage == "subacute" else 0.35 * rng.beta(0.8, 1.6)
     beat.t_vector = beat.t_vector * rng.uniform(0.4, 1.0)
-    raised = rng.uniform(*_RAISED[stage])
     if stage == "acute":
-        inverted = -0.5 * raised  # hyperacute T
+        inverted = 0.0
+        _injure(rng, heart, vector / np.linalg.norm(vector))
+    raised = rng.uniform(*_RAISED[stage])
     if raised:
         beat.st_start = rng.uniform(0.5, 1.0)
     beat.t_vector = beat.t_vector - inverted * vector
@@ -154,6 +156,45 @@ def _infarct(rng: np.random.Generator, heart: Heart, territory: str) -> str:
     if territory in ("inferior", "inferolateral", "lateral"):
         heart.axis = max(heart.axis, ANY)
     return f"{stage}_{territory}"
+
+
+def _injure(rng: np.random.Generator, heart: Heart, towards: np.ndarray) -> None:
+    """Transmural injury of a wall: at first a broad tall T, then ST that swallows S, R and T the more the higher it is.
+
+    The depression in leads that look from the other side, and V1 to V3 of a posterior infarct, follow from the vector.
+    """
+    beat = heart.beat
+    seen = np.abs(twelve_leads(heart.matrices[1] @ towards[:, None])).max()
+    height = np.exp(rng.uniform(*np.log(_ACUTE_MV))) / seen
+    swallowed = min(1.0, height * seen / 0.5)
+    if rng.random() < 0.2:  # hyperacute: ST is still low
+        beat.t_vector = 0.5 * beat.t_vector + rng.uniform(0.5, 1.2) / seen * towards
+        beat.t_before, beat.t_after = 1.3 * beat.t_before, 1.3 * beat.t_after
+        height = min(height, rng.uniform(0.1, 0.2) / seen)
+    else:
+        beat.t_vector = rng.uniform(0.3, 1) * beat.t_vector + rng.uniform(0.1, 1.0) * height * towards
+    late = beat.centres > 0.04
+    along = np.minimum(beat.vectors[late] @ towards, 0)  # what points away: S where ST rises
+    beat.vectors[late] -= swallowed * along[:, None] * towards
+    beat.st_vector = beat.st_vector + height * towards
+    beat.st_start = rng.uniform(0.5, 0.9) + 0.3 * swallowed
+    beat.st_early = 0.022 * swallowed * rng.uniform(0, 1)
+
+
+def _left_main(rng: np.random.Generator, heart: Heart) -> None:
+    """Subendocardial injury all around: ST low in many leads, raised in aVR and V1."""
+    heart.beat.st_vector = heart.beat.st_vector - rng.uniform(0.15, 0.45) * shake(rng, (0.75, 0.5, -0.25))
+    heart.beat.t_vector = heart.beat.t_vector * rng.uniform(0.2, 0.8)
+    heart.beat.st_start = rng.uniform(0.7, 1.2)
+
+
+def _de_winter(rng: np.random.Generator, heart: Heart) -> None:
+    """ST low at the J point of the chest leads, from where it rises into tall symmetric T: de Winter, NEJM 2008."""
+    beat, front = heart.beat, shake(rng, (0.45, 0.05, -0.9))
+    beat.st_vector = beat.st_vector - rng.uniform(0.08, 0.25) * front
+    beat.st_start = rng.uniform(1.5, 2.2)
+    beat.t_vector = 0.3 * beat.t_vector + rng.uniform(0.7, 1.4) * front
+    beat.t_after = beat.t_before
 
 
 def _left_ventricle(rng: np.random.Generator, heart: Heart) -> None:
@@ -215,6 +256,17 @@ def _ischaemic(rng: np.random.Generator, heart: Heart, lateral: np.ndarray) -> s
     return f"ischaemic_T_{region}"
 
 
+def _wellens(rng: np.random.Generator, heart: Heart, lateral: np.ndarray) -> None:
+    """T deep, symmetric or first up then down, in V2 to V4, without Q or ST: a narrow left anterior descending artery.
+
+    Labelled as PTB-XL codes it, as ischaemia.
+    """
+    front = shake(rng, (0.35, 0.05, -0.95))
+    heart.beat.t_vector = heart.beat.t_vector - (heart.beat.t_vector @ front + rng.uniform(0.3, 0.9)) * front
+    heart.beat.st_vector = heart.beat.st_vector + rng.uniform(0, 0.1) * front
+    heart.beat.t_after = heart.beat.t_before
+
+
 def _digitalis(rng: np.random.Generator, heart: Heart, lateral: np.ndarray) -> None:
     heart.beat.st_vector = heart.beat.st_vector - rng.uniform(0.05, 0.13) * lateral
     heart.beat.t_vector = heart.beat.t_vector * rng.uniform(0.1, 0.6)
@@ -273,6 +325,8 @@ FORMS: list[Form] = [
         Form("MI", name, weight, partial(_infarct, territory=name), criteria, _BELONGS)
         for name, (_, weight, criteria) in TERRITORIES.items()
     ),
+    Form("MI", "acute_left_main", 0.015, _left_main, None, _BELONGS),
+    Form("MI", "acute_de_Winter", 0.015, _de_winter, None, _BELONGS),
     Form("HYP", "LVH", 0.78, _left_ventricle, ("left_ventricular_voltage",), _BESIDE_HYP, also=(("LAE", 0.2),)),
     Form("HYP", "LAE", 0.11, _left_atrium, ("long_P",), unless=_AF),
     Form("HYP", "RVH", 0.07, _right_ventricle, ("right_ventricular_R_in_V1",), _BESIDE_HYP, unless=_BLOCKS),
@@ -281,6 +335,7 @@ FORMS: list[Form] = [
     _sttc("unspecific_T", 0.37, _unspecific, "T_low", "T_inverted"),
     _sttc("ST_depression", 0.15, _st_depression, "ST_depression"),
     _sttc("ischaemic_T", 0.33, _ischaemic),
+    _sttc("Wellens", 0.03, _wellens),
     _sttc("digitalis", 0.05, _digitalis, "ST_depression"),
     _sttc("long_QT", 0.06, _long_qt, "QTc_long"),
     _sttc("hyperkalaemia", 0.015, _hyperkalaemia, "T_tall"),

@@ -47,6 +47,7 @@ class Beat:
     `t_before`, `t_after`: widths (seconds) of the two sides of T. `t_end`: seconds from T peak to the end of T.
     `u_gain`: U wave as a share of the T direction, in mV. `qt_add`: seconds by which a wide QRS lengthens QT.
     `st_start`: share of the ST shift that is there at the J point; from there it grows linearly to the T peak.
+    `st_early`: seconds before the J point at which ST leaves QRS, whose last part is then swallowed.
     """
 
     centres: np.ndarray
@@ -60,6 +61,7 @@ class Beat:
     u_gain: float = 0.0
     qt_add: float = 0.0
     st_start: float = 0.4
+    st_early: float = 0.0
 
     def add_lobe(self, centre: float, sigma: float, vector: np.ndarray) -> None:
         """Append one QRS lobe."""
@@ -85,7 +87,9 @@ class Beat:
         t_wave = 0.88 * np.exp(-0.5 * ((times - peak) / side) ** 2) + 0.12 * np.exp(-0.5 * ((times - peak) / slow) ** 2)
         t_wave /= 1 + np.exp(-(times - j_point) / 0.008)
         grown = self.st_start + (1 - self.st_start) * np.clip((times - j_point) / (peak - j_point), 0, 1)
-        plateau = grown / ((1 + np.exp(-(times - j_point) / 0.004)) * (1 + np.exp((times - peak) / 0.018)))
+        plateau = grown / (
+            (1 + np.exp(-(times - j_point + self.st_early) / 0.004)) * (1 + np.exp((times - peak) / 0.018))
+        )
         wave = self.t_vector[:, None] * t_wave[:, None, :] + self.st_vector[:, None] * plateau[:, None, :]
         u_wave = np.exp(-0.5 * ((times - peak - 0.16) / 0.035) ** 2)
         return wave + self.u_gain * np.array([[0.55], [0.35], [-0.75]]) * u_wave[:, None, :]
@@ -248,7 +252,7 @@ class Heart:
     wide_escape: bool = False
     territory: str | None = None
     forms: dict[str, list[str]] = field(default_factory=dict)
-    needs: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    needs: list[tuple[str, tuple[str, ...] | None]] = field(default_factory=list)
     explained: set[str] = field(default_factory=set)
     axis: Axis = NORMAL
     tall: bool | None = False
@@ -283,7 +287,8 @@ class Form:
     finding, name : what the heart is labelled with, and what `details["forms"]` calls it.
     weight : how often it is drawn, relative to the other forms of its finding.
     apply : changes the heart in place; may return a fuller name ("old_inferior").
-    criteria : names of `criteria_met`, one of which each heart meets; (): any of the finding's will do.
+    criteria : names of `criteria_met`, one of which each heart meets; (): any of the finding's will do; None: it has
+        none of them.
     explains : key of CONVENTIONS: criteria of other findings that are not read beside it.
     unless, seldom : findings and forms beside which it is not drawn, or only a fifth as often.
     beside : drawn in hearts with one of these forms alone, before all others, with the probability `weight`.
@@ -296,7 +301,7 @@ class Form:
     name: str
     weight: float
     apply: Callable[[np.random.Generator, Heart], str | None]
-    criteria: tuple[str, ...] = ()
+    criteria: tuple[str, ...] | None = ()
     explains: str | None = None
     unless: frozenset[str] = frozenset()
     seldom: frozenset[str] = frozenset()

@@ -46,7 +46,8 @@ def simulate(
     Returns a Record, signal float32 (12, 10 * fs) in mV. Its `details`: `forms` (finding -> list of forms), `territory`
     of an infarct, `criteria` (finding -> criteria met without noise, see `criteria_met`), `not_labelled` (finding ->
     why its criterion, though met, gives no label), `benign` (hard negatives, misplaced electrodes), `sex`, `age`,
-    `rhythm`, `rate_bpm`, `qrs_ms`, `pr_ms` (None without a fixed PR), `qt_ms`.
+    `rhythm`, `rate_bpm`, `qrs_ms`, `st_mv` (largest shift of ST, up or down), `pr_ms` (None without a fixed PR) and
+    `qt_ms`.
 
     Raises ValueError for an unknown finding or a rate out of range.
     """
@@ -174,6 +175,7 @@ def _details(heart: Heart, rhythm: Rhythm) -> dict:
         "rhythm": heart.rhythm,
         "rate_bpm": round(60 / mean_rr, 1),
         "qrs_ms": round(heart.measured.qrs_ms),
+        "st_mv": round(float(np.abs(heart.measured.st).max()), 2),
         "pr_ms": round(1000 * heart.pr) if heart.rhythm in ("sinus", "two_to_one") else None,
         "qt_ms": round(1000 * qt),
     }

@@ -33,6 +33,8 @@ class FlatSet:
     targets : float32 (N, T), what else is known of each image's signal (see `signals.beat_targets`), NaN where it
         isn't; None when nothing is. Learned beside the labels, never needed to predict.
     target_names : of the T columns; those with one first word (up to "_") share a weight. None: all weigh the same.
+    signals : float16 (N, 12, S) mV, ten seconds, None when not known. From one that is not all NaN a page is drawn anew
+        each time it is shown in training (`redraw`), in place of its image.
     """
 
     images: np.ndarray
@@ -47,6 +49,7 @@ class FlatSet:
     preprocess: dict[str, Any] | None = None
     targets: np.ndarray | None = None
     target_names: tuple[str, ...] | None = None
+    signals: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.images.ndim != 3 or self.images.dtype != np.uint8:
@@ -56,7 +59,7 @@ class FlatSet:
             raise ValueError(f"FlatSet: labels must be ({n}, {len(FINDINGS)}) for {n} images, got {self.labels.shape}.")
         if not (np.isnan(self.labels) | np.isin(self.labels, (0, 1))).all():
             raise ValueError("FlatSet: labels must be 0, 1 or NaN (unknown).")
-        for name in ("image_ids", "cluster_ids", "sources", "readable", "quality", "reasons", "targets"):
+        for name in ("image_ids", "cluster_ids", "sources", "readable", "quality", "reasons", "targets", "signals"):
             value = getattr(self, name)
             if value is not None and len(value) != n:
                 raise ValueError(f"FlatSet: {name} has {len(value)} entries for {n} images.")
@@ -159,8 +162,9 @@ def join_sets(a: FlatSet, b: FlatSet) -> FlatSet:
     """The images of both sets; ValueError when they were made with other settings, or only one of them has targets."""
     if a.preprocess != b.preprocess:
         raise ValueError("join_sets: the two sets were not flattened with the same settings.")
-    if (a.targets is None) != (b.targets is None):
-        raise ValueError("join_sets: only one of the two sets has targets.")
+    for name in ("targets", "signals"):
+        if (getattr(a, name) is None) != (getattr(b, name) is None):
+            raise ValueError(f"join_sets: only one of the two sets has {name}.")
     joined = {k: np.concatenate([v, getattr(b, k)]) for k, v in vars(a).items() if isinstance(v, np.ndarray)}
     return replace(a, **joined, grouped=a.grouped and b.grouped)
 

@@ -27,6 +27,7 @@ from ecgutils.learn.dataset import FlatSet, draw_rows, sampling_probabilities
 from ecgutils.learn.inference import check_settings, predict_logits, predict_set
 from ecgutils.learn.model import ECGModel, to_ink, torch_device
 from ecgutils.learn.optimizer import make_optimizer
+from ecgutils.learn.redraw import redraw
 from ecgutils.learn.settings import FitSettings
 
 HISTORY_NAME, OOF_NAME = "history.csv", "oof.csv"
@@ -153,7 +154,10 @@ class Run:
         rng = np.random.default_rng([s.seed, zlib.crc32(s.stage.encode()), step])
         rows = draw_rows(self.p, s.batch_size, rng)
         torch.manual_seed(int(rng.integers(2**62)))  # dropout and drop path of this step
-        ink = augment(to_ink(self.train.images[rows], self.device), rng, s.geometry, s.appearance)
+        images = self.train.images[rows]
+        if self.train.signals is not None:
+            images = redraw(images, self.train.signals[rows], rng, self.model.settings)
+        ink = augment(to_ink(images, self.device), rng, s.geometry, s.appearance)
         return ink, torch.from_numpy(self.train.labels[rows]).to(self.device), rows
 
     def one_step(self) -> float:

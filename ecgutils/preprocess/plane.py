@@ -255,28 +255,18 @@ class FlatPage:
 
     def on_canvas(self, size: tuple[int, int], px_per_mm: float) -> FlatECG:
         """The traces centred on a canvas of `size` (W, H), at `px_per_mm` or as large as they fit."""
-        low, high = np.reshape(self.box, (2, 2)) * self.stretch
-        canvas = np.array(size)
-        fitting = float(((canvas - 4) / np.maximum(high - low, 20)).min())  # canvas px per stretched plane px
-        reduction = min(px_per_mm / PLANE_PX_PER_MM, fitting) if self.scaled else fitting
-        spare = np.maximum((canvas - 4) / reduction - (high - low), 0) / 2  # by which the box may be off
-        boxed = (low + high) / 2
-        middle = np.clip(np.array(self.middle_xy) * self.stretch, boxed - spare, boxed + spare)
-        stretched_from_flat = affine(1 / reduction, middle - (canvas - 1) / 2 / reduction)
-        plane_from_flat = np.diag([*(1 / self.stretch), 1]) @ stretched_from_flat
+        flat, plane_from_flat, reduction = place(
+            self.ink, self.box, self.middle_xy, self.scaled, self.stretch, size, px_per_mm
+        )
         flat_from_plane = np.linalg.inv(plane_from_flat)
         minified = 1 / reduction / np.sqrt(self.stretch.prod())
-        # a pen line 0.3 mm wide would fade when reduced: thicken it to about 0.5 mm, on every source alike
-        bold = cv2.dilate(self.ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
-        ink = _sample(bold, plane_from_flat, size, minified)
-        darkest = max(np.percentile(ink[ink > 25], 90) if (ink > 25).any() else 0, 51)
         if self.pieces is None:
             image_from_flat = smooth_map(lambda xy: self.to_image(apply_homography(plane_from_flat, xy)), size, 4)
         else:
             image_from_flat = image_map(self.pieces, plane_from_flat, self.to_image, size)
         corners = {name: box.reshape(2, 2) for name, box in self.leads.boxes.items()}
         return FlatECG(
-            image=255 - np.rint(np.minimum(ink / darkest, 1) * 255).astype(np.uint8),
+            image=flat,
             image_grid=255 - _sample(self.grey, plane_from_flat, size, minified),
             rectified=self.rgb,
             quad_xy=self.quad_xy,
@@ -292,6 +282,37 @@ class FlatPage:
             units=self.units,
             steps=self.steps,
         )
+
+
+def place(
+    ink: np.ndarray,
+    box: tuple[float, float, float, float],
+    middle_xy: tuple[float, float],
+    scaled: bool,
+    stretch: np.ndarray,
+    size: tuple[int, int],
+    px_per_mm: float,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Traces brought to a canvas of `size` (W, H), arguments as FlatPage's.
+
+    Returns the flat image, uint8 (H, W), dark on white; a homography from it to the plane; and how many of its px one
+    of the plane is, after stretching.
+    """
+    low, high = np.reshape(box, (2, 2)) * stretch
+    canvas = np.array(size)
+    fitting = float(((canvas - 4) / np.maximum(high - low, 20)).min())  # canvas px per stretched plane px
+    reduction = min(px_per_mm / PLANE_PX_PER_MM, fitting) if scaled else fitting
+    spare = np.maximum((canvas - 4) / reduction - (high - low), 0) / 2  # by which the box may be off
+    boxed = (low + high) / 2
+    middle = np.clip(np.array(middle_xy) * stretch, boxed - spare, boxed + spare)
+    stretched_from_flat = affine(1 / reduction, middle - (canvas - 1) / 2 / reduction)
+    plane_from_flat = np.diag([*(1 / stretch), 1]) @ stretched_from_flat
+    # a pen line 0.3 mm wide would fade when reduced: thicken it to about 0.5 mm, on every source alike
+    bold = cv2.dilate(ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
+    shown = _sample(bold, plane_from_flat, size, 1 / reduction / np.sqrt(stretch.prod()))
+    darkest = max(np.percentile(shown[shown > 25], 90) if (shown > 25).any() else 0, 51)
+    flat = 255 - np.rint(np.minimum(shown / darkest, 1) * 255).astype(np.uint8)
+    return flat, plane_from_flat, reduction
 
 
 def _sample(values: np.ndarray, source_from_target: np.ndarray, size: tuple[int, int], minified: float) -> np.ndarray:
