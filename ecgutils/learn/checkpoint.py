@@ -17,7 +17,8 @@ from ecgutils.provenance import git_describe, versions
 
 WEIGHTS_NAME, PARAMS_NAME = "model.safetensors", "params.json"
 RESUME_NAME = "resume.pt"  # beside them as long as a training is not finished
-SHIPPED = ("default", "fine")  # the checkpoints in the package; `predict` on the command line takes their mean
+SHIPPED = ("default",)  # checkpoints in the package; `predict` on the command line takes their mean
+SIMULATED = ("simulated/default", "simulated/fine")  # a pair that no patient's signal was in; "simulated" names both
 SHIPPED_FOLDER = Path(ecgutils.__file__).parent / "weights"
 
 
@@ -43,7 +44,7 @@ def save_model(model: ECGModel, folder: str | Path, params: dict[str, Any] | Non
 
 
 def load_model(name_or_path: str | Path = "default", device: str = "cpu") -> ECGModel:
-    """Load a checkpoint folder, or one of SHIPPED by its name: "default" or the slower "fine".
+    """Load a checkpoint folder, or one of SHIPPED or SIMULATED by its name.
 
     device : where it answers: "cpu", "cuda", "cuda:1", or "auto" (CUDA when there is one). `fit` moves it by itself.
 
@@ -87,7 +88,7 @@ def take_weights(model: ECGModel, name_or_path: str | Path) -> None:
 def read_params(name_or_path: str | Path) -> tuple[Path, dict[str, Any]]:
     """A checkpoint's folder and its params.json; raises as `load_model` does, for everything but the tensors."""
     folder = Path(name_or_path)
-    if str(name_or_path) in SHIPPED:
+    if str(name_or_path) in SHIPPED + SIMULATED:
         folder = SHIPPED_FOLDER / name_or_path
     if not folder.is_dir():
         raise FileNotFoundError(f"No checkpoint folder at {folder}: train one, or give the folder of an existing one.")

@@ -1,0 +1,147 @@
+"""Calibrate and test networks on PTB-XL's real hearts; ship them: python benchmarks/real_hearts_test.py FOLDER
+
+    python benchmarks/real_hearts_test.py FOLDER --ship default=FOLDER/default
+
+FOLDER holds the pages of hearts_pages.py ("val" of fold 8, "test" of fold 9), each record once as a photo and once as a
+scan. Probabilities are calibrated on the photos of fold 8 and tested on fold 9, which nothing was chosen on, for the
+networks that ship and for those of simulated hearts alone, as `predict` reads pages: the mean of the networks and of
+five slightly moved views. A refused page counts with each finding's share of fold 8. `--ship NAME=CHECKPOINT` first
+makes a training's result one of the networks that ship. Writes ecgutils/weights/ and benchmarks/real_hearts.json.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from common import options, prevalence, write
+from hearts_pages import CANVASES, load_part
+
+from ecgutils import FINDINGS
+from ecgutils.evaluate import (
+    Calibration,
+    blend,
+    bootstrap_auroc,
+    calibration_error,
+    fill_unreadable,
+    fit_calibration,
+    join_truth,
+)
+from ecgutils.files import write_bytes
+from ecgutils.learn import SHIPPED, SIMULATED, FlatSet, load_model, predict_set, save_model
+from ecgutils.learn.checkpoint import SHIPPED_FOLDER, read_params
+from ecgutils.manifest import make_manifest
+from ecgutils.synth import PHOTO_SOURCE
+
+DOMAIN = "photo-like renders of PTB-XL's fold 8"
+PTBXL = "PTB-XL (Wagner et al., Scientific Data 2020, doi:10.1038/s41597-020-0495-6; CC BY 4.0)"
+CARD = """# {name}
+
+{backbone}, input {width} x {height} px at {px_per_mm} px/mm, half precision.
+Learned from {trained_on}: {ptbxl}.
+Training: `python benchmarks/real_hearts.py` at commit {commit}, {views} pages shown, {seconds:.0f} s on {device},
+beginning with {start}. sha256 of `model.safetensors`: `{sha256}`.
+Scores are in [the card of all](../README.md).
+"""
+
+
+def ship(name: str, checkpoint: Path) -> None:
+    """Write a training's result, in half precision, and its card."""
+    params = read_params(checkpoint)[1]
+    own = ("model", "findings", "preprocess", "pretrained_status", "sha256", "versions", "git", "fingerprint")
+    about = {key: value for key, value in params.items() if key not in own} | {"trained_at": params["git"]}
+    model, folder = load_model(checkpoint), SHIPPED_FOLDER / name
+    save_model(model, folder, about, half=True)
+    shipped = read_params(folder)[1]
+    text = CARD.format(
+        name=name, backbone=model.spec["backbone"], width=model.input_size[1], height=model.input_size[0],
+        px_per_mm=model.settings.px_per_mm, trained_on=shipped["run"]["trained_on"], ptbxl=PTBXL,
+        commit=shipped["trained_at"], views=shipped["views"], seconds=shipped["seconds"], device=shipped["device"],
+        start=shipped["pretrained_status"], sha256=shipped["sha256"],
+    )  # fmt: skip
+    write_bytes(folder / "README.md", text.encode())
+
+
+def truth_of(flat: FlatSet) -> pd.DataFrame:
+    """A manifest of the labels and patients of a set."""
+    labels = dict(zip(FINDINGS, flat.labels.T, strict=True))
+    return make_manifest(flat.image_ids, "pages", patient_id=flat.cluster_ids, **labels)
+
+
+class Pages:
+    """The pages of a part, of one kind, at every size."""
+
+    def __init__(self, part: str, folder: Path, photos: bool) -> None:
+        sets = {canvas: load_part(part, folder, canvas)[0] for canvas in CANVASES}
+        self.sets = {
+            tuple(flat.preprocess["size"]): flat.subset((flat.sources == PHOTO_SOURCE) == photos)
+            for flat in sets.values()
+        }
+        self.truth = truth_of(next(iter(self.sets.values())))
+
+    def read(self, names: tuple[str, ...]) -> pd.DataFrame:
+        """Raw predictions, the mean of the networks."""
+        tables = []
+        for name in names:
+            model = load_model(name)
+            tables.append(predict_set(model, self.sets[model.settings.size], views=True))
+        return blend(tables) if len(tables) > 1 else tables[0]
+
+
+def calibrate(names: tuple[str, ...], pages: Pages) -> Calibration:
+    """Fit the probabilities of the mean of some networks."""
+    return fit_calibration(pages.read(names), pages.truth, DOMAIN, [read_params(name)[1]["sha256"] for name in names])
+
+
+def score(table: pd.DataFrame, truth: pd.DataFrame, share: dict[str, float]) -> dict[str, Any]:
+    """AUROC with intervals, and the calibration error, of calibrated predictions."""
+    refused = int(table[FINDINGS[0]].isna().sum())
+    scored = join_truth(fill_unreadable(table, share), truth)
+    rows = bootstrap_auroc(scored.y, scored.p, scored.clusters, rounds=2000, seed=0)
+    errors = calibration_error(scored.y, scored.p)
+    return {
+        "n": len(table),
+        "refused": refused,
+        "auroc": rows.to_dict("records"),
+        "calibration": errors.to_dict("records"),
+    }
+
+
+def main() -> None:
+    """Ship, calibrate, test, write."""
+    parser = options(__doc__, "out")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--ship", nargs="+", default=[], metavar="NAME=CHECKPOINT")
+    args = parser.parse_args()
+    for pair in args.ship:
+        name, _, checkpoint = pair.partition("=")
+        ship(name, Path(checkpoint))
+    fold8 = Pages("val", args.folder, photos=True)
+    share = prevalence(fold8.truth[list(FINDINGS)].to_numpy(float))
+    groups = {"shipped": SHIPPED, "simulated": SIMULATED} | {name: (name,) for name in (*SHIPPED, *SIMULATED)}
+    curves = {name: calibrate(members, fold8) for name, members in groups.items()}
+    columns = ["pages of fold 9", "networks", "n (refused)", "macro", *FINDINGS, "largest ECE"]
+    results, lines = {}, [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    for kind, photos in (("photos", True), ("scans", False)):
+        pages = Pages("test", args.folder, photos)
+        for name, members in groups.items():
+            found = score(curves[name].apply(pages.read(members)), pages.truth, share)
+            results[f"{kind}, {name}"] = found
+            values = [f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" for row in found["auroc"]]
+            worst = max(row["ece"] for row in found["calibration"][1:])
+            about = [kind, name, f"{found['n']} ({found['refused']})", *values, f"{worst:.3f}"]
+            lines.append("| " + " | ".join(about) + " |")
+            print(lines[-1], flush=True)
+    write(
+        {"domain": DOMAIN, "share": share, "results": results}, args.out or Path(__file__).with_name("real_hearts.json")
+    )
+    if args.ship:
+        for name, curve in curves.items():
+            folder = SHIPPED_FOLDER / {"shipped": ""}.get(name, name)
+            curve.save(folder / "calibration.json")
+        write_bytes(args.folder / "table.md", "\n".join(lines).encode())
+
+
+if __name__ == "__main__":
+    main()
