@@ -1,13 +1,13 @@
-"""Train one of the networks that ship, and measure them all as `predict` uses them.
+"""Train one of the pair of networks that know simulated hearts alone, and measure both as `predict` uses them.
 
-    python benchmarks/ship_weights.py --train             # "fine", on a GPU with 16 cores: five minutes
+    python benchmarks/ship_weights.py --train             # "simulated/fine", on a GPU with 16 cores: five minutes
     python benchmarks/ship_weights.py --measure           # both networks, on images of today's code
 
 Morphology learning on scans, while another process draws the photos; then adaptation: half of the views photos, half
 scans again. Every image is of another simulated patient. Finished images and trainings are kept below the run folder,
 so that an interrupted run goes on. Measuring calibrates each network and their mean on photos of further simulated
 patients and scores photos of yet others and, where ECG_PTBXL names a PTB-XL folder, photo-like and scan-like renders of
-its records, which the weights have never seen. Writes ecgutils/weights/ and benchmarks/ship_weights.json.
+its records, which the weights have never seen. Writes ecgutils/weights/simulated/ and benchmarks/ship_weights.json.
 """
 
 from __future__ import annotations
@@ -27,7 +27,17 @@ from ecgutils import FINDINGS
 from ecgutils.evaluate import Calibration, blend, bootstrap_auroc, fill_unreadable, fit_calibration, join_truth
 from ecgutils.files import write_bytes
 from ecgutils.hearts import load_records
-from ecgutils.learn import SHIPPED, build_model, build_sets, fit, join_sets, load_model, load_sets, predict, save_model
+from ecgutils.learn import (
+    SIMULATED,
+    build_model,
+    build_sets,
+    fit,
+    join_sets,
+    load_model,
+    load_sets,
+    predict,
+    save_model,
+)
 from ecgutils.learn.checkpoint import SHIPPED_FOLDER, read_params
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.preprocess.pipeline import VERSION
@@ -48,10 +58,11 @@ Training: `{command}` at commit {commit}, {views} images shown in both
 stages together, {seconds:.0f} s on {device}. sha256 of `model.safetensors`: `{sha256}`.
 """
 
-PAIR_CARD = """# Shipped weights
+PAIR_CARD = """# Weights of simulated hearts alone
 
 Two networks, `default` and the slower `fine`, which sees a page 1.5 times larger; each has a card of its own.
-`python -m ecgutils predict` takes the mean of their probabilities.
+**No patient's signal was in them.** `python -m ecgutils predict --model simulated` takes the mean of their
+probabilities.
 
 AUROC of `predict` (mean over five slightly moved views of a page, pre-processing version {version}) with 95 %
 intervals, by patient; unreadable photos count with the prevalence:
@@ -135,7 +146,7 @@ def test_images(profile: Profile) -> dict[str, pd.DataFrame]:
 
 def read(images: pd.DataFrame, workers: int) -> dict[str, pd.DataFrame]:
     """Predictions of each network, and of "both"."""
-    alone = {name: predict(name, images["path"], workers=workers, raw=True) for name in SHIPPED}
+    alone = {name: predict(name, images["path"], workers=workers, raw=True) for name in SIMULATED}
     return alone | {"both": blend(list(alone.values()))}
 
 
@@ -145,7 +156,7 @@ def calibrate(profile: Profile) -> dict[str, Calibration]:
     folder, size = profile.run_dir / "calibration", profile.photo_size
     images = draw(records, folder, [PHOTO_SOURCE], 1, profile.n_workers, size=size)
     domain = "photo-like renders of further simulated signals"
-    weights = {name: [read_params(name)[1]["sha256"]] for name in SHIPPED}
+    weights = {name: [read_params(name)[1]["sha256"]] for name in SIMULATED}
     weights["both"] = [sha256 for one in weights.values() for sha256 in one]
     tables = read(images, profile.n_workers)
     return {name: fit_calibration(table, images, domain, weights[name]) for name, table in tables.items()}
@@ -201,16 +212,16 @@ def main() -> int:
         make_sets(profile, args.draw)
         return 0
     if args.train:
-        ship(train(profile), SHIPPED_FOLDER / "fine")
+        ship(train(profile), SHIPPED_FOLDER / "simulated/fine")
     if args.measure:
         curves = calibrate(profile)
         calibration = curves.pop("both")
-        calibration.save(SHIPPED_FOLDER / "calibration.json")
+        calibration.save(SHIPPED_FOLDER / "simulated/calibration.json")
         for name, curve in curves.items():
             curve.save(SHIPPED_FOLDER / name / "calibration.json")
         table = measure(profile, calibration)
         card = PAIR_CARD.format(table=table, calibrated=calibration.describe(), version=VERSION)
-        write_bytes(SHIPPED_FOLDER / "README.md", card.encode())
+        write_bytes(SHIPPED_FOLDER / "simulated/README.md", card.encode())
     return 0
 
 

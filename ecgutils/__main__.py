@@ -1,4 +1,5 @@
-"""Command line: python -m ecgutils run | predict | preprocess | generate | bhf | validate | check."""
+"""Command line: python -m ecgutils run | predict | evaluate | calibrate | preprocess | generate | bhf | validate |
+check."""
 
 import argparse
 import os
@@ -53,13 +54,51 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--resume", action="store_true", help="skip what finished, go on where a training was interrupted")
 
     predict = command("predict", _predict, "probabilities of the five findings for photos of printed ECGs")
-    predict.add_argument("photos", nargs="+", metavar="PHOTO", help="file, folder, or a pattern such as 'in/*.jpg'")
+    predict.add_argument("photos", nargs="+", metavar="PHOTO", help="file, folder, or pattern such as 'in/*.pdf'")
     predict.add_argument("--recursive", action="store_true", help="read the sub-folders of a folder, too")
-    predict.add_argument("--model", action="append", default=[], help="checkpoint folder; repeat for an ensemble")
-    predict.add_argument("--out", type=Path, help="also write the table to this CSV")
+    predict.add_argument(
+        "--model", action="append", default=[], help="checkpoint folder or simulated; repeat: an ensemble"
+    )
+    predict.add_argument("--out", type=Path, help="also write the table, .csv, .jsonl or .parquet; repeat to go on")
     predict.add_argument("--overlay", type=Path, help="folder for one picture per photo: outline, flat page, result")
+    curves = predict.add_mutually_exclusive_group()
+    curves.add_argument("--raw", action="store_true", help="leave the probabilities uncalibrated")
+    curves.add_argument("--calibration", type=Path, metavar="FILE", help="what calibrate wrote for these models")
     predict.add_argument("--corners", metavar="X,Y,...", help="one photo's TL, TR, BR, BL in px, or --corners=-9,...")
+    predict.add_argument("--workers", type=int, default=1, help="processes")
 
+    _add_scoring(command)
+    _add_images(command)
+
+    validate = command("validate", _validate, "check a submission CSV before it is uploaded")
+    validate.add_argument("submission", type=Path)
+    validate.add_argument("--ids", type=Path, help="CSV with the expected ID column (sample submission or test list)")
+
+    check = command("check", _check, "check that a data set is in place")
+    check.add_argument("dataset", choices=("ptbxl", "bhf", "wfdb"))
+    check.add_argument("folder", type=Path)
+    return parser
+
+
+def _add_scoring(command: Callable[..., argparse.ArgumentParser]) -> None:
+    evaluate = command("evaluate", _evaluate, "score what predict wrote on photos with labels of your own")
+    evaluate.add_argument("--json", type=Path, help="also write the scores to this JSON file")
+    evaluate.add_argument("--figure", type=Path, help="also draw them to this PNG file")
+    evaluate.add_argument("--report", type=Path, help="also write the worst errors, with photos, to this HTML file")
+    evaluate.add_argument("--thresholds", metavar="STTC=.3,...", help="chosen elsewhere; or a file --json wrote there")
+    evaluate.add_argument("--workers", type=int, default=1, help="processes that read photos for the report")
+
+    calibrate = command("calibrate", _calibrate, "fit probabilities to photos with labels of your own")
+    calibrate.add_argument("--domain", required=True, help="what these photos are, in words: 'photos of ward 3'")
+    calibrate.add_argument("--model", action="append", default=[], help="as predict was given it; repeat for more")
+    calibrate.add_argument("--out", type=Path, required=True, help="JSON file to write")
+
+    for sub in (evaluate, calibrate):
+        sub.add_argument("predictions", type=Path, help="CSV that predict wrote")
+        sub.add_argument("truth", type=Path, help="CSV with labels 0, 1: columns path or ID, findings, patient")
+
+
+def _add_images(command: Callable[..., argparse.ArgumentParser]) -> None:
     prepare = command("preprocess", _preprocess, "flatten every image of a folder (or of a manifest CSV)")
     prepare.add_argument("images", type=Path)
     prepare.add_argument("--recursive", action="store_true", help="read the folder's sub-folders, too")
@@ -80,19 +119,10 @@ def _parser() -> argparse.ArgumentParser:
     bhf.add_argument("--test-folds", type=int, nargs="+", default=[10], help="folds that become the test set")
     bhf.add_argument("--intact", action="store_true", help="leave out the damaged files that the real set has too")
 
-    validate = command("validate", _validate, "check a submission CSV before it is uploaded")
-    validate.add_argument("submission", type=Path)
-    validate.add_argument("--ids", type=Path, help="CSV with the expected ID column (sample submission or test list)")
-
-    check = command("check", _check, "check that a data set is in place")
-    check.add_argument("dataset", choices=("ptbxl", "bhf"))
-    check.add_argument("folder", type=Path)
-
-    for sub in (predict, prepare, generate):
+    for sub in (prepare, generate):
         sub.add_argument("--workers", type=int, default=1, help="processes")
     for sub in (prepare, generate, bhf):
         sub.add_argument("--out", type=Path, required=True, help="folder to write")
-    return parser
 
 
 def _run(args: argparse.Namespace) -> None:
@@ -119,39 +149,22 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from ecgutils.files import atomic_path, write_bytes
-    from ecgutils.learn import SHIPPED, find_calibration, load_model, read_photos
-    from ecgutils.learn.checkpoint import read_params
+    from ecgutils.answers import answer, summary
+    from ecgutils.learn import SHIPPED, find_calibration, load_model
+    from ecgutils.learn.checkpoint import expanded, read_params
     from ecgutils.manifest import image_ids
-    from ecgutils.preprocess.decode import files_named
+    from ecgutils.preprocess.pages import files_named
 
-    if args.overlay:
-        from ecgutils.plots import plot_reading
-
-        args.overlay.mkdir(parents=True, exist_ok=True)
     photos = files_named(args.photos, args.recursive)
     if args.corners is not None and len(photos) != 1:
         raise ValueError(f"--corners are those of one photo, but {len(photos)} were given.")
     quads = {} if args.corners is None else {image_ids(photos)[0]: _corners(args.corners)}
-    names = args.model or SHIPPED
+    names = expanded(args.model or SHIPPED)
     models = [load_model(name, device="auto") for name in names]
     origins = {read_params(name)[1].get("run", {}).get("trained_on", "data its card does not name") for name in names}
-    rows = []
-    for photo, (row, flat) in zip(photos, read_photos(models, photos, args.workers, quads=quads), strict=True):
-        rows.append(row)
-        if args.overlay:
-            try:
-                with atomic_path(args.overlay / f"{row['ID']}.png") as temporary:
-                    plot_reading(photo, flat, row).savefig(temporary)
-            except OSError as error:  # a full disk must not take the answers along
-                warnings.warn(f"No overlay of {photo}: {error.strerror}.", stacklevel=1)
-    table = pd.DataFrame(rows)
-    if args.out:
-        write_bytes(args.out, table.to_csv(index=False).encode())
-    shown = table.drop(columns="calibrated_on", errors="ignore").round(dict.fromkeys((*FINDINGS, "quality"), 3))
-    print(shown.to_string(index=False))
-    _explain(table["reasons"])
-    _, fitted = find_calibration(models)
+    calibration, fitted = (None, "raw") if args.raw else find_calibration(models, args.calibration)
+    table = answer(models, photos, args.out, args.workers, quads, calibration, args.overlay)
+    print(summary(table))
     print(f"Learned from {' and '.join(sorted(origins))}; probabilities are {fitted}, and not for any hospital.")
     print(DISCLAIMER)
     return 0 if table["readable"].all() else 1
@@ -168,12 +181,68 @@ def _corners(text: str) -> np.ndarray:
     return check_outline(corners)
 
 
-def _explain(reasons: pd.Series) -> None:
-    """Print what the codes in a column of ";"-joined reasons say."""
-    from ecgutils.preprocess import REASONS
+def _evaluate(args: argparse.Namespace) -> None:
+    from ecgutils.evaluate import join_truth, match_truth, read_predictions, read_thresholds, read_truth, reliability
+    from ecgutils.evaluate.labelled import in_cells, score_table, worst_errors
+    from ecgutils.files import jsonable, write_json
 
-    seen = {reason.split(" ")[0] for reason in ";".join(reasons).split(";")}
-    print("".join(f"  {code}: {meaning}\n" for code, meaning in REASONS.items() if code in seen), end="")
+    limits = read_thresholds(args.thresholds) if args.thresholds else None
+    predictions, truth = match_truth(read_predictions(args.predictions), read_truth(args.truth))
+    table = score_table(predictions, truth, limits)
+    refused = int(predictions[list(FINDINGS)].isna().all(axis=1).sum())
+    domains = predictions.get("calibrated_on", pd.Series(dtype=object)).dropna().unique()
+    calibrated_on = " and ".join(domains) or None
+    said = (
+        f"{len(truth)} photos, {refused} of them refused; probabilities "
+        f"{f'calibrated on {calibrated_on}' if calibrated_on else 'not calibrated'}; "
+        f"95 % intervals {table['intervals'].iloc[0]}"
+    )
+    chosen = (
+        "chosen here to flag 9 of 10 positives, the rates measured on other patients" if limits is None else "given"
+    )
+    print(f"{said}.\n{in_cells(table).to_string(index=False)}")
+    print("A refused photo counts in AUROC and AUPRC with the share of positives among these photos, else not at all.")
+    print(f"Thresholds are {chosen}. An ece near ece_if_perfect can't be told from none.\n{DISCLAIMER}")
+    thresholds = table.set_index("finding")["threshold"][list(FINDINGS)]
+    if args.json:
+        facts = {"photos": len(truth), "refused": refused, "calibrated_on": calibrated_on}
+        facts |= {"thresholds": thresholds.to_dict(), "scores": table.to_dict("records")}
+        write_json(args.json, jsonable(facts))
+    if args.figure:
+        from ecgutils.plots import show
+        from ecgutils.plots.scores import plot_scores
+
+        answers = join_truth(predictions, truth)
+        show(plot_scores(table, reliability(answers.y, answers.p)), args.figure)
+    if args.report:
+        from ecgutils.plots.scores import write_errors
+
+        write_errors(worst_errors(predictions, truth, thresholds), args.report, said, args.workers)
+
+
+def _calibrate(args: argparse.Namespace) -> None:
+    from ecgutils.evaluate import calibration_error, cross_calibrate, fit_calibration, join_truth, match_truth
+    from ecgutils.evaluate.labelled import FEWEST, read_predictions, read_truth
+    from ecgutils.learn.checkpoint import SHIPPED, expanded, read_params
+
+    if not args.domain.strip():
+        raise ValueError("--domain is empty: say in words what these photos are; it goes with every probability.")
+    predictions = read_predictions(args.predictions)
+    if "calibrated_on" in predictions:
+        raise ValueError(f"{args.predictions} holds calibrated probabilities: write raw ones with predict --raw.")
+    models = [read_params(name)[1]["sha256"] for name in expanded(args.model or SHIPPED)]
+    predictions, truth = match_truth(predictions, read_truth(args.truth))
+    calibration = fit_calibration(predictions, truth, args.domain, models, FEWEST)
+    tables = {"raw": predictions, "calibrated": cross_calibrate(predictions, truth, args.domain, fewest=FEWEST)}
+    calibration.save(args.out)
+    shown = pd.DataFrame(calibration.curves).T.assign(positives=calibration.positives)
+    for name, table in tables.items():
+        scored = join_truth(table, truth)
+        shown[f"ece {name}"] = calibration_error(scored.y, scored.p).set_index("finding")["ece"]
+    print(shown.round(3).to_string())
+    print(f"calibrated on {calibration.describe()}; ece calibrated: each patient by curves from the other patients")
+    print(f"A finding with fewer than {FEWEST} answered positives or negatives is left raw.")
+    print(f"written to {args.out}; use it with predict --calibration {args.out}\n{DISCLAIMER}")
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -187,7 +256,8 @@ def _size(text: str) -> tuple[int, int]:
 def _preprocess(args: argparse.Namespace) -> None:
     from ecgutils.manifest import manifest_from_paths, read_manifest
     from ecgutils.preprocess import PreprocessSettings, build_cache, write_report
-    from ecgutils.preprocess.decode import files_in
+    from ecgutils.preprocess.judge import explain
+    from ecgutils.preprocess.pages import files_in
 
     if args.mask_header and not args.report:
         raise ValueError("--mask-header is about the report: give --report FILE.html, too.")
@@ -209,7 +279,8 @@ def _preprocess(args: argparse.Namespace) -> None:
     print(f"{len(table) - len(refused)} of {len(table)} images readable; flat pages in {cache.folder / 'pages'}")
     for name, reasons in refused[["image_id", "reasons"]].to_numpy():
         print(f"  unreadable: {name}: {reasons}")
-    _explain(cache.index["reasons"])
+    for line in explain(cache.index["reasons"]):
+        print(line)
     if args.report:
         write_report(cache, table, args.report, args.mask_header)
         print(f"review: {args.report}")
@@ -247,6 +318,8 @@ def _validate(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     if args.dataset == "ptbxl":
         from ecgutils.signals import check_ptbxl as check
+    elif args.dataset == "wfdb":
+        from ecgutils.signals import check_wfdb_folder as check
     else:
         from ecgutils.challenge import check_bhf as check
     print(*(f"{key}: {value}" for key, value in check(args.folder).items()), sep="\n")

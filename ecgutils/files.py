@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -63,10 +64,21 @@ def printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
+def page_of(path: str | Path) -> tuple[Path, int | None]:
+    """The file and the page, from 1, that a path names: "report.pdf#page=2" (RFC 8118) means 2, a plain path None."""
+    path = Path(path)
+    named = re.fullmatch(r"(.+)#page=([1-9][0-9]{0,5})", path.name, re.DOTALL)
+    if not named or os.path.lexists(path):  # it may be a file's own name
+        return path, None
+    return path.with_name(named[1]), int(named[2])
+
+
 def content_hash(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hex digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file's bytes, as 64 hex digits; where `path` names a page of it, "#page=" and its number follow."""
+    file, number = page_of(path)
+    with open(file, "rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return digest if number is None else f"{digest}#page={number}"
 
 
 def repository_root() -> Path | None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecgutils.files import atomic_path, printable, write_bytes
+from ecgutils.files import atomic_path, page_of, printable, write_bytes
 from ecgutils.findings import FINDINGS
 
 CORNER_COLUMNS = tuple(f"{corner}_{axis}" for corner in ("tl", "tr", "br", "bl") for axis in "xy")
@@ -115,11 +115,13 @@ def check_roles(**manifests: pd.DataFrame) -> str:
 def image_ids(paths: Sequence[Path]) -> list[str]:
     """An ID for each image file: its stem, in which bytes that are not UTF-8 are replaced, since IDs go into CSVs.
 
+    A page of a file (`files.page_of`) has its number behind: "report-p2".
     IDs are unique. Files of one stem in several folders have the folder's name before it, those that are still the same
     (a file that is named twice, two formats of a photo) a number behind it: one warning says so.
     """
     paths = [path.absolute() if path.stem.strip(".") else path.resolve() for path in paths]  # "." and ".." have no name
-    stems = [printable(path.stem) or "root" for path in paths]
+    pages = [page_of(path) for path in paths]
+    stems = [(printable(file.stem) or "root") + f"-p{number}" * (number is not None) for file, number in pages]
     places = Counter(stem for stem, _ in set(zip(stems, (path.parent for path in paths), strict=True)))
     folders = [printable(path.parent.name) for path in paths]
     ids = [stem if places[stem] == 1 else f"{folder}-{stem}" for folder, stem in zip(folders, stems, strict=True)]

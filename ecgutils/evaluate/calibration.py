@@ -22,6 +22,7 @@ from ecgutils.findings import FINDINGS
 STAGE_PERFECT = 52
 _EPSILON = 1e-7  # keeps the logit of a probability of exactly 0 or 1 finite
 _LEAST_SLOPE = 0.01  # above 0, so that a curve never changes an order
+_RAW = {"slope": 1.0, "intercept": 0.0}  # the curve of a finding that is left as it is
 
 
 def log_odds(p: np.ndarray) -> np.ndarray:
@@ -62,7 +63,9 @@ class Calibration:
 
     def describe(self) -> str:
         """What to print beside a probability."""
-        return f"{self.domain} ({self.images} images, {self.patients})"
+        raw = [finding for finding in FINDINGS if self.curves[finding] == _RAW]
+        but = f"; {', '.join(raw)} left raw" if raw else ""
+        return f"{self.domain} ({self.images} images, {self.patients}{but})"
 
     def save(self, path: str | Path) -> None:
         """Write as JSON, atomically."""
@@ -84,20 +87,28 @@ class Calibration:
 
 
 def fit_calibration(
-    predictions: pd.DataFrame, truth: pd.DataFrame, domain: str, models: Sequence[str] = ()
+    predictions: pd.DataFrame, truth: pd.DataFrame, domain: str, models: Sequence[str] = (), fewest: int = 0
 ) -> Calibration:
     """Fit the curves on predictions for images that the models have *not* been trained on.
 
     predictions : table with ID and five raw probabilities; rows without an answer take no part.
     truth : manifest with the labels of the same images, joined by ID.
     domain, models : what these images are, in words; sha256 of the weights of each member that predicted.
+    fewest : a finding with fewer positives, or negatives, keeps its raw probability; ValueError when that leaves none.
 
     Two numbers per finding, with Platt's smoothed targets: so it stands few, even no, positives; no order changes.
     """
-    return _fit(join_truth(predictions, truth), domain, tuple(models))
+    calibration = _fit(join_truth(predictions, truth), domain, tuple(models), fewest)
+    if all(curve == _RAW for curve in calibration.curves.values()):
+        raise ValueError(
+            f"No finding has {fewest} answered positives and negatives to calibrate on: label more images."
+        )
+    return calibration
 
 
-def cross_calibrate(predictions: pd.DataFrame, truth: pd.DataFrame, domain: str, seed: int = 0) -> pd.DataFrame:
+def cross_calibrate(
+    predictions: pd.DataFrame, truth: pd.DataFrame, domain: str, seed: int = 0, fewest: int = 0
+) -> pd.DataFrame:
     """Out-of-fold calibrated probabilities: every patient's by curves fitted on the other folds' patients.
 
     Arguments as `fit_calibration`. Sorted by ID, in whatever order rows come. ValueError with fewer than two patients.
@@ -105,13 +116,13 @@ def cross_calibrate(predictions: pd.DataFrame, truth: pd.DataFrame, domain: str,
     scored = join_truth(predictions, truth)
     table = prediction_table(predictions, "calibration").sort_values("ID", ignore_index=True)
     for left_out in scored.folds(seed):
-        fitted = _fit(scored.subset(~left_out), domain)
+        fitted = _fit(scored.subset(~left_out), domain, fewest=fewest)
         table.loc[left_out, list(FINDINGS)] = fitted.transform(scored.p[left_out])
     where = f"{domain} (cross-fitted, {len(table)} images, {intervals_by(scored.clusters)})"
     return table.assign(calibrated_on=where)
 
 
-def _fit(scored: Scored, domain: str, models: tuple[str, ...] = ()) -> Calibration:
+def _fit(scored: Scored, domain: str, models: tuple[str, ...] = (), fewest: int = 0) -> Calibration:
     """Logistic curves on the logit with targets (n1 + 1) / (n1 + 2) and 1 / (n0 + 2): Platt 1999.
 
     A standard normal prior of ours holds the slope near 1, so that a handful of images can't make it 10.
@@ -120,14 +131,18 @@ def _fit(scored: Scored, domain: str, models: tuple[str, ...] = ()) -> Calibrati
     prior, least = np.array([1.0, 0]), np.array([_LEAST_SLOPE, -np.inf])
     for k, finding in enumerate(FINDINGS):
         known = ~np.isnan(scored.p[:, k]) & ~np.isnan(scored.y[:, k])
-        if not known.any():
-            raise ValueError(f"Calibration: no image has both a prediction and a label for {finding}.")
-        y, x = scored.y[known, k], np.column_stack([log_odds(scored.p[known, k]), np.ones(known.sum())])
+        y = scored.y[known, k]
         n, n1 = len(y), y.sum()
+        positives[finding] = int(n1)
+        if min(n1, n - n1) < fewest:
+            curves[finding] = dict(_RAW)
+            continue
+        if not n:
+            raise ValueError(f"Calibration: no image has both a prediction and a label for {finding}.")
+        x = np.column_stack([log_odds(scored.p[known, k]), np.ones(n)])
         target = np.where(y > 0, (n1 + 1) / (n1 + 2), 1 / (n - n1 + 2))
         curve = fit_logistic(x, target, prior, ridge=np.array([0.5 / n, 0]), least=least)
         curves[finding] = dict(zip(("slope", "intercept"), curve.tolist(), strict=True))
-        positives[finding] = int(n1)
     answered = int((~np.isnan(scored.p)).any(axis=1).sum())
     return Calibration(domain, intervals_by(scored.clusters), answered, positives, curves, models)
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,11 @@ def save_model(model: ECGModel, folder: str | Path, params: dict[str, Any] | Non
     write_bytes(folder / WEIGHTS_NAME, content)
     write_json(folder / PARAMS_NAME, jsonable(own | (params or {})))
     return folder
+
+
+def expanded(names: Iterable[str | Path]) -> list[str | Path]:
+    """Checkpoints by name, "simulated" as the two that it stands for."""
+    return [one for name in names for one in (SIMULATED if str(name) == "simulated" else (name,))]
 
 
 def load_model(name_or_path: str | Path = "default", device: str = "cpu") -> ECGModel:

@@ -18,12 +18,13 @@ from tqdm import tqdm
 from ecgutils.evaluate import Calibration
 from ecgutils.findings import FINDINGS
 from ecgutils.learn.augmentation import VIEWS
-from ecgutils.learn.checkpoint import load_model
+from ecgutils.learn.checkpoint import expanded, load_model
 from ecgutils.learn.dataset import FlatSet
 from ecgutils.learn.model import ECGModel, to_ink
 from ecgutils.manifest import image_ids
 from ecgutils.parallel import for_each
 from ecgutils.preprocess import FlatECG, Preprocessor, PreprocessSettings
+from ecgutils.preprocess.pages import pages_of
 
 Models = ECGModel | str | Path | Sequence[ECGModel | str | Path]
 PREDICTION_COLUMNS = ("ID", *FINDINGS, "quality", "readable", "reasons")
@@ -71,25 +72,28 @@ def predict(
     progress: bool = True,
     quads: Mapping[str, np.ndarray] | None = None,
     raw: bool = False,
+    calibration: Calibration | None = None,
 ) -> pd.DataFrame:
     """What `python -m ecgutils predict` prints: one row per path, in the order given, always.
 
     Parameters
     ----------
-    models : a model, a checkpoint folder or the name of one that ships, or a sequence of these, such as SHIPPED. A
+    models : a model, a checkpoint folder, the name of one that ships or "simulated", or a sequence of these. A
         model stays on its device, others go to CUDA when there is one. Each gets the images it was trained for.
-    paths : image files; `image_ids` says what their IDs are.
+    paths : image files, of several pages one row each (`pages_of`); `image_ids` says what their IDs are.
     workers : processes for preprocessing.
     quads : page corners that are known, by ID, each as `Preprocessor` takes them; others are looked for.
     raw : leave out the calibration, for those who fit one.
+    calibration : to be used instead of the one that `find_calibration` finds.
 
     Returns a frame with PREDICTION_COLUMNS: ID, five probabilities, quality 0..1, readable, reasons (";"-joined), and
-    `calibrated_on`, in words, where `find_calibration` finds one. An image that cannot be read has NaN probabilities
+    `calibrated_on`, in words, where they are calibrated. An image that cannot be read has NaN probabilities
     and a reason. With several settings it must be readable under each; quality is the lowest, reasons are collected.
 
-    Raises ValueError when a corner's ID is none of the paths', or there is no model.
+    Raises ValueError when a corner's ID is none of the paths', there is no model, or `calibration` is of other weights.
     """
-    rows = [row for row, _ in read_photos(models, paths, workers, progress, quads, raw)]
+    pages = [page for path in paths for page in pages_of(path)]
+    rows = [row for row, _ in read_photos(models, pages, workers, progress, quads, raw, calibration)]
     return pd.DataFrame(rows, columns=None if rows else list(PREDICTION_COLUMNS))
 
 
@@ -100,18 +104,25 @@ def read_photos(
     progress: bool = True,
     quads: Mapping[str, np.ndarray] | None = None,
     raw: bool = False,
+    calibration: Calibration | None = None,
+    ids: Sequence[str] | None = None,
 ) -> Iterator[tuple[dict[str, Any], FlatECG]]:
     """Each path's row of `predict`'s table, beside the flat page that the first model saw; arguments as `predict`'s.
 
+    A path is one page. ids : of the paths, instead of `image_ids`, where they are a part of a longer list.
     Works through 64 photos at a time, so that memory does not grow with their number; of a flat page `rectified` is
     None, and `image_grid` and `image_from_flat` are empty.
     """
     paths, quads = [Path(path) for path in paths], dict(quads or {})
-    ids = image_ids(paths)
+    ids = image_ids(paths) if ids is None else list(ids)
     if unknown := sorted(set(quads) - set(ids)):
         raise ValueError(f"Corners are given for {unknown[0]!r}, which is none of the images' IDs.")
     members = _as_models(models)
-    calibration = None if raw else find_calibration(members)[0]
+    if calibration is None and not raw:
+        calibration = find_calibration(members)[0]
+    elif calibration is not None and (raw or not _is_of(calibration, members)):
+        why = "raw probabilities are asked for" if raw else "it is that of other weights"
+        raise ValueError(f"The calibration on {calibration.domain} can't be used: {why}.")
     groups: dict[PreprocessSettings, list[ECGModel]] = {}
     for model in members:
         groups.setdefault(model.settings, []).append(model)
@@ -127,13 +138,24 @@ def read_photos(
             yield from zip(table.to_dict("records"), [flats[0] for flats in pages], strict=True)
 
 
-def find_calibration(models: Models) -> tuple[Calibration | None, str]:
+def find_calibration(models: Models, path: str | Path | None = None) -> tuple[Calibration | None, str]:
     """The calibration of just these models, None where there isn't one, and a few words that say which or why.
 
     One model's `calibration.json` lies in its checkpoint folder, that of several in the folder that holds all theirs.
-    It counts when it names exactly the weights that `load_model` read. Raises ValueError when the file is damaged.
+    It counts when it names exactly the weights that `load_model` read. `path` names another file, which has to count.
+
+    Raises ValueError when the file is damaged, for that at `path` also when it is of other weights;
+    FileNotFoundError when there is none.
     """
-    known = [model.checkpoint for model in _as_models(models)]
+    members = _as_models(models)
+    if path is not None:
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"No calibration at {path}: check the path, or fit one.")
+        calibration = Calibration.load(path)
+        if not _is_of(calibration, members):
+            raise ValueError(f"{path} is the calibration of other weights: fit one on what these models predict.")
+        return calibration, f"calibrated on {calibration.describe()}"
+    known = [model.checkpoint for model in members]
     places = set() if None in known else {folder if len(known) == 1 else folder.parent for folder, _ in known}
     if len(places) != 1:
         return None, "not calibrated (not all models are checkpoints as they were loaded, in one folder)"
@@ -141,9 +163,14 @@ def find_calibration(models: Models) -> tuple[Calibration | None, str]:
     if not path.is_file():
         return None, f"not calibrated (there is no {path})"
     calibration = Calibration.load(path)
-    if sorted(calibration.models) != sorted(sha256 for _, sha256 in known):
+    if not _is_of(calibration, members):
         return None, f"not calibrated ({path} is that of other weights)"
     return calibration, f"calibrated on {calibration.describe()}"
+
+
+def _is_of(calibration: Calibration, members: Sequence[ECGModel]) -> bool:
+    known = [model.checkpoint for model in members]
+    return None not in known and sorted(calibration.models) == sorted(sha256 for _, sha256 in known)
 
 
 def check_settings(model: ECGModel, flat: FlatSet) -> None:
@@ -184,6 +211,7 @@ def _judged(ids: list[str], pages: list[list[FlatECG]], groups: list[list[ECGMod
 
 def _as_models(models: Models) -> list[ECGModel]:
     several = [models] if isinstance(models, (ECGModel, str, Path)) else list(models)
+    several = [one for given in several for one in ([given] if isinstance(given, ECGModel) else expanded([given]))]
     if not several:
         raise ValueError("predict: give at least one model.")
     return [model if isinstance(model, ECGModel) else load_model(model, device="auto") for model in several]

@@ -1,7 +1,8 @@
 """From a photo of a printed ECG to a flat, upright, evenly lit image of fixed scale, with a judgement.
 
-decode.py    files, read safely              grid.py        the printed grid: homography and px/mm
-page.py      the sheet in the scene          phase.py       its waves: their scale, and bent paper by their phase
+decode.py    files, read safely              pages.py       which files and pages a user means
+page.py      the sheet in the scene          grid.py        the printed grid: homography and px/mm
+phase.py     its waves: their scale, and bent paper by their phase
 traces.py    where the traces are            appearance.py  light
 plane.py     one resampling, and the flat page on its canvas: FlatECG
 judge.py     reasons and quality             pipeline.py    the stages: Preprocessor

@@ -2,7 +2,8 @@
 
 An image is known by the hash of its bytes, its corrected outline and the settings, its page by a checksum: a second run
 makes only what changed or was damaged. Nothing depends on the number of workers.
-In the index, `content_sha256` is followed by "+" and the corners where the outline was corrected by hand.
+In the index, `content_sha256` is followed by the page's number (`files.page_of`), and by "+" and the corners where the
+outline was corrected by hand.
 """
 
 import base64
@@ -24,12 +25,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ecgutils.files import Progress, content_hash, jsonable, printable, write_bytes, write_json
+from ecgutils.files import Progress, content_hash, jsonable, page_of, printable, write_bytes, write_json
 from ecgutils.geometry import check_outline, thumbnail
 from ecgutils.manifest import CORNER_COLUMNS
 from ecgutils.parallel import for_each
 from ecgutils.preprocess.decode import UnreadableImage, read_image
-from ecgutils.preprocess.judge import REASONS
+from ecgutils.preprocess.judge import PASSING, REASONS
 from ecgutils.preprocess.pipeline import Preprocessor, PreprocessSettings
 
 # page: the PNG, relative to the cache's folder; header_px: its upper rows that show what is `in_header`
@@ -194,7 +195,7 @@ def _make(
     flat = Preprocessor(settings)(path, quad_xy=quad_xy)
     code = cv2.imencode(".png", flat.image)[1].tobytes()
     write_bytes(folder / page, code)
-    if "needs_pillow_heif" in flat.reasons:  # not known by its content: it is tried again
+    if PASSING & set(flat.reasons):  # not known by its content: it is tried again
         known["content_sha256"] = ""
     quad_xy = np.full((4, 2), np.nan, np.float32) if flat.quad_xy is None else flat.quad_xy
     somewhere = (flat.image_from_flat != -1).any(axis=2)
@@ -216,7 +217,7 @@ def _make(
 def _hash(path: Path) -> str:
     """Content hash; "" for what cannot be read as a file (its row will say why)."""
     try:
-        return content_hash(path) if path.is_file() else ""
+        return content_hash(path) if page_of(path)[0].is_file() else ""
     except OSError:
         return ""
 

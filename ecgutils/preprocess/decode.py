@@ -1,25 +1,30 @@
-"""Read an image file, or check an array, into uint8 RGB; anything doubtful is refused with a reason. And which files a
-user means who names files, folders and patterns.
+"""Read an image file, or check an array, into uint8 RGB; anything doubtful is refused with a reason.
 
 PIL decodes, because it raises where OpenCV returns None or half an image. Two gaps of its `load` are closed here: it
 does not check the checksums of a PNG's pixel data, and other code may have set its switch LOAD_TRUNCATED_IMAGES.
-HEIC, which phones write, needs pillow-heif. It is optional, because its wheels carry a GPL encoder.
+HEIC, which phones write, needs pillow-heif. It is optional, because its wheels carry a GPL encoder. PDFium draws PDFs.
 """
 
 import contextlib
-import glob
+import math
 import os
-import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
+from ecgutils.files import page_of
+
 # No format that starts an outside program (EPS) or reads other files.
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".heic", ".heif")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".heic", ".heif", ".pdf")
 MAX_PIXELS = 120_000_000  # 360 MB as RGB; a challenge photo has 6.6 million
 MAX_WEBP_PIXELS = 80_000_000  # its decoder holds four copies of four bytes a pixel: 1.3 GB
+PDF_DPI = 300  # 11.8 px/mm
+MAX_PDF_PIXELS = 35_000_000  # A2 at PDF_DPI; a page that is larger is a photo whose pixels were taken for points
+_PDF_END = 2048  # bytes; an end mark further off is another one's, for the file was cut off
 _BAND_PIXELS = 4_000_000
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # ISO 23008-12, annex B and 10
 
@@ -36,12 +41,14 @@ def read_image(source: str | Path | np.ndarray, max_pixels: int = MAX_PIXELS) ->
     """Read a path or an array as uint8 RGB (H, W, 3), EXIF orientation applied, transparency over white.
 
     A HEIC photo is turned as its own rotation property says; its EXIF orientation only repeats that (ISO 23008-12).
-    Arrays are uint8 (H, W) or (H, W, 3) RGB. Of several frames the first is read; grey of 16 bits has 8, 12 or 16, as
-    its largest value says.
+    Arrays are uint8 (H, W) or (H, W, 3) RGB. Of several pages or frames the first is read, or the one that is named
+    (`files.page_of`); a PDF's is drawn at PDF_DPI, coarser where that is over MAX_PDF_PIXELS or `max_pixels`. Grey of
+    16 bits has 8, 12 or 16, as its largest value says.
 
-    Raises UnreadableImage with reason "missing", "no_permission", "not_a_file", "empty_file", "too_large" (more than
-    `max_pixels`, of WebP MAX_WEBP_PIXELS, read from the header before any pixel), "pdf", "needs_pillow_heif" (a HEIC
-    photo, and no decoder), "cannot_decode" (also: truncated, bad checksum) or "bad_array".
+    Raises UnreadableImage with reason "missing" (the file, or this page of it), "no_permission", "not_a_file",
+    "empty_file", "too_large" (more than `max_pixels`, of WebP MAX_WEBP_PIXELS, read from the header before any pixel),
+    "needs_pillow_heif" (a HEIC photo, and no decoder), "needs_pypdfium2" (the same for a PDF), "password",
+    "cannot_decode" (also: truncated, bad checksum) or "bad_array".
     """
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8 or source.ndim < 2 or source.shape[2:] not in ((), (3,)) or source.size == 0:
@@ -49,7 +56,7 @@ def read_image(source: str | Path | np.ndarray, max_pixels: int = MAX_PIXELS) ->
         if source.shape[0] * source.shape[1] > max_pixels:
             raise UnreadableImage("too_large", f"Image array {source.shape} has more than max_pixels={max_pixels}.")
         return np.ascontiguousarray(source if source.ndim == 3 else np.stack([source] * 3, axis=-1))
-    path = Path(source)
+    path, number = page_of(source)
     try:
         if not path.exists():
             raise UnreadableImage("missing", f"There is no file {path}: check the path.")
@@ -57,7 +64,7 @@ def read_image(source: str | Path | np.ndarray, max_pixels: int = MAX_PIXELS) ->
             raise UnreadableImage("not_a_file", f"{path} is a folder or a special file: give the path of an image.")
         if path.stat().st_size == 0:
             raise UnreadableImage("empty_file", f"{path} is empty (0 bytes): copy or download it again.")
-        return _decode(path, max_pixels)
+        return _decode(path, number or 1, max_pixels)
     except UnreadableImage:
         raise
     except PermissionError as error:
@@ -68,12 +75,12 @@ def read_image(source: str | Path | np.ndarray, max_pixels: int = MAX_PIXELS) ->
         raise UnreadableImage("cannot_decode", f"{path} cannot be read as an image: {error}.") from error
 
 
-def _decode(path: Path, max_pixels: int) -> np.ndarray:
+def _decode(path: Path, number: int, max_pixels: int) -> np.ndarray:
     # a file object, for Pillow maps the memory of an uncompressed TIFF's path and then turns it wrongly
     with open(path, "rb") as file:
         head, formats = file.read(12), FORMATS
-        if head.startswith(b"%PDF-"):
-            raise UnreadableImage("pdf", f"{path} is a PDF: save its page as an image, PNG or JPEG.")
+        if is_pdf(head):
+            return _draw_pdf(path, number, max_pixels)
         if head[4:8] == b"ftyp" and head[8:] in _HEIC_BRANDS:
             try:
                 from pillow_heif import register_heif_opener
@@ -85,6 +92,10 @@ def _decode(path: Path, max_pixels: int) -> np.ndarray:
         truncated_allowed, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
         try:
             image = Image.open(file, formats=formats)
+            try:
+                image.seek(number - 1)
+            except EOFError:
+                raise _no_page(path, number) from None
             limit = min(max_pixels, MAX_WEBP_PIXELS) if image.format == "WEBP" else max_pixels
             if image.width * image.height > limit:
                 size = f"{image.width}x{image.height} pixels, more than max_pixels={limit}"
@@ -98,6 +109,47 @@ def _decode(path: Path, max_pixels: int) -> np.ndarray:
         with contextlib.suppress(Exception):  # a damaged EXIF block does not make the pixels unreadable
             ImageOps.exif_transpose(image, in_place=True)
         return _to_rgb(image)
+
+
+def is_pdf(head: bytes) -> bool:
+    """Whether these first 12 bytes are a PDF's; some have a byte order mark or a line's end before them."""
+    return head.lstrip(b"\xef\xbb\xbf\r\n ").startswith(b"%PDF-")
+
+
+@contextlib.contextmanager
+def open_pdf(path: Path) -> Iterator[Any]:
+    """A `pypdfium2.PdfDocument`; raises UnreadableImage "needs_pypdfium2", "password" or "cannot_decode"."""
+    try:
+        import pypdfium2
+    except ImportError:
+        todo = "pip install pypdfium2, or save its pages as PNG"
+        raise UnreadableImage("needs_pypdfium2", f"{path} is a PDF: {todo}.") from None
+    with open(path, "rb") as file:  # PDFium repairs what was cut off, and half a page would look whole
+        file.seek(max(0, os.path.getsize(path) - _PDF_END))
+        if b"%%EOF" not in file.read():
+            raise UnreadableImage("cannot_decode", f"{path} has no end: copy or download it again.")
+    try:
+        pdf = pypdfium2.PdfDocument(path)
+    except pypdfium2.PdfiumError as error:
+        if error.err_code != pypdfium2.raw.FPDF_ERR_PASSWORD:
+            raise UnreadableImage("cannot_decode", f"{path} cannot be read as a PDF: {error}") from error
+        raise UnreadableImage("password", f"{path} is locked with a password: save it without one.") from error
+    with contextlib.closing(pdf):
+        yield pdf
+
+
+def _draw_pdf(path: Path, number: int, max_pixels: int) -> np.ndarray:
+    with open_pdf(path) as pdf:
+        if number > len(pdf):
+            raise _no_page(path, number)
+        page = pdf[number - 1]
+        width, height = page.get_size()  # points of 1/72 inch, as the page is turned
+        scale = min(PDF_DPI / 72, math.sqrt(min(max_pixels, MAX_PDF_PIXELS) / (width * height)))
+        return page.render(scale=scale, rev_byteorder=True).to_numpy().copy()  # the bitmap goes with the page
+
+
+def _no_page(path: Path, number: int) -> UnreadableImage:
+    return UnreadableImage("missing", f"There is no page {number} in {path}: it has fewer.")
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
@@ -121,39 +173,3 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
             part = band.convert("RGB")
         rgb[top : top + rows] = part
     return rgb
-
-
-def files_named(given: list[str], recursive: bool) -> list[Path]:
-    """Files as named, then of a folder or a pattern those that aren't there yet; what gives no file is a row itself."""
-    photos: list[Path] = []
-    for name in given:
-        if os.path.isdir(name):
-            found = files_in(Path(name), recursive)
-        elif not os.path.lexists(name) and glob.has_magic(name):
-            found = [Path(match) for match in sorted(glob.glob(name, recursive=True)) if os.path.isfile(match)]
-        else:
-            photos.append(Path(name))
-            continue
-        if not found:
-            warnings.warn(f"{name} gives no file.", stacklevel=2)
-        there = set(photos)
-        photos += [path for path in found or [Path(name)] if path not in there]
-    return photos
-
-
-def files_in(folder: Path, recursive: bool) -> list[Path]:
-    """The files of a folder, whatever they are, but not those that lie beside an image of the same name."""
-
-    def refused(error: OSError) -> None:
-        warnings.warn(f"{error.filename} can't be looked into: {error.strerror}.", stacklevel=2)
-
-    found: list[Path] = []
-    for place, folders, names in os.walk(folder, onerror=refused):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if folders and not recursive:
-            warnings.warn(f"{len(folders)} sub-folder(s) of {place} are not read; --recursive does.", stacklevel=2)
-            folders.clear()
-        paths = [Path(place, name) for name in sorted(names) if not name.startswith(".")]
-        named = {path.stem for path in paths if path.suffix.lower() in SUFFIXES}
-        found += [path for path in paths if path.suffix.lower() in SUFFIXES or path.stem not in named]
-    return found

@@ -2,6 +2,8 @@
 rendered photos and pictures of other things; the comments beside them say what was measured.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -28,12 +30,13 @@ TOO_DARK = 45  # median grey value of the photo
 # What each reason says, and what helps. Those up to "mirrored" refuse the image, the last ones are warnings;
 # "leads_missing" and "coarse" are either. Some are followed by a space and which leads, how many, or px/mm.
 REASONS = {
-    "missing": "there is no such file",
+    "missing": "there is no such file, or no such page in it",
     "no_permission": "this user may not read the file; change its rights",
     "not_a_file": "a folder or a special file, not an image",
     "empty_file": "the file has 0 bytes; copy it again",
     "cannot_decode": "damaged, or not an image; open it in a viewer, or copy it again",
-    "pdf": "a PDF; save its page as an image, PNG or JPEG",
+    "password": "a PDF locked with a password; save it without one",
+    "needs_pypdfium2": "a PDF; pip install pypdfium2, or save its pages as PNG",
     "needs_pillow_heif": "a HEIC photo; pip install pillow-heif, or save it as JPEG",
     "too_large": "more pixels than are read; reduce it",
     "too_small": "under 64 px in width or height",
@@ -56,6 +59,32 @@ REASONS = {
     "blurred": "out of focus or shaken; photograph it again",
     "too_dark": "photograph it again with more light",
 }
+
+# These may go away while the file stays as it is.
+PASSING = frozenset({"missing", "no_permission", "not_a_file", "needs_pypdfium2", "needs_pillow_heif"})
+
+NAMES_SHOWN = 5
+
+
+def explain(
+    reasons: Sequence[str], readable: Sequence[bool] | None = None, ids: Sequence[str] | None = None
+) -> list[str]:
+    """A line for each of REASONS that is among the ";"-joined `reasons` of images: its code, and what it says.
+
+    readable, ids : of the same images, both or neither: with them a second line says how many have the reason, and
+        names the first NAMES_SHOWN of those that were refused.
+    """
+    lines, codes = [], [{reason.split(" ")[0] for reason in own.split(";")} for own in reasons]
+    for code, meaning in REASONS.items():
+        has = [code in own for own in codes]
+        lines += [f"  {code}: {meaning}"] * any(has)
+        if any(has) and readable is not None and ids is not None:
+            refused = [one for one, own, good in zip(ids, has, readable, strict=True) if own and not good]
+            names = ", ".join(refused[:NAMES_SHOWN]) + ", ..." * (len(refused) > NAMES_SHOWN)
+            read = sum(has) - len(refused)
+            said = [f"{read} read all the same"] * (read > 0) + [f"{len(refused)} refused: {names}"] * bool(refused)
+            lines.append(f"    {'; '.join(said)}")
+    return lines
 
 
 def contrast_of(dark: np.ndarray, traces: np.ndarray) -> float:

@@ -16,8 +16,10 @@ from PIL import Image
 
 from ecgutils import FINDINGS
 from ecgutils.__main__ import main
+from ecgutils.evaluate import Calibration
 from ecgutils.hearts import simulate
 from ecgutils.learn import SHIPPED, predict
+from ecgutils.learn.checkpoint import read_params
 from ecgutils.manifest import manifest_from_paths, read_manifest, write_manifest
 from ecgutils.preprocess import REASONS, FlatCache, Preprocessor
 from ecgutils.run import find_notebooks
@@ -163,7 +165,7 @@ def test_each_thing_that_is_named_is_a_row(tmp_path, capsys, monkeypatch):
     table = pd.read_csv("table.csv").fillna("")
     assert table["ID"].tolist() == ["a-x", "a-x-2", "empty", "b-x", "*", "n" * 300]
     assert table["reasons"].ne("").all()
-    main(["predict", "b", "--recursive", "--out", "table.csv", "--model", "default"])
+    assert main(["predict", "b", "--recursive", "--out", "table.csv", "--model", "default"]) == 1
     assert pd.read_csv("table.csv")["ID"].tolist() == ["b-x", "deep-x"]
 
 
@@ -259,6 +261,55 @@ def test_predict_reads_the_page_within_given_corners(tmp_path):
         assert (overlay / f"{name}.png").stat().st_size > 10_000
     np.testing.assert_allclose(rows["both"], rows["right"], atol=2e-3)
     assert np.abs(rows["both"] - rows["left"]).max() > 0.1
+
+
+def test_each_page_of_a_pdf_is_a_row_with_its_picture(tmp_path):
+    pages = [Image.open(PHOTO), Image.new("RGB", (400, 300), "white")]
+    pages[0].save(tmp_path / "report.pdf", save_all=True, append_images=pages[1:], resolution=150)
+    out = ["--out", str(tmp_path / "x.csv"), "--overlay", str(tmp_path / "overlay"), "--model", "default"]
+    assert main(["predict", str(tmp_path), *out]) == 1
+    table = pd.read_csv(tmp_path / "x.csv")
+    assert table["ID"].tolist() == ["report-p1", "report-p2"]
+    assert table["readable"].tolist() == [True, False]
+    assert sorted(path.name for path in (tmp_path / "overlay").iterdir()) == ["report-p1.png", "report-p2.png"]
+    python = predict("default", [tmp_path / "report.pdf"], progress=False)
+    np.testing.assert_allclose(python.loc[0, list(FINDINGS)].astype(float), table.loc[0, list(FINDINGS)].astype(float))
+
+
+def test_probabilities_are_raw_or_of_a_calibration_of_these_weights(tmp_path, capsys):
+    def answers(*options):
+        assert (
+            main(["predict", str(PHOTO), "--model", "default", *options, "--out", str(tmp_path / f"{len(seen)}.csv")])
+            == 0
+        )
+        seen.append(pd.read_csv(tmp_path / f"{len(seen)}.csv"))
+        return capsys.readouterr().out
+
+    seen = []
+    assert "probabilities are raw" in answers("--raw")
+    curves = {finding: {"slope": 0.5, "intercept": 1.0} for finding in FINDINGS}
+    weights = (read_params("default")[1]["sha256"],)
+    own = Calibration("photos of ward 3", "by patient", 80, dict.fromkeys(FINDINGS, 9), curves, weights)
+    own.save(tmp_path / "own.json")
+    assert "calibrated on photos of ward 3" in answers("--calibration", str(tmp_path / "own.json"))
+    raw, calibrated = (table[list(FINDINGS)].to_numpy() for table in seen)
+    np.testing.assert_allclose(calibrated, own.transform(raw))
+    assert "calibrated_on" not in seen[0]
+    assert seen[1]["calibrated_on"].tolist() == ["photos of ward 3 (80 images, by patient)"]
+
+
+@pytest.mark.parametrize(("name", "words"), [("other.json", "other weights"), ("none.json", "No calibration at")])
+def test_a_calibration_that_does_not_fit_is_one_sentence(tmp_path, capsys, name, words):
+    curves = {finding: {"slope": 0.5, "intercept": 1.0} for finding in FINDINGS}
+    Calibration("elsewhere", "by patient", 80, dict.fromkeys(FINDINGS, 9), curves, ("0" * 64,)).save(
+        tmp_path / "other.json"
+    )
+    out = tmp_path / "x.csv"
+    assert main(["predict", str(PHOTO), "--calibration", str(tmp_path / name), "--out", str(out)]) == 2
+    (error,) = capsys.readouterr().err.strip().splitlines()
+    assert error.startswith("error: ")
+    assert words in error
+    assert not out.exists()
 
 
 def test_validate_prints_every_problem_and_fails(tmp_path, capsys):

@@ -184,7 +184,7 @@ def broken(picture, kind):
         ("no_end", "cannot_decode"),
         ("text", "cannot_decode"),
         ("zip", "cannot_decode"),
-        ("pdf", "pdf"),
+        ("pdf", "cannot_decode"),
         ("empty", "empty_file"),
         ("bomb", "too_large"),
     ],

@@ -1,0 +1,20 @@
+"""The BHF challenge's folder, wherever it is below the place that is given."""
+
+import warnings
+from pathlib import Path
+
+from ecgutils.challenge import find_bhf, read_bhf
+from ecgutils.targets.base import Labelled, Target
+
+
+def _matches(path: Path) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # reading says it again
+        try:
+            find_bhf(path)
+        except FileNotFoundError:
+            return False
+    return True
+
+
+TARGET = Target("bhf", _matches, lambda path: Labelled(*read_bhf(path)))
