@@ -14,7 +14,7 @@ from ecgutils.geometry import thumbnail
 from ecgutils.parallel import for_each
 from ecgutils.plots.figures import _intervals, _panels, _side_by_side, _styles
 from ecgutils.preprocess import Preprocessor, PreprocessSettings, UnreadableImage, read_image
-from ecgutils.preprocess.cache import _STYLE, THUMBNAIL, _inline, draw_outline
+from ecgutils.preprocess.cache import REPORT_STYLE, THUMBNAIL, draw_outline, inline_image
 
 _PAGE = PreprocessSettings(size=(768, 384), px_per_mm=2.8)  # as much of the page as a model sees, large enough to read
 
@@ -62,7 +62,7 @@ def write_errors(errors: pd.DataFrame, path: str | Path, title: str, workers: in
     pictures = dict(zip(files, tqdm(made, total=len(files), desc="report"), strict=True))
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><title>Worst errors</title>",
-        f"<style>{_STYLE}</style><h1>Worst errors</h1><p>{html.escape(title)}</p>",
+        f"<style>{REPORT_STYLE}</style><h1>Worst errors</h1><p>{html.escape(title)}</p>",
         f"<p>{DISCLAIMER} Photos are shown whole, with what is written on them: think before you share this page.</p>",
     ]
     for (finding, error), rows in errors.groupby(["finding", "error"], sort=False):
@@ -90,4 +90,4 @@ def _pictures(path: str) -> str:
     small, scale = thumbnail(photo, THUMBNAIL)
     if flat.quad_xy is not None:
         draw_outline(small, flat.quad_xy * scale)
-    return _inline(small, ".jpg") + _inline(flat.image, ".png")
+    return inline_image(small, ".jpg") + inline_image(flat.image, ".png")

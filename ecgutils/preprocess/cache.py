@@ -43,7 +43,7 @@ LONGEST_NAME = 100  # characters of a page's name; file systems allow 255 with w
 _TEXT = {"image_id": str, "content_sha256": str, "page": str, "page_sha256": str, "reasons": str}
 SHOWN = 500  # images, the worst
 THUMBNAIL = 640  # px of a picture's longer side
-_STYLE = """
+REPORT_STYLE = """
 body{font:14px sans-serif;margin:1.5em;color:#222} figure{margin:0 0 1.2em;border-top:1px solid #ccc;padding-top:.6em}
 figcaption{margin-bottom:.4em} img{max-width:48%;vertical-align:top;margin-right:1%} table{border-collapse:collapse}
 td{padding:.15em .8em .15em 0} .bad{color:#b00020}
@@ -234,7 +234,7 @@ def write_report(cache: FlatCache, table: pd.DataFrame, path: str | Path, mask_h
     counts = index["reasons"].str.split(";").explode().str.split(" ").str[0].replace("", None).value_counts()
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><title>Pre-processing review</title>",
-        f"<style>{_STYLE}</style><h1>Pre-processing review</h1>",
+        f"<style>{REPORT_STYLE}</style><h1>Pre-processing review</h1>",
         f"<p>{int(index['readable'].sum())} of {len(index)} images readable. Worst first"
         f"{f', the first {SHOWN}' if len(index) > SHOWN else ''}. Research software, not a medical device.</p>",
         _histogram("quality", index["quality"], np.linspace(0, 1, 11)),
@@ -251,7 +251,7 @@ def write_report(cache: FlatCache, table: pd.DataFrame, path: str | Path, mask_h
             f"quality {row['quality']:.2f} &middot; turned {row['rotation']}&deg; &middot; "
             f"{row['reasons'].replace(';', ', ') or 'no reasons against it'}"
         )
-        pictures = _photo(photo, row, mask_header) + _inline(flat, ".png")
+        pictures = _photo(photo, row, mask_header) + inline_image(flat, ".png")
         parts.append(f"<figure><figcaption>{caption}</figcaption>{pictures}</figure>")
     write_bytes(Path(path), "\n".join([*parts, "</html>"]).encode())
 
@@ -268,7 +268,7 @@ def _photo(path: str, row: pd.Series, mask_header: bool) -> str:
         small[in_header(quad, xy) if known else ...] = 200  # all, where the header is isn't known
     if known:
         draw_outline(small, quad)
-    return _inline(small, ".jpg")
+    return inline_image(small, ".jpg")
 
 
 def draw_outline(rgb: np.ndarray, quad_xy: np.ndarray) -> None:
@@ -278,7 +278,7 @@ def draw_outline(rgb: np.ndarray, quad_xy: np.ndarray) -> None:
     cv2.polylines(rgb, [corners[:2]], False, (220, 0, 0), 2)
 
 
-def _inline(image: np.ndarray, kind: str) -> str:
+def inline_image(image: np.ndarray, kind: str) -> str:
     stored = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     data = base64.b64encode(cv2.imencode(kind, stored)[1].tobytes()).decode()
     return f'<img alt="" src="data:image/{kind[1:].replace("jpg", "jpeg")};base64,{data}">'

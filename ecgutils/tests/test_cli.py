@@ -111,7 +111,7 @@ def test_the_command_line_and_python_give_the_same(tmp_path, capsys):
     assert main(["predict", str(PHOTO), "--out", str(tmp_path / "shell.csv"), *overlay]) == 0
     printed = capsys.readouterr().out
     assert "calibrated on photo-like renders" in printed
-    assert "Learned from scan-like and photo-like renders of simulated signals" in printed
+    assert "Learned from PTB-XL's folds 1 to 7 and simulated hearts" in printed
     assert (tmp_path / "overlay" / "photo.png").stat().st_size > 10_000
     table = predict(SHIPPED, [PHOTO], progress=False)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "shell.csv", keep_default_na=False), table, atol=1e-12)

@@ -19,6 +19,7 @@ from ecgutils.evaluate import (
     reliability,
 )
 from ecgutils.findings import FINDINGS
+from ecgutils.learn import SHIPPED, SIMULATED
 from ecgutils.manifest import MANIFEST_COLUMNS, check_manifest
 
 COLUMNS = list(FINDINGS)
@@ -148,12 +149,12 @@ def test_the_order_of_rows_changes_nothing():
     pd.testing.assert_frame_equal(cross_calibrate(*mixed), cross_calibrate(predictions, truth, "made up"))
 
 
-@pytest.mark.parametrize("members", [("default", "fine"), ("default",), ("fine",)])
+@pytest.mark.parametrize("members", [SHIPPED, SIMULATED, *((name,) for name in SIMULATED)])
 def test_what_ships_names_the_weights_it_was_fitted_for(members):
     weights = Path(__file__).parents[1] / "weights"
-    curves = weights / "calibration.json" if len(members) > 1 else weights / members[0] / "calibration.json"
+    folder = weights / members[0] if len(members) == 1 else (weights / members[0]).parent
     cards = [json.loads((weights / name / "params.json").read_text()) for name in members]
-    assert Calibration.load(curves).models == tuple(card["sha256"] for card in cards)
+    assert Calibration.load(folder / "calibration.json").models == tuple(card["sha256"] for card in cards)
 
 
 def test_images_of_one_table_only_are_named():

@@ -13,6 +13,7 @@ import torch
 from ecgutils.findings import FINDINGS
 from ecgutils.learn import (
     SHIPPED,
+    SIMULATED,
     build_model,
     load_model,
     save_model,
@@ -360,7 +361,7 @@ def test_a_checkpoint_that_counts_its_one_channel_still_loads(saved, model):
     assert load_model(saved).spec == model.spec
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", [*SHIPPED, *SIMULATED])
 def test_shipped_weights_load_without_warnings(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -11,6 +11,7 @@ from ecgutils.findings import FINDINGS
 from ecgutils.learn import (
     PREDICTION_COLUMNS,
     SHIPPED,
+    SIMULATED,
     VIEWS,
     build_model,
     find_calibration,
@@ -263,6 +264,6 @@ def test_a_model_is_no_checkpoint_once_it_is_changed(pair, model):
 
 
 def test_what_ships_is_calibrated_alone_and_together():
-    for models in (*SHIPPED, SHIPPED):
+    for models in (*SHIPPED, SHIPPED, *SIMULATED, "simulated"):
         calibration, words = find_calibration(models)
         assert words == f"calibrated on {calibration.describe()}"

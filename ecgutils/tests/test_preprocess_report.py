@@ -62,7 +62,7 @@ def test_what_is_masked_is_grey_in_the_report(tmp_path, monkeypatch):
     table = pd.DataFrame({"image_id": ["a"], "path": [str(tmp_path / "a.png")]})
     cache = build_cache(table, tmp_path / "cache", PreprocessSettings(size=(128, 64), px_per_mm=0.45))
     shown = []
-    monkeypatch.setattr("ecgutils.preprocess.cache._inline", lambda image, kind: shown.append(image) or "")
+    monkeypatch.setattr("ecgutils.preprocess.cache.inline_image", lambda image, kind: shown.append(image) or "")
     write_report(cache, table, tmp_path / "report.html", mask_header=True)
     photo, flat = shown
     top = cache.index["header_px"][0]
