@@ -6,7 +6,7 @@ thick       the same, thickened once more
 words       with the words and pulses that the reader finds
 arranged    as `predict` shows them: the leads in one order, whatever the page's layout (reader/arrange.py)
 
-The shipped `default`, at 384 x 192, learns from each form for the same number of views, in the same order, and is
+`simulated/default`, at 384 x 192, learns from each form for the same number of views, in the same order, and is
 tested on photos of patients of fold 8, half of them in layouts other than 3x4. Differences are paired, by patient.
 Drawn pages and finished trainings are kept in FOLDER. Writes benchmarks/flat_forms.json.
 """
@@ -128,7 +128,7 @@ def main() -> None:
         holdout = np.arange(len(data)) % 20 == 0
         lone = ~np.isin(data.cluster_ids, data.cluster_ids[holdout])
         model = build_model("convnext_atto_ols", SETTINGS, seed=1)
-        take_weights(model, "default")
+        take_weights(model, "simulated/default")
         before = predict_set(model, tested)[list(FINDINGS)].to_numpy()
         fit(model, data.subset(lone), data.subset(holdout), settings, args.folder / form, resume=True)
         scores[form] = predict_set(model, tested)[list(FINDINGS)].to_numpy()

@@ -143,7 +143,8 @@ def main() -> None:
     fold8 = Pages("val", args.folder, photos=True)
     share = prevalence(fold8.truth[list(FINDINGS)].to_numpy(float))
     own = ("simulated", *SIMULATED)  # calibrated on simulated hearts, and left so
-    groups = {"shipped": SHIPPED, "simulated": SIMULATED} | {name: (name,) for name in (*SHIPPED, *SIMULATED)}
+    alone = (*(SHIPPED if len(SHIPPED) > 1 else ()), *SIMULATED)
+    groups = {"shipped": SHIPPED, "simulated": SIMULATED} | {name: (name,) for name in alone}
     curves = {name: calibrate(members, fold8) for name, members in groups.items() if name not in own}
     curves |= {name: find_calibration(groups[name])[0] for name in own}
     columns = ["pages of fold 9", "networks", "n (refused)", "macro", *FINDINGS, "largest ECE"]
@@ -163,7 +164,7 @@ def main() -> None:
     )
     if args.ship:
         for name in SHIPPED:
-            curves[name].save(SHIPPED_FOLDER / name / "calibration.json")
+            curves.get(name, curves["shipped"]).save(SHIPPED_FOLDER / name / "calibration.json")
         if len(SHIPPED) > 1:
             curves["shipped"].save(SHIPPED_FOLDER / "calibration.json")
         words = {"names": " and ".join(f"`{name}`" for name in SHIPPED), "ptbxl": PTBXL, "version": VERSION}
