@@ -1,7 +1,7 @@
 """Profiles: every number that decides how large a run is, in one place.
 
 `smoke` is for continuous integration (a minute or two), `demo` is the default that needs no download and no GPU,
-`full` reads real data and wants a GPU, `weights` makes the shipped weights "fine" (`benchmarks/ship_weights.py`).
+`full` reads real data and wants a GPU, `weights` makes "simulated/fine" (`benchmarks/ship_weights.py`).
 """
 
 import difflib
