@@ -91,6 +91,22 @@ def new_model(profile: Profile, flat: FlatSet, seed: int, **how: Any) -> ECGMode
                        **{"backbone": profile.backbone} | how)  # fmt: skip
 
 
+def ship(checkpoint: Path, folder: Path) -> dict[str, Any]:
+    """Write a checkpoint's weights into a folder, in half precision; returns what a card says of them."""
+    from ecgutils.learn import load_model, save_model
+    from ecgutils.learn.checkpoint import read_params
+
+    params = read_params(checkpoint)[1]
+    own = ("model", "findings", "preprocess", "pretrained_status", "sha256", "versions", "git", "fingerprint")
+    kept = {key: value for key, value in params.items() if key not in own} | {"trained_at": params["git"]}
+    model = load_model(checkpoint)
+    shipped = read_params(save_model(model, folder, kept, half=True))[1]
+    (height, width), px_per_mm = model.input_size, model.settings.px_per_mm
+    about = {"backbone": model.spec["backbone"], "width": width, "height": height, "px_per_mm": px_per_mm}
+    about |= {key: shipped[key] for key in ("views", "seconds", "device", "sha256", "pretrained_status")}
+    return about | {"trained_on": shipped["run"]["trained_on"], "commit": shipped["trained_at"]}
+
+
 def prevalence(labels: np.ndarray) -> dict[str, float]:
     """Share of each finding in labels (N, 5), of which NaN don't count."""
     return dict(zip(FINDINGS, np.nanmean(labels, axis=0).tolist(), strict=True))

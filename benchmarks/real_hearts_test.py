@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from common import options, prevalence, write
+from common import options, prevalence, ship, write
 from hearts_pages import load_part
 
 from ecgutils import FINDINGS
@@ -30,7 +30,7 @@ from ecgutils.evaluate import (
     join_truth,
 )
 from ecgutils.files import write_bytes
-from ecgutils.learn import SHIPPED, SIMULATED, FlatSet, find_calibration, load_model, predict_set, save_model
+from ecgutils.learn import SHIPPED, SIMULATED, FlatSet, find_calibration, load_model, predict_set
 from ecgutils.learn.checkpoint import SHIPPED_FOLDER, read_params
 from ecgutils.manifest import make_manifest
 from ecgutils.preprocess.pipeline import VERSION
@@ -43,7 +43,7 @@ CARD = """# {name}
 {backbone}, input {width} x {height} px at {px_per_mm} px/mm, half precision.
 Learned from {trained_on}: {ptbxl}.
 Training: `python benchmarks/real_hearts.py` at commit {commit}, {views} pages shown, {seconds:.0f} s on {device},
-beginning with {start}. sha256 of `model.safetensors`: `{sha256}`.
+beginning with {pretrained_status}. sha256 of `model.safetensors`: `{sha256}`.
 Scores are in [the card of all](../README.md).
 """
 
@@ -67,23 +67,6 @@ not all of cardiology. PTB-XL has few **acute infarcts**: simulated ones were ad
 codes it, and neither taught as STTC nor as its absence.
 Research software, not a medical device. *If none of the five findings is reported, the ECG may still be abnormal.*
 """
-
-
-def ship(name: str, checkpoint: Path) -> None:
-    """Write a training's result, in half precision, and its card."""
-    params = read_params(checkpoint)[1]
-    own = ("model", "findings", "preprocess", "pretrained_status", "sha256", "versions", "git", "fingerprint")
-    about = {key: value for key, value in params.items() if key not in own} | {"trained_at": params["git"]}
-    model, folder = load_model(checkpoint), SHIPPED_FOLDER / name
-    save_model(model, folder, about, half=True)
-    shipped = read_params(folder)[1]
-    text = CARD.format(
-        name=name, backbone=model.spec["backbone"], width=model.input_size[1], height=model.input_size[0],
-        px_per_mm=model.settings.px_per_mm, trained_on=shipped["run"]["trained_on"], ptbxl=PTBXL,
-        commit=shipped["trained_at"], views=shipped["views"], seconds=shipped["seconds"], device=shipped["device"],
-        start=shipped["pretrained_status"], sha256=shipped["sha256"],
-    )  # fmt: skip
-    write_bytes(folder / "README.md", text.encode())
 
 
 def truth_of(flat: FlatSet) -> pd.DataFrame:
@@ -139,7 +122,8 @@ def main() -> None:
     args = parser.parse_args()
     for pair in args.ship:
         name, _, checkpoint = pair.partition("=")
-        ship(name, Path(checkpoint))
+        about = ship(Path(checkpoint), SHIPPED_FOLDER / name)
+        write_bytes(SHIPPED_FOLDER / name / "README.md", CARD.format(name=name, ptbxl=PTBXL, **about).encode())
     fold8 = Pages("val", args.folder, photos=True)
     share = prevalence(fold8.truth[list(FINDINGS)].to_numpy(float))
     own = ("simulated", *SIMULATED)  # calibrated on simulated hearts, and left so

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from common import draw, flat_settings, options, write
+from common import draw, flat_settings, options, ship, write
 
 from ecgutils import FINDINGS
 from ecgutils.evaluate import Calibration, blend, bootstrap_auroc, fill_unreadable, fit_calibration, join_truth
@@ -36,7 +36,6 @@ from ecgutils.learn import (
     load_model,
     load_sets,
     predict,
-    save_model,
 )
 from ecgutils.learn.checkpoint import SHIPPED_FOLDER, read_params
 from ecgutils.preprocess import PreprocessSettings
@@ -180,25 +179,6 @@ def measure(profile: Profile, calibration: Calibration) -> str:
     return "\n".join(lines)
 
 
-def ship(stages: list[Path], folder: Path) -> None:
-    """Write the last stage's weights, and their card."""
-    history = [read_params(stage)[1] for stage in stages]
-    params = history[-1]
-    own = ("model", "findings", "preprocess", "pretrained_status", "sha256", "versions", "git", "fingerprint")
-    card = {key: value for key, value in params.items() if key not in own} | {"trained_at": params["git"]}
-    save_model(load_model(stages[-1]), folder, card, half=True)
-    model, (_, shipped) = load_model(folder), read_params(folder)
-    text = CARD.format(
-        name=folder.name,
-        backbone=shipped["model"]["backbone"], width=model.input_size[1], height=model.input_size[0],
-        px_per_mm=model.settings.px_per_mm, trained_on=shipped["run"]["trained_on"],
-        command=shlex.join(["python", "benchmarks/ship_weights.py", *sys.argv[1:]]),
-        commit=shipped["trained_at"], views=sum(stage["views"] for stage in history),
-        seconds=sum(stage["seconds"] for stage in history), device=shipped["device"], sha256=shipped["sha256"],
-    )  # fmt: skip
-    write_bytes(folder / "README.md", text.encode())
-
-
 def main() -> int:
     parser = options(__doc__, "profile")
     parser.set_defaults(profile="weights")
@@ -212,7 +192,12 @@ def main() -> int:
         make_sets(profile, args.draw)
         return 0
     if args.train:
-        ship(train(profile), SHIPPED_FOLDER / "simulated/fine")
+        stages, folder = train(profile), SHIPPED_FOLDER / "simulated/fine"
+        history = [read_params(stage)[1] for stage in stages]
+        both = {key: sum(stage[key] for stage in history) for key in ("views", "seconds")}
+        command = shlex.join(["python", "benchmarks/ship_weights.py", *sys.argv[1:]])
+        card = CARD.format(name=folder.name, command=command, **ship(stages[-1], folder) | both)
+        write_bytes(folder / "README.md", card.encode())
     if args.measure:
         curves = calibrate(profile)
         calibration = curves.pop("both")
