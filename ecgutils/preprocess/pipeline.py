@@ -50,7 +50,7 @@ from ecgutils.reader.units import measure_units
 
 Source = str | Path | np.ndarray
 Canvas = tuple[tuple[int, int], float]  # size (W, H) and px/mm
-VERSION = 12  # raise when the same settings would give other pixels: caches are then redone
+VERSION = 13  # raise when the same settings would give other pixels: caches are then redone
 FINER, COARSE_PX_PER_MM = 1.25, 3.0  # a page coarser than this on a copy reduced by more than that is cut out first
 LONGEST = 30  # times as long as wide; a strip of 1 m of 40 mm paper has 25
 
@@ -215,7 +215,8 @@ def rectify_part(rgb: np.ndarray, quad: np.ndarray, settings: PreprocessSettings
 
 def _read(seen: Rectified, settings: PreprocessSettings) -> FlatPage | RefusedPage:
     """What is on the page, and whether it may be read."""
-    from ecgutils.reader.network import read_page  # PyTorch takes seconds
+    from ecgutils.reader.legend import read_legends  # PyTorch takes seconds
+    from ecgutils.reader.network import read_page
 
     # 1. traces, names and which way is up, as the network sees them; from here on the page is upright
     reading = read_page(seen.even)
@@ -236,7 +237,7 @@ def _read(seen: Rectified, settings: PreprocessSettings) -> FlatPage | RefusedPa
     if traces.box is None:
         few = ("not_an_ecg",) if length_mm < LEAST_MM else ("not_12_leads 0",)
         return RefusedPage(weigh_page(seen.grid, seen.page, seen.copy.work, few), steps)
-    units = measure_units(dark, trace, marks, PLANE_PX_PER_MM)
+    units = measure_units(dark, trace, marks, read_legends(dark, marks), PLANE_PX_PER_MM)
     # 3. judge
     contrast = contrast_of(dark, traces.mask)
     sharp = sharpness(dark, traces.mask, contrast)

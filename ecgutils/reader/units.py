@@ -12,11 +12,11 @@ from scipy.signal import find_peaks, peak_widths
 from scipy.special import softmax
 
 SPEEDS, GAINS = (25.0, 50.0), (5.0, 10.0, 20.0)
-PULSE, SPEED_MARKS, GAIN_MARKS = 12, slice(13, 15), slice(15, 18)  # where in the reader's MARKS
+PULSE = 12  # where in the reader's MARKS
 PRIOR = np.log((0.97, 0.03)), np.log((0.10, 0.85, 0.05))
 PPM, NCC = 2, cv2.TM_CCOEFF_NORMED  # px/mm that all is measured at
 LEGEND, SETTLED = 7.5, 4.0  # log odds of a clear legend; from which the heart is not asked
-LEGEND_MM2, LEGEND_SHARE = (10.0, 16.0), (0.8, 0.9)  # of sure digits; of the likeliest number among them
+LEGEND_CLEAR = 0.8, 0.95  # probabilities from which a legend counts, and counts fully
 LATER, MIXED = 0.4, 0.85  # what a second legend counts (limb leads stand first); the confidence where two disagree
 PULSES, PULSE_WEIGHT = 3, 15.0  # so many are measured; half the number of independent px of one
 SHIFTS = *((0, y) for y in (-50, -30, 30, 50)), *((x, 0) for x in (-40, -30, -20, 20, 30, 40))  # px: of 5 mm each
@@ -35,35 +35,28 @@ class Units:
     gain_confidence: float
 
 
-def measure_units(dark: np.ndarray, trace: np.ndarray, marks: np.ndarray, px_per_mm: float = 4) -> Units:
-    """dark, trace: uint8 (h, w); marks: uint8 (19, h/4, w/4) at 1 px/mm, in the order of the reader's MARKS."""
+def measure_units(
+    dark: np.ndarray, trace: np.ndarray, marks: np.ndarray, legends: np.ndarray, px_per_mm: float = 4
+) -> Units:
+    """dark, trace: uint8 (h, w); marks: uint8 (19, h/4, w/4) at 1 px/mm, in the order of the reader's MARKS;
+    legends: float (n, 6), as `read_legends` gives them."""
     size = tuple(max(1, round(n * PPM / px_per_mm)) for n in dark.shape[1::-1])
     dark, trace = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (dark, trace))
     pulses = _pulse_gain(cv2.subtract(dark, cv2.dilate(trace, None)), marks[PULSE])
-    legends, answers = (_legends(marks[SPEED_MARKS], 0), _legends(marks[GAIN_MARKS], 1)), []
-    for prior, (printed, differ), pulse, heart in zip(PRIOR, legends, (0, pulses), _heart(trace), strict=True):
+    printed_numbers, answers = (_legends(legends[:, 1:3]), _legends(legends[:, 3:6])), []
+    for prior, (printed, differ), pulse, heart in zip(PRIOR, printed_numbers, (0, pulses), _heart(trace), strict=True):
         p = softmax(prior + printed + pulse + heart * (1 - min(1.0, np.ptp(printed + pulse) / SETTLED)))
         answers.append((int(p.argmax()), min(float(p.max()), MIXED if differ else 1.0)))
     return Units(SPEEDS[answers[0][0]], GAINS[answers[1][0]], answers[0][1], answers[1][1])
 
 
-def _legends(maps: np.ndarray, usual: int) -> tuple[np.ndarray, bool]:
-    """Log odds (n,) of n legends from their maps uint8 (n, h, w), and whether two that differ are printed.
-
-    The network takes some other number for the `usual` legend, which is no news: that one says nothing.
-    """
-    blobs = (cv2.blur(maps.sum(0, dtype=np.float32) / 255, (5, 3)) > 0.15).astype(np.uint8)
-    _, _, boxes, _ = cv2.connectedComponentsWithStats(blobs)
-    odds, read = np.zeros(len(maps)), set()
-    (least, sure), (mixed, pure) = LEGEND_MM2, LEGEND_SHARE
-    for x, y, w, h, _ in sorted(boxes[1:].tolist(), key=lambda box: box[1::-1]):  # as one reads
-        mass = maps[:, y : y + h, x : x + w].sum((1, 2)) / 255
-        share = mass / max(mass.sum(), 1e-6)
-        clear = np.clip((mass.sum() - least) / (sure - least), 0, 1) * np.clip((share - mixed) / (pure - mixed), 0, 1)
-        clear[usual] = 0
-        odds += LEGEND * clear * (LATER if read else 1)
-        read |= {int(clear.argmax())} if clear.max() > 0.3 else set()
-    return np.minimum(odds, LEGEND), len(read) > 1
+def _legends(read: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Log odds (n,) of n numbers from what may be legends of them, (k, n) as one reads, and whether two differ."""
+    odds, seen = np.zeros(read.shape[1]), set()
+    for clear in np.clip((read - LEGEND_CLEAR[0]) / (LEGEND_CLEAR[1] - LEGEND_CLEAR[0]), 0, 1):
+        odds += LEGEND * clear * (LATER if seen else 1)
+        seen |= {int(clear.argmax())} if clear.max() > 0.3 else set()
+    return np.minimum(odds, LEGEND), len(seen) > 1
 
 
 def _pulse_gain(dark: np.ndarray, pulses: np.ndarray) -> np.ndarray:

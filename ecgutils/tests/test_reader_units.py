@@ -7,7 +7,8 @@ import pytest
 
 from ecgutils.findings import LEADS
 from ecgutils.hearts import simulate
-from ecgutils.reader.units import GAIN_MARKS, GAINS, PULSE, SPEED_MARKS, SPEEDS, measure_units
+from ecgutils.reader.legend import LEGENDS, MOST, places, read_legends
+from ecgutils.reader.units import GAINS, PULSE, SPEEDS, measure_units
 from ecgutils.synth import PageStyle, render_page
 
 MARKS = (*LEADS, "pulse", "25 mm/s", "50 mm/s", "5 mm/mV", "10 mm/mV", "20 mm/mV", "print")
@@ -37,13 +38,21 @@ def inputs(seed, **style):
         for name in dict.fromkeys(found):
             left, right = (np.array([0, len(name)]) + text.index(name)) / len(text) * (box[2] - box[0]) + box[0]
             paint(marks, rng, name, (left, box[1], right, box[3]))
-    return dark, page.trace_mask, np.stack([cv2.GaussianBlur(m, (0, 0), 0.7) for m in marks]).astype(np.uint8)
+    marks = np.stack([cv2.GaussianBlur(m, (0, 0), 0.7) for m in marks]).astype(np.uint8)
+    return dark, page.trace_mask, marks, read_legends(dark, marks)
+
+
+def legends(*rows):
+    """What read_legends gives of a page with these legends: (number's place in LEGENDS, probability)."""
+    read = np.zeros((len(rows), 1 + len(LEGENDS)), np.float32)
+    for row, (legend, probability) in zip(read, rows, strict=True):
+        row[[0, 1 + LEGENDS.index(legend)]] = 1 - probability, probability
+    return read
 
 
 def test_places_of_marks():
     assert MARKS[PULSE] == "pulse"
-    assert MARKS[SPEED_MARKS] == tuple(f"{v:g} mm/s" for v in SPEEDS)
-    assert MARKS[GAIN_MARKS] == tuple(f"{v:g} mm/mV" for v in GAINS)
+    assert (*(f"{v:g} mm/s" for v in SPEEDS), *(f"{v:g} mm/mV" for v in GAINS)) == LEGENDS
 
 
 @pytest.mark.parametrize("grid", [{}, DARK_GRID], ids=["pale", "dark"])
@@ -74,38 +83,53 @@ def test_without_print_never_surely_wrong(seed, speed):
 
 
 def test_legend_stands_whatever_the_heart():
-    """The trace of the usual speed and the legend of the other; the usual legend says nothing."""
-    dark, trace, _ = inputs(3, speed=25.0, **NO_PRINT)
-    marks = np.zeros((2, len(MARKS), dark.shape[0] // 4, dark.shape[1] // 4), np.uint8)
-    marks[0, MARKS.index("50 mm/s"), 200:203, 20:29] = marks[1, MARKS.index("25 mm/s"), 200:203, 20:29] = 200
-    units = measure_units(dark, trace, marks[0])
+    """The trace of the usual speed and the legend of the other; then the usual one, which takes the doubt away."""
+    dark, trace, marks, none = inputs(3, speed=25.0, **NO_PRINT)
+    units = measure_units(dark, trace, marks, legends(("50 mm/s", 0.97)))
     assert units.speed_mm_s == 50
     assert units.speed_confidence > 0.9
-    assert measure_units(dark, trace, marks[1]) == measure_units(dark, trace, np.zeros_like(marks[1]))
+    usual = measure_units(dark, trace, marks, legends(("25 mm/s", 0.97)))
+    assert usual.speed_mm_s == 25
+    assert usual.speed_confidence > max(0.99, measure_units(dark, trace, marks, none).speed_confidence)
 
 
 def test_two_gains_are_doubtful_and_the_first_counts():
-    dark, trace, marks = inputs(4, gain=20.0, **NO_PRINT)
-    marks[MARKS.index("20 mm/mV"), 10:13, 20:31] = 200
-    marks[MARKS.index("5 mm/mV"), 10:13, 50:61] = 200
-    units = measure_units(dark, trace, marks)
+    dark, trace, marks, _ = inputs(4, gain=20.0, **NO_PRINT)
+    units = measure_units(dark, trace, marks, legends(("20 mm/mV", 0.97), ("5 mm/mV", 0.97)))
     assert units.gain_mm_mv == 20
     assert 0.5 < units.gain_confidence < 0.9
 
 
-def test_a_speck_is_no_legend():
-    dark, trace, marks = inputs(5, **NO_PRINT)
-    marks[MARKS.index("50 mm/s"), 10:12, 20:21] = 255
-    assert measure_units(dark, trace, marks) == measure_units(dark, trace, np.zeros_like(marks))
+def test_an_unclear_legend_says_nothing():
+    dark, trace, marks, none = inputs(5, **NO_PRINT)
+    unclear = legends(("50 mm/s", 0.7), ("20 mm/mV", 0.79))
+    assert measure_units(dark, trace, marks, unclear) == measure_units(dark, trace, marks, none)
+
+
+def test_places_are_found_as_one_reads():
+    marks = np.zeros((len(MARKS), 200, 260), np.uint8)
+    for name, x, y in (("10 mm/mV", 100, 180), ("25 mm/s", 20, 180), ("50 mm/s", 150, 12)):
+        marks[MARKS.index(name), y : y + 3, x : x + 5] = 220
+    found = places(marks)
+    assert np.abs(found - np.array([[602, 54], [82, 726], [402, 726]])).max() <= 12
+
+
+def test_a_page_full_of_text_has_no_end_of_places():
+    rng = np.random.default_rng(0)
+    marks = (255 * (rng.random((len(MARKS), 200, 260)) > 0.995)).astype(np.uint8)
+    marks[13] = cv2.dilate(marks[13], np.ones((2, 3), np.uint8))
+    assert len(places(marks)) == MOST
+    assert read_legends(np.full((800, 1040), 3, np.uint8), marks).shape == (MOST, 1 + len(LEGENDS))
 
 
 @pytest.mark.parametrize("value", [0, 255])
 @pytest.mark.parametrize("size", [(4, 4), (16, 1200), (864, 1120)])
 def test_hostile(size, value):
     page = np.full(size, value, np.uint8)
-    units = measure_units(page, page, np.full((len(MARKS), size[0] // 4, size[1] // 4), value, np.uint8))
+    marks = np.full((len(MARKS), size[0] // 4, size[1] // 4), value, np.uint8)
+    units = measure_units(page, page, marks, read_legends(page, marks))
     assert units.speed_mm_s == 25
-    assert units.speed_confidence < 0.9
+    assert units.speed_confidence < 0.98
     assert units.gain_confidence < 0.9
 
 
