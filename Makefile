@@ -5,9 +5,10 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	if $$p -c '$(FITS)' >/dev/null 2>&1; then echo $$p; break; fi; done)
 BIN := .venv/bin
 
-run: .venv/.runtime  ## run the five notebooks: make run [PROFILE=smoke] [SIGNALS=ptbxl DATA=folder] [BHF=folder]
+run: .venv/.runtime  ## run the five notebooks: make run [PROFILE=smoke] [SIGNALS=ptbxl DATA=folder] [PHOTOS=table]
 	$(BIN)/python -m ecgutils run --profile $(PROFILE) $(if $(SIGNALS),--signals $(SIGNALS)) \
-		$(if $(DATA),--data "$(DATA)") $(if $(BHF),--bhf "$(BHF)") $(if $(ONLY),--only $(ONLY)) $(if $(RESUME),--resume)
+		$(if $(DATA),--data "$(DATA)") $(if $(PHOTOS)$(BHF),--photos "$(or $(PHOTOS),$(BHF))") \
+		$(if $(PHOTOS_TEST),--photos-test "$(PHOTOS_TEST)") $(if $(ONLY),--only $(ONLY)) $(if $(RESUME),--resume)
 
 test: .venv/.dev  ## unit tests, then the notebooks end to end
 	$(BIN)/python -m pytest ecgutils tests

@@ -45,9 +45,10 @@ def _parser() -> argparse.ArgumentParser:
 
     run = command("run", _run, "run the notebooks 01-05 in order")
     run.add_argument("--profile", default="demo", help="smoke, demo (default), weights or full")
-    run.add_argument("--signals", help="simulated (default) or ptbxl")
-    run.add_argument("--data", help="PTB-XL folder, with --signals ptbxl")
-    run.add_argument("--bhf", help="folder in the BHF challenge layout; then it is the target instead of our renders")
+    run.add_argument("--signals", help="simulated (default), ptbxl or wfdb")
+    run.add_argument("--data", help="folder of the signals, with --signals ptbxl or wfdb")
+    run.add_argument("--photos", "--bhf", help="labelled photos, a CSV or a folder: the target instead of our renders")
+    run.add_argument("--photos-test", help="more of them, with or without labels, to test on")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change any other profile key")
     run.add_argument("--only", action="append", default=[], metavar="NN", help="only this notebook; may be repeated")
     run.add_argument("--publish", action="store_true", help="then copy the executed notebooks, stripped, to notebooks/")
@@ -94,8 +95,8 @@ def _add_scoring(command: Callable[..., argparse.ArgumentParser]) -> None:
     calibrate.add_argument("--out", type=Path, required=True, help="JSON file to write")
 
     for sub in (evaluate, calibrate):
-        sub.add_argument("predictions", type=Path, help="CSV that predict wrote")
-        sub.add_argument("truth", type=Path, help="CSV with labels 0, 1: columns path or ID, findings, patient")
+        sub.add_argument("predictions", type=Path, help="what predict --out wrote: .csv, .jsonl or .parquet")
+        sub.add_argument("truth", type=Path, help="CSV of path or ID, findings, patient; or any labelled photos")
 
 
 def _add_images(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -126,19 +127,26 @@ def _add_images(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    from ecgutils.profiles import load_profile
+    from ecgutils.learn import SHIPPED, SIMULATED
+    from ecgutils.profiles import PLACES, load_profile
     from ecgutils.run import publish_notebooks, run_notebooks
+    from ecgutils.targets import read_target, run_parts
 
     if wrong := [item for item in args.set if "=" not in item]:
         raise ValueError(f"--set needs KEY=VALUE, got {wrong[0]!r}.")
     changes = dict(item.split("=", 1) for item in args.set)
-    changes |= {key: getattr(args, key) for key in ("signals", "data", "bhf") if getattr(args, key)}
-    for key in ("data", "bhf", "pretrained"):  # notebooks run in their own folder, where a relative path means another
-        if changes.get(key) not in (None, "", "hub"):
+    options = ("signals", "data", "photos", "photos_test")
+    changes |= {key: getattr(args, key) for key in options if getattr(args, key)}
+    for key in PLACES:  # notebooks run in their own folder, where a relative path means another
+        if changes.get(key) not in (None, "", "hub", *SHIPPED, *SIMULATED):
             changes[key] = str(Path(changes[key]).resolve())
     if os.environ.get("ECG_RUNS"):
         os.environ["ECG_RUNS"] = str(Path(os.environ["ECG_RUNS"]).resolve())
     profile = load_profile(args.profile, **changes)
+    if profile.photos:  # what is wrong with a label is said now, not after the images are rendered
+        found = read_target(profile.photos, profile.photos_test or None)
+        run_parts(found, profile.seed)
+        print(*found.notes, sep="\n", flush=True)
     run_dir = run_notebooks(profile, changes, args.only, args.resume)
     if args.publish:
         publish_notebooks(run_dir)
@@ -182,9 +190,10 @@ def _corners(text: str) -> np.ndarray:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from ecgutils.evaluate import join_truth, match_truth, read_predictions, read_thresholds, read_truth, reliability
+    from ecgutils.evaluate import join_truth, match_truth, read_predictions, read_thresholds, reliability
     from ecgutils.evaluate.labelled import in_cells, score_table, worst_errors
     from ecgutils.files import jsonable, write_json
+    from ecgutils.targets import read_truth
 
     limits = read_thresholds(args.thresholds) if args.thresholds else None
     predictions, truth = match_truth(read_predictions(args.predictions), read_truth(args.truth))
@@ -221,9 +230,11 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _calibrate(args: argparse.Namespace) -> None:
-    from ecgutils.evaluate import calibration_error, cross_calibrate, fit_calibration, join_truth, match_truth
-    from ecgutils.evaluate.labelled import FEWEST, read_predictions, read_truth
+    from ecgutils.evaluate import calibration_error, cross_calibrate, fit_calibration, match_truth
+    from ecgutils.evaluate.labelled import FEWEST
+    from ecgutils.evaluate.predictions import join_truth, read_predictions
     from ecgutils.learn.checkpoint import SHIPPED, expanded, read_params
+    from ecgutils.targets import read_truth
 
     if not args.domain.strip():
         raise ValueError("--domain is empty: say in words what these photos are; it goes with every probability.")
@@ -282,7 +293,7 @@ def _preprocess(args: argparse.Namespace) -> None:
     for line in explain(cache.index["reasons"]):
         print(line)
     if args.report:
-        write_report(cache, table, args.report, args.mask_header)
+        write_report(cache, table, args.report, args.mask_header, args.workers)
         print(f"review: {args.report}")
 
 

@@ -1,6 +1,5 @@
 """The table that `predict` writes: it grows as photos are read, goes on after an interruption, and is summed up."""
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -11,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from ecgutils.evaluate import Calibration
-from ecgutils.files import Progress, atomic_path, jsonable, page_of, settings_key, write_bytes
+from ecgutils.evaluate.predictions import ENDINGS, write_predictions
+from ecgutils.files import Progress, atomic_path, jsonable, page_of, settings_key
 from ecgutils.findings import FINDINGS
 from ecgutils.learn import PREDICTION_COLUMNS, ECGModel, read_photos
 from ecgutils.manifest import image_ids
 from ecgutils.preprocess import FlatECG
 from ecgutils.preprocess.judge import PASSING, explain
 
-ENDINGS = (".csv", ".jsonl", ".parquet")
 ROWS_SHOWN = 20  # of a longer table numbers are printed
 _OFTEN = 64  # photos between two writings of the table
 
@@ -76,10 +75,10 @@ def answer(
                 progress.add({**entries[k], "row": jsonable(row)})
             rows[row["ID"]] = row
             if out and len(rows) % _OFTEN == 0:
-                _write(table(), out)
+                write_predictions(table(), out)
     finally:
         if out and rows:
-            _write(table(), out)
+            write_predictions(table(), out)
     return table()
 
 
@@ -105,16 +104,6 @@ def _entry(photo: Path, quad_xy: np.ndarray | None, made_by: str) -> dict[str, A
         state = ""
     corners = None if quad_xy is None else np.asarray(quad_xy, float).tolist()
     return {"name": str(photo.absolute()), "state": state, "corners": corners, "made_by": made_by}
-
-
-def _write(table: pd.DataFrame, out: Path) -> None:
-    if out.suffix.lower() == ".parquet":
-        content = table.to_parquet(index=False)
-    elif out.suffix.lower() == ".jsonl":
-        content = "".join(json.dumps(jsonable(row)) + "\n" for row in table.to_dict("records")).encode()
-    else:
-        content = table.to_csv(index=False).encode()
-    write_bytes(out, content)
 
 
 def _picture(overlay: Path, image_id: str) -> Path:

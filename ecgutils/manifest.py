@@ -1,5 +1,6 @@
-"""The manifest: one CSV row per image, the only thing that links images to labels and patients."""
+"""The manifest, one CSV row per image, the only thing that links images to labels and patients; and CSVs as text."""
 
+import csv
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -19,6 +20,69 @@ MANIFEST_COLUMNS = (
     *FINDINGS, "layout", "px_per_mm", "width", "height",
 )  # fmt: skip
 _TEXT = ("image_id", "path", "image_source", "signal_source", "record_id", "patient_id", "layout")
+SEPARATORS = ",;\t"
+_LABELS = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0, "": np.nan}
+
+
+def read_rows(path: Path, separators: str = SEPARATORS) -> list[tuple[int, list[str]]]:
+    """Line (1-based) and cells of each row of a CSV, blank ones too; ValueError when it is no CSV in UTF-8 text.
+
+    Its separator is the one of `separators` that its first line has most of.
+    """
+    try:
+        with path.open(newline="\n", encoding="utf-8-sig") as file:  # a lone "\r" is damage, not the end of a line
+            separator = max(separators, key=file.readline().count)
+            file.seek(0)
+            reader = csv.reader(file, strict=True, delimiter=separator)
+            return [(reader.line_num, cells) for cells in reader]
+    except (csv.Error, UnicodeError) as error:
+        raise ValueError(f"{path} is not a CSV in UTF-8 text ({error}); save it so, or restore the original.") from None
+
+
+def read_text_csv(path: Path) -> pd.DataFrame:
+    """A CSV with all cells as text, indexed by line (1-based), without blank lines and a spreadsheet's commas at ends.
+
+    FileNotFoundError; ValueError when it is no CSV, or a line has more or fewer cells than the header.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"No CSV at {path}: check the path.")
+    lines = [(line, cells) for line, cells in read_rows(path) if any(cell.strip() for cell in cells)]
+    if not lines:
+        raise ValueError(f"{path} is not a readable CSV (it has no line); restore the original file.")
+    header = [name.strip() for name in lines.pop(0)[1]]
+    while not header[-1]:
+        header.pop()
+    if len(set(header)) < len(header):
+        raise ValueError(f"{path}: a column is there more than once ({', '.join(header)}); keep one of them.")
+    for line, cells in lines:
+        if len(cells) < len(header) or any(cell.strip() for cell in cells[len(header) :]):
+            raise ValueError(f"{path}: line {line} has {len(cells)} cells, the header {len(header)}; correct the file.")
+    rows = [cells[: len(header)] for _, cells in lines]
+    return pd.DataFrame(rows, columns=header, index=pd.Index([line for line, _ in lines], name="line"), dtype=object)
+
+
+def label_values(cells: pd.Series, name: str) -> pd.Series:
+    """Labels as float, NaN = unknown, of numbers, truth values or text: 0, 1, 0.0, 1.0, true, false or empty.
+
+    ValueError, as `refuse` says it of the table called `name`, for anything else.
+    """
+    words = cells.astype(object).where(cells.notna(), "").astype(str).str.strip().str.lower()
+    refuse(cells, ~words.isin(list(_LABELS)), name, "use 0, 1, true, false or empty (unknown)")
+    return words.map(_LABELS).astype(float)
+
+
+def refuse(cells: pd.Series, bad: pd.Series, name: str, what_to_do: str) -> None:
+    """ValueError for the first cell that is `bad` (bool) in a column of the table called `name`.
+
+    It tells the line where the index is that of `read_text_csv`, else the row.
+    """
+    if bad.any():
+        row = int(bad.to_numpy().argmax())
+        where = f"line {cells.index[row]}" if cells.index.name == "line" else f"data row {row + 1}"
+        value = cells.iloc[row]
+        raise ValueError(
+            f"{name}: {cells.name} is {repr(value) if isinstance(value, str) else value} in {where}; {what_to_do}."
+        )
 
 
 def read_manifest(path: str | Path) -> pd.DataFrame:
@@ -47,13 +111,13 @@ def check_manifest(table: pd.DataFrame, name: str = "manifest") -> pd.DataFrame:
     for column in _TEXT:
         table[column] = table[column].astype(object).where(table[column].notna(), "").astype(str)
     bad_id = table["image_id"].eq("") | table["image_id"].duplicated()
-    _refuse(table, "image_id", bad_id, name, "each image needs its own, not empty")
-    for column in (*FINDINGS, "fold"):
-        values = pd.to_numeric(table[column], errors="coerce")
-        empty = table[column].isna() | table[column].eq("").fillna(True)
-        fits, what = (values % 1 == 0, "a whole number") if column == "fold" else (values.isin([0, 1]), "0, 1")
-        _refuse(table, column, ~(fits | empty), name, f"use {what} or empty")
-        table[column] = values.astype("Int64" if column == "fold" else float)
+    refuse(table["image_id"], bad_id, name, "each image needs its own, not empty")
+    for finding in FINDINGS:
+        table[finding] = label_values(table[finding], name)
+    folds = pd.to_numeric(table["fold"], errors="coerce")
+    empty = table["fold"].isna() | table["fold"].eq("").fillna(True)
+    refuse(table["fold"], ~((folds % 1 == 0) | empty), name, "use a whole number or empty")
+    table["fold"] = folds.astype("Int64")
     return table.reset_index(drop=True)
 
 
@@ -61,12 +125,6 @@ def make_manifest(ids: Sequence[str], name: str, **known: Any) -> pd.DataFrame:
     """A manifest of these image_ids, of which the columns `known` are; `name` is what a complaint calls it."""
     table = dict.fromkeys(MANIFEST_COLUMNS, np.nan) | {"image_id": ids} | known
     return check_manifest(pd.DataFrame(table, index=range(len(ids))), name)
-
-
-def _refuse(table: pd.DataFrame, column: str, bad: pd.Series, name: str, what_to_do: str) -> None:
-    if bad.any():
-        row = int(bad.to_numpy().argmax())
-        raise ValueError(f"{name}: {column} is {table[column].iloc[row]} in data row {row + 1}; {what_to_do}.")
 
 
 def write_manifest(table: pd.DataFrame, path: str | Path) -> None:

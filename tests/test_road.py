@@ -130,12 +130,37 @@ def test_a_folder_in_the_bhf_layout_goes_through(smoke_run, command, tmp_path):
             runs=tmp_path)  # fmt: skip
     views = ("--set", "stage1_views=64", "--set", "stage2_views=64")
     command("run", "--profile", "smoke", "--bhf", str(folder), *views, runs=tmp_path)
-    run = tmp_path / "smoke-bhf"
+    run = tmp_path / "smoke-photos"
     table = submission_of(run)
     numbers = [int(path.stem.split("_")[-1]) for path in folder.glob("test_*/**/*.png")]
     assert sorted(table["ID"].astype(int)) == sorted(numbers)
     made = json.loads(Path((run / "submission.txt").read_text().strip()).with_suffix(".json").read_text())
     assert len(made["filled_with_training_prevalence"]) >= 1  # the damaged test image is named, not lost
+
+
+def test_a_table_of_photos_with_three_findings_goes_through(smoke_run, command, tmp_path):
+    run = tmp_path / "smoke-photos"
+    shutil.copytree(smoke_run, run, ignore=shutil.ignore_patterns("target", "notebooks", "t*_stage", "single*"))
+    photos = read_manifest(smoke_run / "images" / "photo.csv").head(30)[["path", "MI", "CD", "AF"]]
+    photos["MI"] = [i % 2 for i in range(30)]  # so few photos need labels that every part has
+    photos.loc[28, "path"] = "lost.jpg"
+    photos.loc[29, ["MI", "CD", "AF"]] = np.nan
+    photos.to_csv(tmp_path / "photos.csv", index=False)
+    views = ("--set", "stage1_views=64", "--set", "stage2_views=64", "--set", "bootstrap_rounds=20")
+    only = [argument for number in ("02", "04", "05") for argument in ("--only", number)]  # stage 1 is as it was
+    told = command("run", "--profile", "smoke", "--photos", str(tmp_path / "photos.csv"), *views, *only, runs=tmp_path)
+    assert "results are ungrouped" in told
+    assert "no label of HYP is known" in told
+    table, learned = submission_of(run).set_index("ID"), read_manifest(run / "target" / "train.csv")
+    unlabelled = Path(photos["path"][29]).stem
+    assert unlabelled in table.index
+    assert unlabelled not in set(learned["image_id"])
+    assert table["HYP"].nunique() == 1 < table["MI"].nunique()  # what no photo is labelled with is not answered
+    results = json.loads((run / "results_05.json").read_text())
+    assert results["protocol"] == "ungrouped"
+    scores = {row["finding"]: row["value"] for row in results["auroc mean"]}
+    assert scores["HYP"] is None
+    assert 0 <= scores["MI"] <= 1
 
 
 def test_full_profile_takes_two_steps_on_stand_in_folders(smoke_run, command, tmp_path):

@@ -8,7 +8,6 @@ Train and test are numbered separately: ID 7 exists in both and names two differ
 must not be concatenated or share a cache. `record_id` ("bhf-train-7", "bhf-test-7") tells them apart.
 """
 
-import csv
 import os
 import re
 import warnings
@@ -21,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from ecgutils.files import write_bytes
-from ecgutils.manifest import check_manifest, make_manifest
+from ecgutils.manifest import check_manifest, make_manifest, read_text_csv
 
 COLUMNS = ("ID", "STTC", "HYP", "MI", "CD", "AF")  # the challenge's own, whatever else this package may learn to find
 _ID = re.compile(r"(?:(?:train|test)_)?(\d+)(?:\.0+|\.png|\.jpe?g)?", re.ASCII | re.IGNORECASE)
@@ -222,41 +221,9 @@ def id_order(ids: pd.Series) -> pd.Series:
     return ids.map(lambda i: (0, int(i), "") if i.isascii() and i.isdigit() else (1, 0, i))
 
 
-def first_few(names: Sequence[str], n: int = 5) -> str:
+def first_few(names: Sequence[str]) -> str:
     """The first names, for a message."""
-    return ", ".join(names[:n]) + (", ..." if len(names) > n else "")
-
-
-def read_rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Line (1-based) and cells of each row of a CSV, blank ones too; ValueError when it is no CSV in UTF-8 text."""
-    try:
-        with path.open(newline="\n", encoding="utf-8-sig") as file:  # a lone "\r" is damage, not the end of a line
-            reader = csv.reader(file, strict=True)
-            return [(reader.line_num, cells) for cells in reader]
-    except (csv.Error, UnicodeError) as error:
-        raise ValueError(f"{path} is not a CSV in UTF-8 text ({error}); restore the original file.") from error
-
-
-def read_text_csv(path: Path) -> pd.DataFrame:
-    """A CSV with all cells as text, indexed by line (1-based), without blank lines and a spreadsheet's commas at ends.
-
-    ValueError when it is no CSV, or a line has more or fewer cells than the header.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"No CSV at {path}: check the path.")
-    lines = [(line, cells) for line, cells in read_rows(path) if any(cell.strip() for cell in cells)]
-    if not lines:
-        raise ValueError(f"{path} is not a readable CSV (it has no line); restore the original file.")
-    header = [name.strip() for name in lines.pop(0)[1]]
-    while not header[-1]:
-        header.pop()
-    if len(set(header)) < len(header):
-        raise ValueError(f"{path}: a column is there more than once ({', '.join(header)}); restore the original file.")
-    for line, cells in lines:
-        if len(cells) < len(header) or any(cell.strip() for cell in cells[len(header) :]):
-            raise ValueError(f"{path}: line {line} has {len(cells)} cells, the header {len(header)}; restore the file.")
-    rows = [cells[: len(header)] for _, cells in lines]
-    return pd.DataFrame(rows, columns=header, index=[line for line, _ in lines], dtype=object)
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def read_ids(path: str | Path) -> list[str]:

@@ -12,9 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from ecgutils.challenge.bhf import COLUMNS, LABELS, first_few, id_order, plain_id, read_rows, read_text_csv
+from ecgutils.challenge.bhf import COLUMNS, LABELS, first_few, id_order, plain_id
 from ecgutils.evaluate.predictions import check_prevalence, prediction_table
 from ecgutils.files import atomic_path, runs_root, write_bytes, write_json
+from ecgutils.manifest import read_rows, read_text_csv
 from ecgutils.provenance import git_describe, versions
 
 KAGGLE_WORKING = Path("/kaggle/working")  # Kaggle scores the submission.csv it finds there
@@ -34,7 +35,7 @@ def write_submission(
 
     predictions : table with ID and probabilities in [0, 1], the challenge's five among them; NaN = unreadable photo.
     prevalence : finding -> share of positives in the training set; fills each NaN.
-    sample : sample submission: its columns, IDs and rows are followed exactly. Without it the IDs come sorted.
+    sample : sample submission: its columns, IDs and rows are followed exactly. Without it IDs come sorted, as given.
     provenance : what made the predictions (profile, models, seed, ...; JSON-able), kept in the JSON beside what the
     file holds, what its probabilities were calibrated on, versions and commit.
 
@@ -46,8 +47,10 @@ def write_submission(
     """
     out_path, fill = Path(out_path), check_prevalence(prevalence, LABELS)
     table = prediction_table(predictions, "write_submission", LABELS)
+    given = {plain_id(i): i for i in table["ID"]}
     table["ID"] = table["ID"].map(plain_id)
     columns, wanted, values, left_out = _asked_for(table, sample)
+    wanted = [given[i] for i in wanted] if sample is None else wanted
     if left_out:
         warnings.warn(f"{len(left_out)} predicted ID(s) not asked for: {first_few(left_out)}.", stacklevel=2)
     empty = values.isna()
@@ -121,7 +124,7 @@ def validate_submission(path: str | Path, expected_ids: Iterable[object] | None 
     completeness cannot be checked.
     """
     try:
-        rows = read_rows(path := Path(path))
+        rows = read_rows(path := Path(path), ",")
     except (ValueError, OSError) as error:
         return [str(error) if path.is_file() else f"No submission file at {path}."]
     if not any(cell.strip() for _, row in rows for cell in row):

@@ -94,7 +94,8 @@ def fit_calibration(
     predictions : table with ID and five raw probabilities; rows without an answer take no part.
     truth : manifest with the labels of the same images, joined by ID.
     domain, models : what these images are, in words; sha256 of the weights of each member that predicted.
-    fewest : a finding with fewer positives, or negatives, keeps its raw probability; ValueError when that leaves none.
+    fewest : a finding with fewer positives, or negatives, or without any label, keeps its raw probability; ValueError
+    when that leaves none.
 
     Two numbers per finding, with Platt's smoothed targets: so it stands few, even no, positives; no order changes.
     """
@@ -134,11 +135,9 @@ def _fit(scored: Scored, domain: str, models: tuple[str, ...] = (), fewest: int 
         y = scored.y[known, k]
         n, n1 = len(y), y.sum()
         positives[finding] = int(n1)
-        if min(n1, n - n1) < fewest:
+        if min(n1, n - n1) < fewest or not n:
             curves[finding] = dict(_RAW)
             continue
-        if not n:
-            raise ValueError(f"Calibration: no image has both a prediction and a label for {finding}.")
         x = np.column_stack([log_odds(scored.p[known, k]), np.ones(n)])
         target = np.where(y > 0, (n1 + 1) / (n1 + 2), 1 / (n - n1 + 2))
         curve = fit_logistic(x, target, prior, ridge=np.array([0.5 / n, 0]), least=least)

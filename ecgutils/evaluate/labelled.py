@@ -1,7 +1,5 @@
-"""How good predictions are on photos with labels of one's own: the labels as people keep them, scores, worst errors."""
+"""How good predictions are on photos with labels of one's own: matched by name, scores, worst errors."""
 
-import csv
-import io
 import json
 import os
 import warnings
@@ -17,96 +15,8 @@ from ecgutils.evaluate.operating import choose_thresholds, rates_at
 from ecgutils.evaluate.predictions import Scored, fill_unreadable, join_truth, prediction_table
 from ecgutils.files import page_of
 from ecgutils.findings import FINDINGS
-from ecgutils.manifest import MANIFEST_COLUMNS, make_manifest
 
 FEWEST = 5  # positives, and negatives, of a finding that a number or a curve can rest on
-# names of columns, in lower case without spaces and signs, the first that is there counts
-_ID_COLUMNS = ("imageid", "id")
-_PATH_COLUMNS = ("path", "filepath", "file", "filename", "image")
-_PATIENT_COLUMNS = ("patientid", "patient", "subjectid", "subject")
-
-
-def read_predictions(path: str | Path) -> pd.DataFrame:
-    """What `predict --out` wrote: text ID, float probabilities in [0, 1] (NaN = refused) and quality, the rest as text.
-
-    FileNotFoundError; ValueError where it is no CSV, or as `prediction_table` says. A column `calibrated_on` tells that
-    the probabilities are calibrated; without it they are raw.
-    """
-    table = _read_text(Path(path))
-    table = table.mask(table.eq("") & (table.columns != "ID"))
-    if "quality" in table:
-        table["quality"] = pd.to_numeric(table["quality"], errors="coerce")
-    return prediction_table(table, str(path))
-
-
-def read_truth(path: str | Path) -> pd.DataFrame:
-    """A table of labels, as people keep them, as a manifest whose image_id is the text that names the image.
-
-    A CSV with comma, semicolon or tab, whose columns are known by their names, capitals and signs aside: what names the
-    image (image_id or ID, and path, file, filename or image), the five findings (0, 1, true, false, empty = unknown),
-    patient or subject, record_id. Columns it doesn't know come last, as text. `path` is beside the CSV, else from the
-    working folder; there may be no file. Images without a patient make the results *ungrouped*.
-
-    FileNotFoundError; ValueError for no column with an image or a finding, two of one name, an image without a name, an
-    image or path that is listed twice, or a label that is something else.
-    """
-    path = Path(path)
-    table = _read_text(path)
-    names = [column.lower().translate(str.maketrans("", "", " _-")) for column in table]
-    used: list[int] = []
-
-    def column(*wanted: str) -> pd.Series | None:
-        for name in wanted:
-            found = [i for i, own in enumerate(names) if own == name]
-            if len(found) > 1:
-                raise ValueError(f"{path}: {len(found)} columns are called {table.columns[found[0]]!r}; keep one.")
-            if found:
-                used.append(found[0])
-                return table.iloc[:, found[0]]
-        return None
-
-    ids, files = column(*_ID_COLUMNS), column(*_PATH_COLUMNS)
-    if ids is None and files is None:
-        raise ValueError(f"{path}: no column names the image; call it path, filename or ID.")
-    places = [_place(name, path.parent, files is not None) for name in (ids if files is None else files)]
-    if (twice := pd.Series(places).loc[lambda place: place.ne("") & place.duplicated()]).any():
-        raise ValueError(f"{path}: {twice.iloc[0]} is listed twice, again in data row {twice.index[0] + 1}; keep one.")
-    labels = {finding: column(finding.lower()) for finding in FINDINGS}
-    labels = {finding: values for finding, values in labels.items() if values is not None}
-    if not labels:
-        raise ValueError(f"{path}: none of the columns {', '.join(FINDINGS)}; give one at least, of 0, 1 and empty.")
-    known = {finding: values.str.lower().replace({"true": "1", "false": "0"}) for finding, values in labels.items()}
-    for own, found in (("patient_id", column(*_PATIENT_COLUMNS)), ("record_id", column("recordid"))):
-        known |= {} if found is None else {own: found}
-    manifest = make_manifest(files if ids is None else ids, str(path), path=places, **known)
-    aside = [i for i, name in enumerate(table) if i not in used and name not in MANIFEST_COLUMNS]
-    return pd.concat([manifest, table.iloc[:, aside]], axis=1)
-
-
-def _read_text(path: Path) -> pd.DataFrame:
-    """A CSV of whatever separator, all cells text without blanks around it; nothing is guessed, so "007" stays."""
-    if not path.is_file():
-        raise FileNotFoundError(f"No table at {path}: check the path.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        separator = max(",;\t", key=text.partition("\n")[0].count)
-        rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, ""), delimiter=separator) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is not a CSV file ({error}); save the table as CSV, UTF-8.") from None
-    if len(rows) < 2:
-        raise ValueError(f"{path} has no rows; give a line of column names, and one for each image.")
-    width = len(rows[0])
-    if odd := [i for i, row in enumerate(rows) if len(row) != width]:
-        raise ValueError(f"{path}: data row {odd[0]} has {len(rows[odd[0]])} cells, but there are {width} columns.")
-    return pd.DataFrame(rows[1:], columns=rows[0], dtype=object)
-
-
-def _place(name: str, folder: Path, certain: bool) -> str:
-    """Where an image lies: absolute, "" where an ID, which is not `certain` to be a path, is no file."""
-    place = next((place for place in (folder / name, Path(name)) if os.path.isfile(page_of(place)[0])), None)
-    if place is None and not (certain and name):
-        return ""
-    return os.path.abspath(place or folder / name)
 
 
 def _stem(name: str) -> str:
@@ -169,7 +79,6 @@ def score_table(
     predictions: pd.DataFrame,
     truth: pd.DataFrame,
     limits: Mapping[str, float] | None = None,
-    prevalence: Mapping[str, float] | None = None,
     rounds: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -179,17 +88,16 @@ def score_table(
     limits : thresholds by finding, chosen on *other* patients; NaN = none. None chooses them here, so that nine of ten
         positives are flagged: `threshold` is then the one that these images give, while the rates are cross-fitted,
         each patient's by a threshold from other patients.
-    prevalence : what a refused image is given for `auroc` and `auprc`; None takes the share of positives in `truth`.
     rounds, seed : of the bootstrap, which draws whole patients.
 
     Returns columns finding; auroc, auprc, sensitivity and specificity, each with the ends `_low` and `_high` of its
     95 % interval; n and positives (labels), refused (share of n); ece and ece_if_perfect (`calibration_error`);
-    threshold; intervals ("by patient" or "ungrouped"). Calibration and rates are those of answered images alone. What
-    there are no images for is NaN. Warns where a finding has one class, or fewer than FEWEST images of one.
+    threshold; intervals ("by patient" or "ungrouped"). In `auroc` and `auprc` a refused image has the share of
+    positives; calibration and rates are those of answered images alone. What there are no images for is NaN. Warns
+    where a finding has one class, or fewer than FEWEST images of one.
     """
     answered = join_truth(predictions, truth)
-    if prevalence is None:  # without any label nothing is counted, so that any number does
-        prevalence = truth[list(FINDINGS)].mean().fillna(0)
+    prevalence = truth[list(FINDINGS)].mean().fillna(0)  # without any label nothing is counted, so that any number does
     filled = join_truth(fill_unreadable(predictions, prevalence), truth)
     how = {"clusters": answered.clusters, "rounds": rounds, "seed": seed}
     curves = [bootstrap_auroc(filled.y, filled.p, **how, metric=metric) for metric in ("auroc", "auprc")]

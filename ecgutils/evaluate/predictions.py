@@ -1,16 +1,61 @@
-"""A table of predictions: checked, filled, and joined with its truth by ID; splits that keep a patient on one side."""
+"""A table of predictions: in a file, checked, joined with its truth by ID; splits that keep a patient on one side."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from ecgutils.files import jsonable, write_bytes
 from ecgutils.findings import FINDINGS
-from ecgutils.manifest import clusters, label_array
+from ecgutils.manifest import clusters, label_array, read_text_csv
 
 STAGE_FOLDS = 50  # separates this random stream from those of other steps with the same seed
 FOLDS = 5  # of a cross-fit
+ENDINGS = (".csv", ".jsonl", ".parquet")  # of a file of predictions
+
+
+def write_predictions(table: pd.DataFrame, path: Path) -> None:
+    """Write a table of predictions as its ending says, one of ENDINGS, atomically; Parquet needs pyarrow."""
+    if path.suffix.lower() == ".parquet":
+        content = table.to_parquet(index=False)
+    elif path.suffix.lower() == ".jsonl":
+        content = "".join(json.dumps(jsonable(row)) + "\n" for row in table.to_dict("records")).encode()
+    else:
+        content = table.to_csv(index=False).encode()
+    write_bytes(path, content)
+
+
+def read_predictions(path: str | Path) -> pd.DataFrame:
+    """What `write_predictions` wrote: text ID, float probabilities in [0, 1] (NaN = refused) and quality.
+
+    A file of another ending is read as a CSV. A column `calibrated_on` tells that the probabilities are calibrated;
+    without it they are raw. FileNotFoundError; ValueError where the file is not what its ending says, or as
+    `prediction_table` says; ModuleNotFoundError for Parquet without pyarrow.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"No predictions at {path}: check the path.")
+    if path.suffix.lower() == ".parquet":
+        import pyarrow as pa
+
+        try:
+            table = pd.read_parquet(path)
+        except pa.ArrowException as error:
+            raise ValueError(f"{path} is not a Parquet file ({str(error).splitlines()[0]}); predict anew.") from None
+    elif path.suffix.lower() == ".jsonl":
+        try:
+            table = pd.DataFrame([dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()])
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path} is not a JSON object a line ({error}); predict anew.") from None
+    else:
+        table = read_text_csv(path).apply(lambda column: column.str.strip())
+        table = table.mask(table.eq("") & (table.columns != "ID"))
+    if "quality" in table:
+        table["quality"] = pd.to_numeric(table["quality"], errors="coerce")
+    return prediction_table(table, str(path))
 
 
 def prediction_table(table: pd.DataFrame, name: str, findings: Sequence[str] = FINDINGS) -> pd.DataFrame:
@@ -109,15 +154,3 @@ def grouped_folds(labels: np.ndarray, clusters: np.ndarray, shares: np.ndarray, 
     if len(names):
         fold[order] = IterativeStratification(pooled[order], shares, rng)
     return fold[cluster_of_row]
-
-
-def split_bhf(train: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """The manifest with `fold` filled by `grouped_folds`: tenths, 1-8 to train, 9 to validate, 10 to test, as PTB-XL's.
-
-    BHF names no patient, so there each image is its own cluster, one patient's ECGs may fall on both sides, and numbers
-    have to be called *ungrouped*. ValueError when there are too few clusters for the three parts.
-    """
-    fold = 1 + grouped_folds(label_array(train), clusters(train), np.full(10, 0.1), seed)
-    if not all(np.isin(part, fold).any() for part in (range(1, 9), 9, 10)):
-        raise ValueError(f"split_bhf: {len(train)} image(s) are too few patients to train, validate and test on.")
-    return train.assign(fold=pd.array(fold, dtype="Int64"))

@@ -1,5 +1,6 @@
 """Labelled 12-lead ECGs from nothing but a seed: hearts, rhythm, leads, noise; and the records of a run."""
 
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cache, partial
@@ -18,6 +19,7 @@ from ecgutils.hearts.rhythm import DURATION_S, Rhythm, atrial_waves, draw_rhythm
 from ecgutils.parallel import for_each
 from ecgutils.signals.ptbxl import check_ptbxl, read_ptbxl
 from ecgutils.signals.record import Record
+from ecgutils.signals.wfdb_folder import check_wfdb_folder, read_wfdb_folder
 
 _RENDER_HZ = 500
 _STAGE = 1  # second entry of every seed, so that no other stage draws the same numbers
@@ -85,22 +87,31 @@ def _row(seed: int, i: int, fs: float, prefix: str) -> Record:
 
 
 def load_records(
-    n: int, seed: int, ptbxl: str | Path | None = None, prefix: str = "sim", workers: int = 1
+    n: int,
+    seed: int,
+    ptbxl: str | Path | None = None,
+    prefix: str = "sim",
+    workers: int = 1,
+    wfdb: str | Path | None = None,
 ) -> list[Record]:
-    """`n` simulated records, or at most `n` records of a PTB-XL folder.
+    """`n` simulated records, or at most `n` records of a PTB-XL folder, or of one of WFDB records with SNOMED codes.
 
-    n : number of records; with `ptbxl`, 0 means all. A part is drawn with `seed` and kept in the table's order; signals
-        are those of 500 Hz, or where the folder has only these, of 100 Hz.
+    n : number of records; of a folder, 0 means all. A part is drawn with `seed` and kept in the table's order; signals
+        are those of 500 Hz, or where PTB-XL's folder has only these, of 100 Hz.
     prefix : first part of simulated record and patient ids, so that two cohorts stay apart.
 
-    Raises ValueError for a negative n, and what `read_ptbxl` raises.
+    A WFDB folder names no patient: a record's fold, 1 to 10, is a hash of its id, the same in any part of the folder.
+    Raises ValueError for a negative n, and what `read_ptbxl` or `read_wfdb_folder` raises.
     """
-    if ptbxl is None:
+    if ptbxl is None and wfdb is None:
         return list(simulate_cohort(n, seed, workers=workers, prefix=prefix))
-    there = check_ptbxl(ptbxl)
-    total, rate = there["records"], 100 if there["rates"] == [100] else 500
+    there = check_wfdb_folder(wfdb) if ptbxl is None else check_ptbxl(ptbxl)
+    total = sum(there.get(key, 0) for key in ("records", "unreadable", "without_codes"))
     rows = np.random.default_rng(seed).choice(total, min(n, total), replace=False) if n else None
-    return list(read_ptbxl(ptbxl, rate=rate, rows=rows))
+    if ptbxl is None:
+        found = read_wfdb_folder(wfdb, rows=rows)
+        return [replace(record, fold=zlib.crc32(record.record_id.encode()) % 10 + 1) for record in found]
+    return list(read_ptbxl(ptbxl, rate=100 if there["rates"] == [100] else 500, rows=rows))
 
 
 def draw_findings(rng: np.random.Generator) -> frozenset[str]:

@@ -28,7 +28,7 @@ _COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
 
 
 def plot_record(record: Record, marked: Collection[str] = (), title: str = "") -> Figure:
-    """Draw a record of at least 10 s on ECG paper: 3 rows x 4 columns of 2.5 s, lead II below as rhythm strip.
+    """Draw 10 s of a record, or a shorter one, on ECG paper: 3 rows x 4 columns, lead II below as rhythm strip.
 
     `marked` names leads that are tinted, the strip too. The page grows where waves would leave it.
     """
@@ -38,7 +38,7 @@ def plot_record(record: Record, marked: Collection[str] = (), title: str = "") -
     axes = figure.subplots()
     top, bottom = _ROW_MV / 2, -(len(_ROWS) - 0.5) * _ROW_MV
     for row, leads in enumerate(_ROWS):
-        seconds = 10.0 / len(leads)
+        seconds = min(10.0, record.signal_mv.shape[1] / record.fs) / len(leads)
         for column, lead in enumerate(leads):
             start = column * seconds
             samples = slice(int(start * record.fs), int((start + seconds) * record.fs))
@@ -86,9 +86,9 @@ def plot_outlines(images: Sequence[np.ndarray], quads: Sequence[np.ndarray | Non
     return figure
 
 
-def plot_leads(image: np.ndarray, flat: FlatECG, title: str = "") -> Figure:
+def plot_leads(image: np.ndarray, flat: FlatECG) -> Figure:
     """What the reader sees on a photo, uint8 (H, W, 3): its outline, and the box of each lead with its name."""
-    figure = plot_contact_sheet([image], [title or ", ".join([flat.layout or "no leads", *flat.reasons])], 1)
+    figure = plot_contact_sheet([image], [", ".join([flat.layout or "no leads", *flat.reasons])], 1)
     ax, scale = figure.axes[0], min(1.0, _LONGEST / max(image.shape[:2]))
     _draw_quad(ax, scale, flat.quad_xy)
     height, width = flat.image.shape
@@ -265,7 +265,7 @@ def plot_reliability(tables: Mapping[str, pd.DataFrame], domain: str) -> Figure:
         for (name, table), style in zip(tables.items(), _styles(), strict=False):
             rows = table[table["finding"] == finding]
             ax.plot(rows["said"], rows["observed"], markersize=4, label=name, **style)
-            top = max(top, *rows["said"], *rows["observed"])
+            top = max([top, *rows["said"], *rows["observed"]])
         ax.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":")
         ax.set(xlim=(0, 1.08 * top), ylim=(-0.03 * top, 1.08 * top), title=finding, xlabel="predicted probability")
         axes[0].set_ylabel("share with the finding")

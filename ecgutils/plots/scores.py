@@ -8,13 +8,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from ecgutils.files import page_of, write_bytes
+from ecgutils.files import page_of
 from ecgutils.findings import DISCLAIMER, FINDING_NAMES, FINDINGS
 from ecgutils.geometry import thumbnail
 from ecgutils.parallel import for_each
 from ecgutils.plots.figures import _intervals, _panels, _side_by_side, _styles
 from ecgutils.preprocess import Preprocessor, PreprocessSettings, UnreadableImage, read_image
-from ecgutils.preprocess.cache import REPORT_STYLE, THUMBNAIL, draw_outline, inline_image
+from ecgutils.preprocess.review import PHOTO_SIDE, Entry, draw_outline, pictures_of, write_gallery
 
 _PAGE = PreprocessSettings(size=(768, 384), px_per_mm=2.8)  # as much of the page as a model sees, large enough to read
 
@@ -55,39 +55,43 @@ def write_errors(errors: pd.DataFrame, path: str | Path, title: str, workers: in
     """Write the page of the worst errors: each with its numbers, its photo and outline, and the flat page, where it is.
 
     errors : of `evaluate.worst_errors`. title : what was scored, as plain text. workers : processes that read photos.
-    The pages are made anew. HTML, one file without links, written atomically.
+    The flat pages are made anew. See `preprocess.review.write_gallery` for the file.
     """
     files = sorted(file for file in set(errors["path"]) if file and page_of(file)[0].exists())
     made = for_each(_pictures, ((file,) for file in files), workers)
     pictures = dict(zip(files, tqdm(made, total=len(files), desc="report"), strict=True))
-    parts = [
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Worst errors</title>",
-        f"<style>{REPORT_STYLE}</style><h1>Worst errors</h1><p>{html.escape(title)}</p>",
-        f"<p>{DISCLAIMER} Photos are shown whole, with what is written on them: think before you share this page.</p>",
-    ]
-    for (finding, error), rows in errors.groupby(["finding", "error"], sort=False):
-        parts.append(f"<h2>{finding}, {FINDING_NAMES[finding]}: {error}s, the worst first</h2>")
-        for _, row in rows.iterrows():
-            name = f"{row['ID']} {Path(row['path']).name}" if row["path"] else row["ID"]
-            caption = (
-                f"<b>{html.escape(name)}</b> &middot; {finding} {row['probability']:.3f}, label {row['label']:.0f} "
-                f"&middot; quality {row['quality']:.2f} &middot; "
-                f"{html.escape(row['reasons'].replace(';', ', ')) or 'no reasons against it'}"
-            )
-            seen = pictures.get(row["path"], "<span class=bad>no photo at hand</span>")
-            parts.append(f"<figure><figcaption>{caption}</figcaption>{seen}</figure>")
-    if errors.empty:
-        parts.append("<p>No answer is wrong at these thresholds.</p>")
-    write_bytes(path, "\n".join([*parts, "</html>"]).encode(errors="replace"))
+    said = (
+        "By finding, the worst first; click to enlarge." if len(errors) else "No answer is wrong at these thresholds."
+    )
+    head = (
+        f"<p>{html.escape(title)}</p><p>{DISCLAIMER} Photos are shown whole, with what is written on them: "
+        f"think before you share this page.</p><p>{said}</p>"
+    )
+    sections = errors[["finding", "error"]].drop_duplicates().itertuples(index=False)
+    kinds = {f"{finding}-{error[:4]}": f"{finding}, {FINDING_NAMES[finding]}: {error}s" for finding, error in sections}
+    entries = (_entry(row, *pictures.get(row["path"], ((), "no photo at hand"))) for _, row in errors.iterrows())
+    write_gallery(path, "Worst errors", head, kinds, entries)
 
 
-def _pictures(path: str) -> str:
+def _entry(row: pd.Series, pictures: tuple[bytes, ...], problem: str) -> Entry:
+    name = f"{row['ID']} {Path(row['path']).name}" if row["path"] else row["ID"]
+    caption = (
+        f"<b>{html.escape(name)}</b> &middot; {row['error']} of {row['finding']}: {row['probability']:.3f}, "
+        f"label {row['label']:.0f} &middot; quality {row['quality']:.2f} &middot; "
+        f"{html.escape(row['reasons'].replace(';', ', ')) or 'no reasons against it'}"
+        f"{f' &middot; <span class=bad>{problem}</span>' if problem else ''}"
+    )
+    return Entry(f"{row['finding']}-{row['error'][:4]}", row["quality"], caption, pictures)
+
+
+def _pictures(path: str) -> tuple[tuple[bytes, ...], str]:
+    """Small and large picture of a photo and its flat page; or none, and why."""
     try:
         photo = read_image(path)
     except UnreadableImage as error:
-        return f"<span class=bad>{error.reason}</span>"
+        return (), error.reason
     flat = Preprocessor(_PAGE)(photo)
-    small, scale = thumbnail(photo, THUMBNAIL)
+    small, scale = thumbnail(photo, PHOTO_SIDE)
     if flat.quad_xy is not None:
         draw_outline(small, flat.quad_xy * scale)
-    return inline_image(small, ".jpg") + inline_image(flat.image, ".png")
+    return pictures_of(small, flat.image), ""

@@ -10,7 +10,7 @@ import pandas as pd
 from ecgutils.geometry import frame_corners, thumbnail
 from ecgutils.manifest import CORNER_COLUMNS
 from ecgutils.preprocess import FlatECG, Preprocessor, UnreadableImage, read_image
-from ecgutils.preprocess.cache import draw_outline
+from ecgutils.preprocess.review import draw_outline
 
 ZOOM = 3  # screen px per px of the flat page
 PHOTO_SIDE = 1400  # px of the longer side of the photo that is sampled: more would alias on the screen

@@ -6,11 +6,12 @@ phase.py     its waves: their scale, and bent paper by their phase
 traces.py    where the traces are            appearance.py  light
 plane.py     one resampling, and the flat page on its canvas: FlatECG
 judge.py     reasons and quality             pipeline.py    the stages: Preprocessor
-cache.py     whole manifests on disk, and their review as one HTML page
+cache.py     whole manifests on disk      review.py      pages of photos beside their flat pages
 """
 
-from ecgutils.preprocess.cache import FlatCache, build_cache, correct_outline, write_report
+from ecgutils.preprocess.cache import FlatCache, build_cache, correct_outline
 from ecgutils.preprocess.decode import UnreadableImage, read_image
 from ecgutils.preprocess.judge import REASONS
 from ecgutils.preprocess.pipeline import Preprocessor, PreprocessSettings
 from ecgutils.preprocess.plane import FlatECG
+from ecgutils.preprocess.review import write_report

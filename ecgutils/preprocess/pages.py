@@ -3,6 +3,7 @@
 import glob
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -76,17 +77,22 @@ def files_named(given: list[str], recursive: bool) -> list[Path]:
 
 def files_in(folder: Path, recursive: bool) -> list[Path]:
     """The files of a folder, whatever they are, page by page, but not those that lie beside an image of their name."""
+    found: list[Path] = []
+    for paths in walk(folder, recursive):
+        named = {path.stem for path in paths if path.suffix.lower() in SUFFIXES}
+        found += [path for path in paths if path.suffix.lower() in SUFFIXES or path.stem not in named]
+    return [page for path in found for page in pages_of(path)]
+
+
+def walk(folder: Path, recursive: bool) -> Iterator[list[Path]]:
+    """The files of a folder and of each below, sorted, no hidden ones; warns of a folder that isn't looked into."""
 
     def refused(error: OSError) -> None:
         warnings.warn(f"{error.filename} can't be looked into: {error.strerror}.", stacklevel=2)
 
-    found: list[Path] = []
     for place, folders, names in os.walk(folder, onerror=refused):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         if folders and not recursive:
             warnings.warn(f"{len(folders)} sub-folder(s) of {place} are not read; --recursive does.", stacklevel=2)
             folders.clear()
-        paths = [Path(place, name) for name in sorted(names) if not name.startswith(".")]
-        named = {path.stem for path in paths if path.suffix.lower() in SUFFIXES}
-        found += [path for path in paths if path.suffix.lower() in SUFFIXES or path.stem not in named]
-    return [page for path in found for page in pages_of(path)]
+        yield [Path(place, name) for name in sorted(names) if not name.startswith(".")]

@@ -27,22 +27,16 @@ class Leads:
         "II_rhythm2" and so on.
     layout: "3x4", "3x4+1", "6x2", "12x1" or another "RxC+n" of the rows that are seen.
     assumed: the order was assumed, not read.
-    named: leads whose printed names were found.
     missing: leads of the 12 without a box, or with hardly any trace in it, as under a note.
-    rows: y px of each row's baseline.
     n_leads: number of different leads that have a trace.
-    aligned: 0..1, how well the beats of different rows line up, as those of simultaneous leads do.
     groups: number of 12-lead pages seen side by side or stacked; `boxes` are those of the larger one.
     """
 
     boxes: dict[str, np.ndarray]
     layout: str
     assumed: bool
-    named: tuple[str, ...]
     missing: tuple[str, ...]
-    rows: tuple[float, ...]
     n_leads: int
-    aligned: float
     groups: int = 1
 
 
@@ -67,7 +61,7 @@ def find_leads(trace: np.ndarray, marks: np.ndarray, px_per_mm: float = 4) -> Le
         return None
     best, _ = max(pages, key=lambda page: (page[0].n_leads, page[1]))
     boxes = {name: (box * px_per_mm).astype(np.float32) for name, box in best.boxes.items()}
-    return replace(best, boxes=boxes, rows=tuple(float(y) * px_per_mm for y in best.rows), groups=len(pages))
+    return replace(best, boxes=boxes, groups=len(pages))
 
 
 def _read(ink: np.ndarray, steep: np.ndarray, words: Words, part: tuple[int, int, int, int]) -> Leads | None:
@@ -90,7 +84,7 @@ def _read(ink: np.ndarray, steep: np.ndarray, words: Words, part: tuple[int, int
     reach = _reach(ink, rows)
     fit, assumed = _decide(fit, rows, reach, left, right, aligned)
     boxes: dict[str, np.ndarray] = {}
-    named, traced = [], set()
+    traced = set()
     ends = np.append(fit.columns[1:], right)
     for row, column, lead, span in fit.cells:
         start, end = (fit.columns[0], right) if span else (fit.columns[column], ends[column])
@@ -103,13 +97,10 @@ def _read(ink: np.ndarray, steep: np.ndarray, words: Words, part: tuple[int, int
         boxes[name + (str(number) if number > 1 else "")] = np.array(
             [start + x0, top + y0 + tilt, end + x0, bottom + y0 + tilt]
         )
-        if not assumed and fit.odds[row, column, lead] > 0.5:
-            named.append(LEADS[lead])
         if seen.size and seen.mean() > _TRACED:
             traced.add(LEADS[lead])
     missing = tuple(lead for lead in LEADS if lead not in traced)
-    named = tuple(dict.fromkeys(named))
-    return Leads(boxes, fit.layout, assumed, named, missing, tuple(rows + y0), len(traced), aligned)
+    return Leads(boxes, fit.layout, assumed, missing, len(traced))
 
 
 def _decide(

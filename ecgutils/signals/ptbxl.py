@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ecgutils.findings import FINDINGS, findings_from_scp
+from ecgutils.manifest import refuse
 from ecgutils.signals.readers import to_leads, wfdb_samples
 from ecgutils.signals.record import Record
 
@@ -77,12 +78,9 @@ def _tables(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     statements = _table(root / "scp_statements.csv", ("diagnostic", "diagnostic_class"), index_col=0)
     for column in ("ecg_id", "patient_id", "strat_fold"):
         numbers = pd.to_numeric(table[column], errors="coerce")
-        if numbers.isna().any():
-            row = int(numbers.isna().to_numpy().argmax())
-            raise ValueError(f"{where}: {column} is {table[column].iloc[row]!r} in data row {row + 1}, not a number.")
+        refuse(table[column], numbers.isna(), str(where), "it has to be a number")
         table[column] = numbers.astype(int)
-    if (twice := table["ecg_id"].duplicated()).any():
-        raise ValueError(f"{where}: ecg_id {table.loc[twice, 'ecg_id'].iloc[0]} occurs twice; remove one of the rows.")
+    refuse(table["ecg_id"], table["ecg_id"].duplicated(), str(where), "it is there already; remove one of the rows")
     return table, statements
 
 

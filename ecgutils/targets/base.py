@@ -1,7 +1,6 @@
 """What a reader of labelled photos gives, and what is checked of it, whichever reader it was."""
 
 import os
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from ecgutils.files import content_hash, page_of
 from ecgutils.findings import FINDINGS
 from ecgutils.manifest import check_roles, label_array
 from ecgutils.preprocess.decode import SUFFIXES
-from ecgutils.preprocess.pages import pages_of
+from ecgutils.preprocess.pages import pages_of, walk
 
 FEW = 5  # positives, below which a finding's AUROC says next to nothing
 
@@ -42,15 +41,7 @@ class Target:
 
 def images(folder: Path) -> list[Path]:
     """Image files in a folder and below, page by page, sorted, without hidden ones; warns of a closed folder."""
-
-    def refused(error: OSError) -> None:
-        warnings.warn(f"{error.filename} can't be looked into: {error.strerror}.", stacklevel=2)
-
-    found: list[Path] = []
-    for place, folders, names in os.walk(folder, onerror=refused):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(place, name) for name in sorted(names) if not name.startswith(".")]
-    found = [path for path in found if path.suffix.lower() in SUFFIXES]
+    found = [path for paths in walk(folder, recursive=True) for path in paths if path.suffix.lower() in SUFFIXES]
     paged = (".pdf", ".tif", ".tiff")  # others need not be opened to know that they are one page
     return [page for path in found for page in (pages_of(path) if path.suffix.lower() in paged else [path])]
 

@@ -29,7 +29,7 @@ def read_genecg(path: Path, ptbxl: str | Path | None = None) -> Labelled:
     places = [path, path.absolute().parent] if ptbxl is None else [Path(ptbxl)]
     root = next((place for place in places if (place / TABLE).is_file()), None)
     if root is None:
-        what_to_do = "give the folder of PTB-XL's two tables as ptbxl"
+        what_to_do = "copy PTB-XL's two tables there, or give the folder of PTB-XL's two tables as ptbxl"
         raise FileNotFoundError(f"No {TABLE} in {' or '.join(map(str, places))} for the images' labels: {what_to_do}.")
     check_ptbxl(root)  # every code is a dict now, every number a number
     table = pd.read_csv(root / TABLE).set_index("ecg_id")

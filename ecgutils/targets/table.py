@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ecgutils.challenge.bhf import read_text_csv
 from ecgutils.files import page_of
 from ecgutils.findings import FINDINGS
-from ecgutils.manifest import image_ids, make_manifest
+from ecgutils.manifest import SEPARATORS, image_ids, label_values, make_manifest, read_text_csv, refuse
 from ecgutils.targets.base import Labelled, Target
 
 ROLES = {  # names of columns, best first, in small letters and digits alone: "Image path" is "imagepath"
-    "path": ("path", "imagepath", "filename", "file", "image"),
+    "path": ("path", "filepath", "imagepath", "filename", "file", "image"),
     "id": ("id", "imageid"),
     "record": ("recordid", "ecgid"),
     "patient": ("patientid", "subjectid", "patient", "subject"),
@@ -24,14 +23,13 @@ ROLES = {  # names of columns, best first, in small letters and digits alone: "I
     "fold": ("fold",),
     **{finding: (finding.lower(),) for finding in FINDINGS},
 }
-_LABELS = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0, "": np.nan}
 
 
 def read_table(path: Path, may_lack_labels: bool = False) -> Labelled:
     """Photos listed in a CSV, or in the one CSV of a folder that lists photos.
 
-    Paths are relative to the CSV's folder. IDs are its ID column, else `image_ids`. Labels are 0, 1, true, false or
-    empty (unknown); split and fold are train, test or 1..10, where "test" sets a photo apart.
+    Paths are relative to the CSV's folder, else to the working folder. IDs are its ID column, else `image_ids`. Labels
+    are `label_values`; split and fold are train, test or 1..10, where "test" sets a photo apart.
 
     Raises ValueError for a column that is missing or there twice, a value that is none of these, a photo listed twice,
     an ID that is empty or there twice, or when none of the photos is there.
@@ -40,20 +38,44 @@ def read_table(path: Path, may_lack_labels: bool = False) -> Labelled:
     sheet, others = read_sheet(path)
     if "path" not in sheet:
         raise ValueError(f"{path}: no column says where the photos are; name it one of {', '.join(ROLES['path'])}.")
-    if not (may_lack_labels or {*FINDINGS} & {*sheet}):
-        raise ValueError(f"{path}: no column of findings; name at least one of {', '.join(FINDINGS)}, with 0 and 1.")
-    known: dict[str, object] = {finding: sheet[finding].tolist() for finding in FINDINGS if finding in sheet}
-    names = {"patient": "patient_id", "record": "record_id"}
-    known |= {names[role]: sheet[role].tolist() for role in names if role in sheet}
-    where = _located(sheet["path"], path, needed="id" not in sheet)
+    known = _known(sheet, path, may_lack_labels)
+    nameless = sheet["path"].eq("") & ("id" not in sheet)
+    refuse(sheet["path"], nameless, str(path), "give the photo's path, or an ID column")
+    where = _located(sheet["path"], path)
     ids = sheet["id"].tolist() if "id" in sheet else image_ids([Path(place) for place in where])
     there = [place if _is_there(place) else "" for place in where]
     if not any(there):
         raise ValueError(f"{path}: none of its {len(there)} photos is there, e.g. {where[0]}; correct the paths.")
     tests, folds = _parts(sheet, path)
-    table = make_manifest(ids, str(path), path=there, image_source="photo files", fold=folds, **known)
+    table = make_manifest(ids, str(path), path=there, fold=folds, **known)
     train, test = (table[rows].reset_index(drop=True) for rows in (~tests, tests))
     return Labelled(train, test, (f"{path}: column(s) left aside: {', '.join(others)}.",) if others else ())
+
+
+def read_labels(path: Path) -> pd.DataFrame:
+    """Labels in a CSV as a manifest, whose photos need not be there: an ID is enough, a path alone is the ID as well.
+
+    `path` is absolute, "" where an ID is no file. Split and fold are left aside. Raises ValueError as `read_table`.
+    """
+    path = _csvs(path, "path")[0] if path.is_dir() else path
+    sheet, _ = read_sheet(path)
+    role = next((role for role in ("path", "id") if role in sheet), None)
+    if role is None:
+        raise ValueError(f"{path}: no column names the image; call it path, filename or ID.")
+    known = _known(sheet, path)
+    places = _located(sheet[role], path)
+    if role == "id":
+        places = [place if _is_there(place) else "" for place in places]
+    return make_manifest(sheet.get("id", sheet[role]).tolist(), str(path), path=places, **known)
+
+
+def _known(sheet: pd.DataFrame, path: Path, may_lack_labels: bool = False) -> dict[str, object]:
+    """Columns of a manifest that a sheet tells; ValueError where it needs labels and has none."""
+    if not (may_lack_labels or {*FINDINGS} & {*sheet}):
+        raise ValueError(f"{path}: no column of findings; name at least one of {', '.join(FINDINGS)}, with 0 and 1.")
+    names = {"patient": "patient_id", "record": "record_id"} | {finding: finding for finding in FINDINGS}
+    known = {own: sheet[role].tolist() for role, own in names.items() if role in sheet}
+    return {"image_source": "photo files", **known}
 
 
 def read_sheet(path: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -61,17 +83,13 @@ def read_sheet(path: Path) -> tuple[pd.DataFrame, list[str]]:
 
     Raises ValueError as `read_table` does.
     """
-    if ";" in (first := "".join(_header(path))) or "\t" in first:
-        raise ValueError(f"{path}: its columns are parted by semicolons or tabs; save it with commas.")
     cells = read_text_csv(path)
     if cells.empty:
         raise ValueError(f"{path} has no row below its header; list a photo a row.")
     columns = _roles(cells.columns, path)
     sheet = pd.DataFrame({role: cells[column].str.strip() for role, column in columns.items()}, index=cells.index)
     for finding in [role for role in sheet if role in FINDINGS]:
-        words = sheet[finding].str.lower()
-        _refuse(sheet[finding], ~words.isin(list(_LABELS)), path, "use 0, 1, true, false or nothing (unknown)")
-        sheet[finding] = words.map(_LABELS).astype(float)
+        sheet[finding] = label_values(sheet[finding], str(path))
     return sheet, [column for column in cells if column not in columns.values()]
 
 
@@ -88,7 +106,7 @@ def sheet_by_id(folder: Path) -> pd.DataFrame:
     sheet, _ = read_sheet(found[0])
     role = next(role for role in ("id", "record", "path") if role in sheet)
     ids = sheet[role].map(lambda text: Path(text).stem) if role == "path" else sheet[role]
-    _refuse(ids, ids.duplicated(), found[0], "each ID needs one row")
+    refuse(ids, ids.duplicated(), str(found[0]), "each ID needs one row")
     return sheet.set_index(ids)
 
 
@@ -116,7 +134,8 @@ def _has_findings(path: Path) -> bool:
 def _header(path: Path) -> list[str]:
     try:
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            return next(csv.reader(file), [])
+            line = file.readline()
+            return next(csv.reader([line], delimiter=max(SEPARATORS, key=line.count)), [])
     except csv.Error:  # no text; who reads all of it says so
         return []
 
@@ -134,12 +153,11 @@ def _roles(columns: Iterable[str], path: Path | None = None) -> dict[str, str]:
     return {role: plain[name] for role, name in best.items() if name}
 
 
-def _located(texts: pd.Series, path: Path, needed: bool) -> list[str]:
-    """Absolute path of each photo, there or not; ValueError for one listed twice, or empty where one is needed."""
-    _refuse(texts, texts.eq("") & needed, path, "give the photo's path, or an ID column")
+def _located(texts: pd.Series, path: Path) -> list[str]:
+    """Absolute path of each photo, there or not, "" for none; ValueError for one listed twice."""
     places = [_located_one(path.absolute().parent, text) for text in texts]
     found = pd.Series(places, index=texts.index)
-    _refuse(texts, found.duplicated() & found.ne(""), path, "that photo is listed above; keep one row")
+    refuse(texts, found.duplicated() & found.ne(""), str(path), "that photo is listed above; keep one row")
     return places
 
 
@@ -148,10 +166,9 @@ def _is_there(place: str | Path) -> bool:
 
 
 def _located_one(folder: Path, text: str) -> str:
-    place = folder / text
-    if not _is_there(place):
-        place = folder / text.replace("\\", "/")  # as Windows writes it
-    return os.path.abspath(place) if text else ""
+    slashed = text.replace("\\", "/")  # Windows writes the other
+    places = (folder / slashed, folder / text, Path(slashed))
+    return os.path.abspath(next(filter(_is_there, places), places[0])) if text else ""
 
 
 def _parts(sheet: pd.DataFrame, path: Path) -> tuple[np.ndarray, list[float]]:
@@ -161,19 +178,14 @@ def _parts(sheet: pd.DataFrame, path: Path) -> tuple[np.ndarray, list[float]]:
         words = sheet[role].str.lower()
         numbers = pd.to_numeric(words, errors="coerce")
         fits = words.isin(["train", "test"]) | numbers.isin(range(1, 11))
-        _refuse(sheet[role], ~fits, path, "use train, test, or a fold from 1 to 10")
+        refuse(sheet[role], ~fits, str(path), "use train, test, or a fold from 1 to 10")
         tests |= words.eq("test").to_numpy()
         folds = folds.fillna(numbers)
     return tests, folds.tolist()
 
 
-def _refuse(cells: pd.Series, bad: pd.Series, path: Path, what_to_do: str) -> None:
-    if bad.any():
-        raise ValueError(f"{path}: {cells.name} is {cells[bad.idxmax()]!r} in line {bad.idxmax()}; {what_to_do}.")
-
-
 def _matches(path: Path) -> bool:
-    return path.suffix.lower() == ".csv" if path.is_file() else len(_csvs(path, "path")) == 1
+    return path.suffix.lower() in (".csv", ".tsv") if path.is_file() else len(_csvs(path, "path")) == 1
 
 
 TARGET = Target("table", _matches, read_table)

@@ -243,10 +243,10 @@ def test_the_name_follows_the_content_and_is_safe(tmp_path):
 def test_round_trip_of_anything_is_valid_and_keeps_the_values(tmp_path_factory, values, order):
     path = tmp_path_factory.mktemp("s") / "s.csv"
     table = pd.DataFrame(values, columns=list(FINDINGS))
-    table.insert(0, "ID", [f"test_{i:06d}.png" for i in range(6)])
+    table.insert(0, "ID", names := [f"test_{i:06d}.png" for i in range(6)])
     filled = write_submission(table.iloc[order], path, PREVALENCE)
-    assert validate_submission(path, range(6)) == []
+    assert validate_submission(path, names) == []
     back = pd.read_csv(path).set_index("ID")[list(FINDINGS)].to_numpy()
     expected = np.where(np.isnan(values), [PREVALENCE[f] for f in FINDINGS], values)
     assert np.allclose(back, expected, rtol=1e-8, atol=0)
-    assert filled == [str(i) for i in range(6) if np.isnan(values[i]).any()]
+    assert filled == [names[i] for i in range(6) if np.isnan(values[i]).any()]

@@ -37,7 +37,7 @@ PHOTO = Path(__file__).parents[2] / "docs" / "photo.jpg"
         (["run", "--set", "batch_size"], "KEY=VALUE"),
         (["run", "--signals", "ptbxl"], "needs data"),
         (["run", "--signals", "ptbxl", "--data", "nowhere"], "does not exist"),
-        (["run", "--bhf", "nowhere"], "does not exist"),
+        (["run", "--photos", "nowhere"], "does not exist"),
         (["run", "--only", "07"], "No notebook 07"),
         (["check", "ptbxl", "nowhere"], "No PTB-XL folder"),
         (["check", "bhf", "nowhere"], "nowhere"),
@@ -233,16 +233,24 @@ def test_a_name_that_is_not_utf8_costs_nothing_but_its_letter(tmp_path):
     assert "foto_\ufffd.jpg" in (tmp_path / "review.html").read_text(encoding="utf-8")
 
 
-def test_relative_folders_of_a_run_mean_the_same_to_the_notebooks(tmp_path, monkeypatch):
+def test_places_of_a_run_mean_the_same_to_the_notebooks_and_are_read_first(tmp_path, monkeypatch, capsys):
     given = {}
     monkeypatch.setattr("ecgutils.run.run_notebooks", lambda profile, changes, *_: given.update(changes) or tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ECG_RUNS", "out")
-    (tmp_path / "bhf/train_0").mkdir(parents=True)
-    for name in ("bhf/train_final.csv", "w.safetensors"):
-        (tmp_path / name).touch()
-    assert main(["run", "--profile", "smoke", "--set", "bhf=bhf", "--set", "pretrained=w.safetensors"]) == 0
-    assert given == {"bhf": str(tmp_path / "bhf"), "pretrained": str(tmp_path / "w.safetensors")}
+    (tmp_path / "w.safetensors").touch()
+    photos = [f"{name}/{i}.png" for i in range(6) for name in ("MI", "normal")]
+    for photo in map(Path, photos):
+        photo.parent.mkdir(exist_ok=True)
+        photo.write_text(f"photo {photo}")
+    Path("photos.csv").write_text("path,MI\n" + "".join(f"{photo},{int('MI' in photo)}\n" for photo in photos))
+    options = ["--set", "pretrained=w.safetensors", "--photos-test", "photos.csv"]
+    assert main(["run", "--profile", "smoke", "--bhf", "photos.csv", *options]) == 2  # each photo is in both
+    assert not given
+    assert "Leakage" in capsys.readouterr().err
+    assert main(["run", "--profile", "smoke", "--bhf", "photos.csv", *options[:2]]) == 0
+    assert given == {"photos": str(tmp_path / "photos.csv"), "pretrained": str(tmp_path / "w.safetensors")}
+    assert "results are ungrouped" in capsys.readouterr().out
     assert os.environ["ECG_RUNS"] == str(tmp_path / "out")
 
 

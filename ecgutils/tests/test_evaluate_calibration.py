@@ -161,8 +161,15 @@ def test_images_of_one_table_only_are_named():
     predictions, truth, _ = made_up(20)
     with pytest.raises(ValueError, match=r"differ in 1 image\(s\): i3"):
         fit_calibration(predictions.drop(index=3), truth, "made up")
-    with pytest.raises(ValueError, match="no image has both a prediction and a label for HYP"):
-        fit_calibration(predictions, truth.assign(HYP=np.nan), "made up")
+
+
+def test_a_finding_without_any_label_is_left_raw_and_named():
+    predictions, truth, _ = made_up(20)
+    calibration = fit_calibration(predictions, truth.assign(HYP=np.nan), "made up")
+    np.testing.assert_allclose(calibration.apply(predictions)["HYP"], predictions["HYP"], atol=1e-6)
+    assert "HYP left raw" in calibration.describe()
+    with pytest.raises(ValueError, match="No finding has 0 answered"):
+        fit_calibration(predictions, truth.assign(**dict.fromkeys(FINDINGS, np.nan)), "made up")
 
 
 def test_brier_agrees_with_scikit_learn_and_ece_is_counted_by_hand():

@@ -10,6 +10,7 @@ from ecgutils.hearts import load_records
 from ecgutils.signals import read_ptbxl
 from ecgutils.tests.stand_ins import write_ptbxl_folder
 from ecgutils.tests.test_signals_ptbxl import WFDB_NAMES, write_folder
+from ecgutils.tests.test_signals_snomed import write_record
 
 
 def test_two_simulated_cohorts_have_no_id_in_common():
@@ -44,3 +45,17 @@ def test_a_part_of_ptbxl_is_drawn_once_for_a_seed(tmp_path):
     assert drawn == [record_id for record_id in everything if record_id in drawn]
     assert drawn == [r.record_id for r in load_records(5, seed=3, ptbxl=tmp_path)]
     assert [r.record_id for r in load_records(0, seed=3, ptbxl=tmp_path)] == everything
+
+
+def test_a_part_of_a_wfdb_folder_keeps_its_folds(tmp_path):
+    for i in range(30):
+        write_record(tmp_path, f"A{i:04d}")
+    (tmp_path / "B.hea").write_text("damaged")  # counts as one that may be drawn
+    with pytest.warns(UserWarning, match="1 of 31 records are left out"):
+        fold = {r.record_id: r.fold for r in load_records(0, seed=3, wfdb=tmp_path)}
+    assert len(fold) == 30
+    assert set(fold.values()) <= set(range(1, 11))
+    assert len(set(fold.values())) >= 6
+    part = load_records(8, seed=3, wfdb=tmp_path)
+    assert 7 <= len(part) <= 8
+    assert {r.record_id: r.fold for r in part}.items() <= fold.items()

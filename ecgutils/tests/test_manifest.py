@@ -64,13 +64,13 @@ def test_ids_that_look_like_numbers_stay_text(tmp_path, table):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"image_id": ["a", "a", "b"]}, "image_id is a in data row 2; each image needs its own"),
-        ({"image_id": ["a", None, "b"]}, "image_id is  in data row 2; each image needs its own"),
-        ({"AF": [0, 2, 1]}, "AF is 2 in data row 2; use 0, 1 or empty"),
-        ({"MI": [0, "yes", 1]}, "MI is yes in data row 2"),
+        ({"image_id": ["a", "a", "b"]}, "image_id is 'a' in data row 2; each image needs its own"),
+        ({"image_id": ["a", None, "b"]}, "image_id is '' in data row 2; each image needs its own"),
+        ({"AF": [0, 2, 1]}, "AF is 2 in data row 2; use 0, 1, true, false or empty"),
+        ({"MI": [0, "yes", 1]}, "MI is 'yes' in data row 2"),
         ({"CD": [0.5, 0, 1]}, r"CD is 0\.5 in data row 1"),
         ({"fold": [1, 1.5, 2]}, r"fold is 1\.5 in data row 2; use a whole number"),
-        ({"fold": [1, "x", 2]}, "fold is x in data row 2"),
+        ({"fold": [1, "x", 2]}, "fold is 'x' in data row 2"),
     ],
 )
 def test_bad_rows_are_refused_by_name(table, change, message):

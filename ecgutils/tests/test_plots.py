@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,6 +53,11 @@ def test_a_record_is_drawn_with_twelve_leads_and_a_strip(record):
     assert {text.get_text() for text in axes.texts} >= {"I", "aVR", "V6"}
 
 
+def test_a_short_record_is_drawn_whole(record):
+    axes = plot_record(replace(record, signal_mv=record.signal_mv[:, :1500])).axes[0]
+    assert max(line.get_xdata()[-1] for line in axes.lines) == pytest.approx(3, abs=0.01)
+
+
 def test_marking_an_unknown_lead_is_an_error(record):
     with pytest.raises(ValueError, match="V9"):
         plot_record(record, marked={"V9"})
@@ -94,6 +101,10 @@ def test_reliability_has_a_panel_per_finding_and_names_its_domain():
     figure = plot_reliability(tables, "simulated hearts")
     assert [len(ax.lines) for ax in figure.axes] == [3] * 5
     assert "simulated hearts" in figure.get_suptitle()
+    unlabelled = reliability(np.where(np.arange(5) == 1, np.nan, p > 0.5), p)
+    assert [len(ax.lines[0].get_xdata()) > 0 for ax in plot_reliability({"raw": unlabelled}, "x").axes] == [
+        True, False, True, True, True,
+    ]  # fmt: skip
 
 
 def test_abstention_is_drawn_with_its_interval():

@@ -52,9 +52,11 @@ def test_text_values_become_the_fields_type():
         ({"scan_size": 640}, "scan_size: 640 is not a list"),
         ({"signals": "ptbxl"}, "needs data"),
         ({"data": "folder"}, "signals is simulated"),
-        ({"signals": "ptbxl", "data": "no folder"}, "data folder no folder does not exist"),
-        ({"bhf": "no folder"}, "bhf folder no folder does not exist"),
-        ({"signals": "mitbih"}, "signals='mitbih': .* known are simulated, ptbxl"),
+        ({"signals": "ptbxl", "data": "no folder"}, "data=no folder does not exist"),
+        ({"photos": "no folder"}, "photos=no folder does not exist"),
+        ({"photos_test": "."}, "photos_test is set but photos is not"),
+        ({"signals": "wfdb"}, "signals=wfdb needs data"),
+        ({"signals": "mitbih"}, "signals='mitbih': .* known are simulated, ptbxl, wfdb"),
         ({"val_folds": (1,)}, "val_folds .* disjoint"),
         ({"val_folds": ""}, "val_folds .* each"),
         ({"test_folds": (10, 11)}, "1 to 10"),
@@ -88,16 +90,21 @@ def test_what_would_stop_a_run_later_is_refused_at_once_in_one_sentence(changes,
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_without_the_challenge_in_it_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"bhf=.*train_final\.csv"):
-        load_profile("demo", bhf=tmp_path)
+@pytest.mark.parametrize("key", ["photos", "photos_test"])
+def test_a_folder_without_labelled_photos_in_it_is_refused(tmp_path, key):
+    (tmp_path / "MI").mkdir()
+    (tmp_path / "MI/a.png").touch()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=rf"{key}=.*empty: no labelled photos are known there; give a CSV"):
+        load_profile("demo", **{"photos": tmp_path, key: tmp_path / "empty"})
 
 
-def test_real_patients_get_no_simulated_company_and_the_folds_their_authors_advise(tmp_path):
-    profile = load_profile("demo", signals="ptbxl", data=tmp_path)
+@pytest.mark.parametrize("signals", ["ptbxl", "wfdb"])
+def test_real_patients_get_no_simulated_company_and_the_folds_their_authors_advise(tmp_path, signals):
+    profile = load_profile("demo", signals=signals, data=tmp_path)
     assert profile.extra_records == 0
     assert profile.folds_for(set(range(1, 11))) == {"train": tuple(range(1, 9)), "val": (9,), "test": (10,)}
-    assert load_profile("demo", signals="ptbxl", data=tmp_path, extra_records=1600).extra_records == 1600
+    assert load_profile("demo", signals=signals, data=tmp_path, extra_records=1600).extra_records == 1600
 
 
 def test_simulated_patients_leave_four_folds_for_the_test():
@@ -121,5 +128,5 @@ def test_runs_go_where_the_environment_says(monkeypatch, tmp_path):
     assert load_profile("demo").run_dir == tmp_path / "demo"
     (tmp_path / "bhf/train_0").mkdir(parents=True)
     (tmp_path / "bhf/train_final.csv").touch()
-    both = load_profile("smoke", signals="ptbxl", data=tmp_path, bhf=tmp_path / "bhf")
-    assert both.run_dir == tmp_path / "smoke-ptbxl-bhf"
+    both = load_profile("smoke", signals="ptbxl", data=tmp_path, photos=tmp_path / "bhf")
+    assert both.run_dir == tmp_path / "smoke-ptbxl-photos"

@@ -46,9 +46,8 @@ def test_every_layout_is_read(layout):
     assert (leads.layout, leads.n_leads, leads.groups, leads.assumed) == (layout.split()[0], 12, 1, False)
     assert is_right(leads, boxes)
     assert not leads.missing
-    assert set(leads.named) == set(LEADS)
-    pitch = np.diff(leads.rows).mean()
     middle = {name: (box[1] + box[3]) / 2 for name, box in boxes.items()}
+    pitch = np.diff(np.unique(np.rint([*middle.values()]))).mean()
     assert all(abs((leads.boxes[k][1] + leads.boxes[k][3]) / 2 - middle[k]) < pitch / 3 for k in boxes)
     assert all(box.dtype == np.float32 and box.shape == (4,) for box in leads.boxes.values())
 
@@ -66,8 +65,6 @@ def test_an_order_without_names_is_assumed_and_says_so(layout):
     trace, boxes, _ = drawn(layout, seed=2)
     leads = find_leads(trace, painted(trace.shape, []))
     assert leads.assumed
-    assert leads.named == ()
-    assert leads.aligned > 0.8
     assert is_right(leads, boxes)
 
 
@@ -89,7 +86,7 @@ def test_another_order_is_read(layout, order):
 
 def test_a_page_cut_to_its_top_row_has_four_leads_and_to_its_strip_one():
     trace, _, names = drawn("3x4+1", seed=4)
-    rows = find_leads(trace, painted(trace.shape, names)).rows
+    rows = 4 * (np.unique([y for _, _, y in names]) + 4.3)
     cut = int((rows[0] + rows[1]) / 8) * 4
     top = find_leads(trace[:cut], painted((cut, trace.shape[1]), [n for n in names if n[2] < rows[0] / 4]))
     assert set(top.boxes) == {"I", "aVR", "V1", "V4"}

@@ -19,9 +19,9 @@ BELOW = {  # what each package may import, besides itself and ANYWHERE
     "evaluate": set(),
     "challenge": {"evaluate"},
     "learn": {"synth", "reader", "preprocess", "evaluate"},
-    "targets": {"signals", "preprocess", "challenge"},
+    "targets": {"signals", "preprocess", "evaluate", "challenge"},
     "answers": {"preprocess", "evaluate", "learn", "plots"},
-    "profiles": {"synth", "preprocess", "learn", "challenge"},
+    "profiles": {"synth", "preprocess", "learn", "targets"},
     "run": {"profiles"},
     "plots": {"signals", "hearts", "synth", "preprocess", "evaluate", "learn", "challenge", "profiles"},
 }
@@ -93,4 +93,4 @@ def test_a_function_has_at_most_60_lines(path):
 
 
 def test_the_package_stays_small():
-    assert sum(len(path.read_text().splitlines()) for path in MODULES) <= 13_350
+    assert sum(len(path.read_text().splitlines()) for path in MODULES) <= 13_650

@@ -49,7 +49,6 @@ def test_the_folders_of_an_image_classifier_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path;MI;CD\npics/a.jpg;1;0\n", "its columns are parted by semicolons or tabs; save it with commas"),
         ("path,diagnosis\npics/a.jpg,MI\n", "no column of findings; name at least one of STTC, HYP, MI, CD, AF"),
         ("id,MI,CD\na,1,0\nb,0,1\n", "no column says where the photos are; name it one of path"),
         ("path,MI\npics/a.jpg,positive\n", "MI is 'positive' in line 2; use 0, 1, true, false"),

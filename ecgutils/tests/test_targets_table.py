@@ -170,7 +170,7 @@ def test_five_positives_are_enough_to_say_nothing(tmp_path):
     ("text", "message"),
     [
         ("path,MI\n,1\nb.png,0\n", "path is '' in line 2; give the photo's path, or an ID column"),
-        ("id,path,MI\n1,a.png,1\n1,b.png,0\n", "image_id is 1 in data row 2"),
+        ("id,path,MI\n1,a.png,1\n1,b.png,0\n", "image_id is '1' in data row 2"),
         ("path,MI,mi\na.png,1,0\n", "columns 'MI' and 'mi' have one meaning"),
         ("path,MI\n", "has no row below its header"),
         ("path,MI,split\na.png,1,test\n", "No photo to train on"),
