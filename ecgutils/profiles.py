@@ -7,19 +7,20 @@
 import difflib
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ecgutils.challenge import find_bhf
 from ecgutils.files import runs_root
-from ecgutils.learn import FitSettings, build_model
+from ecgutils.learn import SHIPPED, SIMULATED, FitSettings, build_model
+from ecgutils.learn.checkpoint import read_params
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.synth import SCAN_SOURCES
 from ecgutils.synth.rendered import check_size
+from ecgutils.targets import find_target
 
 
 @dataclass(frozen=True, init=False)
@@ -27,8 +28,8 @@ class Profile:
     """What one run does: `Profile(name, **changes)` is that of PROFILES with some of its values changed.
 
     The values below are those of `demo`. Text (from a command line) becomes the value's type, tuples are separated by
-    commas. With `signals="ptbxl"`, folds are those that PTB-XL's authors advise, and there are no `extra_records`
-    unless they are asked for.
+    commas. With real signals, folds are those that PTB-XL's authors advise, and there are no `extra_records` unless
+    they are asked for.
 
     Raises ValueError, one sentence that names the key (and the nearest known), for whatever would stop the run later.
     """
@@ -36,9 +37,9 @@ class Profile:
     name: str = "demo"
     seed: int = 7
     # --- signals ---------------------------------------------------------------------------------
-    signals: str = "simulated"  # or "ptbxl": then `data` is the PTB-XL folder
+    signals: str = "simulated"  # or "ptbxl", "wfdb": then `data` is the folder
     data: str = ""
-    n_records: int = 600  # simulated records; for PTB-XL the most that are read, 0 = all
+    n_records: int = 600  # simulated records; of real ones the most that are read, 0 = all
     extra_records: int = 1600  # more simulated patients, for stage 1 only
     # a simulated cohort is dealt evenly to folds 1..10; four test: an interval from one fold's 60 people says little
     train_folds: tuple[int, ...] = (1, 2, 3, 4, 5)
@@ -48,15 +49,17 @@ class Profile:
     scan_sources: tuple[str, ...] = ("vector", "office", "fax", "thermal", "archive")
     scan_size: tuple[int, int] = (1100, 850)  # (W, H) px
     photo_size: tuple[int, int] = (1280, 704)
-    bhf: str = ""  # a folder in the BHF challenge layout; "" = the rendered photos are the target
+    photos: str = ""  # a CSV or a folder that `read_target` knows; "" = the rendered photos are the target
+    photos_test: str = ""  # another, to test on
     # --- pre-processing --------------------------------------------------------------------------
-    flat_size: tuple[int, int] = (320, 160)  # (W, H) px of the flat page = the model's input
-    px_per_mm: float = 1.17
+    flat_size: tuple[int, int] = (384, 192)  # (W, H) px of the flat page = the model's input
+    px_per_mm: float = 1.4
     # --- learning --------------------------------------------------------------------------------
     backbone: str = "convnext_atto_ols"
     pretrained: str = ""  # "" = from scratch, "hub" = timm's hub, else a local file
+    start: str = "default"  # what the third arm begins with: a network that ships, or a checkpoint's folder
     batch_size: int = 16
-    stage1_views: int = 4200  # images shown, with repetition
+    stage1_views: int = 3400  # images shown, with repetition
     stage2_views: int = 1000
     optimizer: str = "muon"
     stage1_lr: float = 2e-3
@@ -75,8 +78,8 @@ class Profile:
         defaults = {field.name: field.default for field in fields(self) if field.name != "name"}
         _choose("profile key", changes, defaults)
         values = defaults | PROFILES[name]
-        if changes.get("signals", values["signals"]) == "ptbxl":
-            values |= _PTBXL
+        if changes.get("signals", values["signals"]) != "simulated":
+            values |= _REAL
         values |= {key: _convert(key, value, defaults[key]) for key, value in changes.items()}
         for key, value in {"name": name, **values}.items():
             object.__setattr__(self, key, value)
@@ -88,17 +91,19 @@ class Profile:
         folds = [fold for part in parts for fold in part]
         strange = not all(parts) or len(set(folds)) < len(folds) or not set(folds) <= set(range(1, 11))
         lost = self.pretrained not in ("", "hub") and not Path(self.pretrained).is_file()
-        simulated = self.signals == "simulated"
+        simulated, real = self.signals == "simulated", self.signals in _SIGNALS[1:]
         least = {"n_records": 20 * simulated, "extra_records": 0, "workers": 0, "max_steps": 0, "bootstrap_rounds": 1}
         contradictions = {
-            "signals=ptbxl needs data=<PTB-XL folder>; see data/README.md": self.signals == "ptbxl" and not self.data,
+            f"signals={self.signals} needs data=<its folder>; see data/README.md": real and not self.data,
             f"data is set to {self.data!r} but signals is simulated": simulated and self.data,
             f"train_folds, val_folds and test_folds must be disjoint and some of 1 to 10 each: {parts}": strange,
             f"scan_sources is {sources}; give at least one, and each once": not 0 < len(sources) == len(set(sources)),
             f"pretrained is {self.pretrained!r}, neither hub nor a file": lost,
+            "photos_test is set but photos is not": self.photos_test and not self.photos,
         }
-        for key, folder in {"data": self.data, "bhf": self.bhf}.items():
-            contradictions[f"{key} folder {folder} does not exist; see data/README.md"] = not Path(folder).is_dir()
+        for key, there in {"data": Path.is_dir, "photos": Path.exists, "photos_test": Path.exists}.items():
+            place = getattr(self, key)
+            contradictions[f"{key}={place} does not exist; see data/README.md"] = not there(Path(place))
         for key, low in least.items():
             contradictions[f"{key} must be at least {low}, got {getattr(self, key)}"] = getattr(self, key) < low
         for what, wrong in contradictions.items():
@@ -107,14 +112,16 @@ class Profile:
         sound = {"stage": "trial", "checkpoint_every": 1, "eval_every": 1}  # around the one that is tried
         sound |= {name: getattr(Profile, key) for key, name in _OF_TRAINING.items()}
         trials: dict[str, Callable[[], object]] = {
-            "signals": lambda: _choose("kind", [self.signals], ("simulated", "ptbxl")),
-            "bhf": lambda: self.bhf and find_bhf(self.bhf),
+            "signals": lambda: _choose("kind", [self.signals], _SIGNALS),
+            "photos": lambda: self.photos and find_target(self.photos),
+            "photos_test": lambda: self.photos_test and find_target(self.photos_test),
             "scan_sources": lambda: _choose("source", sources, SCAN_SOURCES),
             "scan_size": lambda: check_size(self.scan_size),
             "photo_size": lambda: check_size(self.photo_size),
             "flat_size": lambda: PreprocessSettings(size=self.flat_size),
             "px_per_mm": lambda: PreprocessSettings(px_per_mm=self.px_per_mm),
             **{key: partial(FitSettings, **sound | {name: getattr(self, key)}) for key, name in _OF_TRAINING.items()},
+            "start": lambda: read_params(self.start),
             "backbone": lambda: _try_model(self.backbone, self.preprocess_settings),
         }
         for key, trial in trials.items():
@@ -131,6 +138,12 @@ class Profile:
         return PreprocessSettings(size=self.flat_size, px_per_mm=self.px_per_mm)
 
     @property
+    def shipped(self) -> tuple[str, ...]:
+        """The networks that ship and read pages of this size."""
+        mine = self.preprocess_settings.to_dict()
+        return tuple(name for name in SHIPPED if read_params(name)[1]["preprocess"] == mine)
+
+    @property
     def n_workers(self) -> int:
         """Worker processes: as set, else one per core."""
         return self.workers or os.cpu_count() or 1
@@ -142,8 +155,8 @@ class Profile:
 
     @property
     def run_dir(self) -> Path:
-        """Where this run reads and writes: `runs/demo`, `runs/demo-ptbxl`, `runs/smoke-bhf`, ..."""
-        more = (f"-{self.signals}" * (self.signals != "simulated"), "-bhf" * bool(self.bhf))
+        """Where this run reads and writes: `runs/demo`, `runs/demo-ptbxl`, `runs/smoke-photos`, ..."""
+        more = (f"-{self.signals}" * (self.signals != "simulated"), "-photos" * bool(self.photos))
         return runs_root() / "".join((self.name, *more * (self.name != "full")))
 
     def folds_for(self, available: set[int]) -> dict[str, tuple[int, ...]]:
@@ -162,10 +175,13 @@ class Profile:
 
     def settings(self) -> dict[str, Any]:
         """All of it for cards that are passed on: of a user's folders only the last part of the path is told."""
-        return asdict(self) | {key: Path(getattr(self, key)).name for key in ("data", "bhf", "pretrained")}
+        told = {key: Path(getattr(self, key)).name for key in PLACES if getattr(self, key) not in SHIPPED + SIMULATED}
+        return asdict(self) | told
 
 
-_PTBXL = {"train_folds": (1, 2, 3, 4, 5, 6, 7, 8), "val_folds": (9,), "test_folds": (10,), "extra_records": 0}
+PLACES = ("data", "photos", "photos_test", "pretrained", "start")  # keys of which the value may be a path
+_SIGNALS = ("simulated", "ptbxl", "wfdb")
+_REAL = {"train_folds": (1, 2, 3, 4, 5, 6, 7, 8), "val_folds": (9,), "test_folds": (10,), "extra_records": 0}
 # keys of a profile and what `FitSettings` calls them
 _OF_ALL_STAGES = ("batch_size", "optimizer", "target_weight", "geometry", "appearance", "seed")
 _OF_TRAINING = {"stage1_views": "views", "stage2_views": "views", "stage1_lr": "lr", "stage2_lr": "lr"} | {
@@ -179,8 +195,8 @@ _OTHER_THAN_DEMO: dict[str, tuple[Any, Any, Any]] = {  # in smoke, weights and f
     "scan_sources": (("vector", "office"), None, None),
     "scan_size": ((770, 595), None, (2200, 1700)),
     "photo_size": ((960, 528), None, (3460, 1900)),
-    "flat_size": ((192, 96), (768, 384), (512, 256)),
-    "px_per_mm": (0.7, 2.8, 1.85),
+    "flat_size": (None, (768, 384), (512, 256)),
+    "px_per_mm": (None, 2.8, 1.867),
     "backbone": ("convnext_zepto_rms_ols", None, "convnext_base"),
     "pretrained": (None, None, "hub"),
     "batch_size": (None, 64, 64),
@@ -231,8 +247,9 @@ def _choose(what: str, chosen: Iterable[str], known: Iterable[str]) -> None:
 
 def arm_settings(profile: Profile) -> dict[str, FitSettings]:
     """Settings of a profile's trainings: "stage1", morphology on scan-like sources, every layer at the full rate;
-    "two_stage", its stage 2 on the target, slower near the input; "single_source", the baseline, as stage 1 but on the
-    target alone, for as many gradient steps as both stages together."""
+    "two_stage", its stage 2 on the target, slower near the input; "from_shipped", the same, beginning with a network
+    that ships; "single_source", the baseline, as stage 1 but on the target alone, for as many gradient steps as both
+    stages together."""
     shared = {key: getattr(profile, key) for key in _OF_ALL_STAGES} | {"max_steps": profile.max_steps or None}
 
     def arm(stage: str, views: int, lr: float, layer_decay: float = 1.0, **own: Any) -> FitSettings:
@@ -244,4 +261,5 @@ def arm_settings(profile: Profile) -> dict[str, FitSettings]:
     stage2 = arm("stage2", profile.stage2_views, profile.stage2_lr, profile.layer_decay, ema_decay=0.99)
     views = (stage1.steps + stage2.steps) * profile.batch_size
     single = arm("baseline", views, profile.stage1_lr, max_steps=None)
-    return {"stage1": stage1, "two_stage": stage2, "single_source": single}
+    shipped = replace(stage2, stage="adapted")
+    return {"stage1": stage1, "two_stage": stage2, "from_shipped": shipped, "single_source": single}

@@ -13,7 +13,7 @@ explain        where on the page a score came from
 """
 
 from ecgutils.learn.augmentation import VIEWS, View, augment
-from ecgutils.learn.checkpoint import SHIPPED, SIMULATED, load_model, save_model, take_weights
+from ecgutils.learn.checkpoint import SHIPPED, SIMULATED, load_model, save_model, seen_before, start_from, take_weights
 from ecgutils.learn.dataset import FlatSet, build_sets, join_sets, load_sets
 from ecgutils.learn.explain import heat_maps, heat_on_photo
 from ecgutils.learn.inference import PREDICTION_COLUMNS, find_calibration, predict, predict_set, read_photos

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import safetensors.torch
 
 import ecgutils
@@ -20,6 +21,7 @@ WEIGHTS_NAME, PARAMS_NAME = "model.safetensors", "params.json"
 RESUME_NAME = "resume.pt"  # beside them as long as a training is not finished
 SHIPPED = ("default",)  # checkpoints in the package; `predict` on the command line takes their mean
 SIMULATED = ("simulated/default", "simulated/fine")  # a pair that no patient's signal was in; "simulated" names both
+SEEN_FOLDS = range(1, 8)  # of PTB-XL: the patients that SHIPPED learned from
 SHIPPED_FOLDER = Path(ecgutils.__file__).parent / "weights"
 
 
@@ -63,15 +65,20 @@ def load_model(name_or_path: str | Path = "default", device: str = "cpu") -> ECG
     folder, params = read_params(name_or_path)
     try:
         settings = PreprocessSettings.from_dict(params["preprocess"])
-        other = ("mean", "std", "head", "in_chans")  # the first two are filled in below
-        spec = {key: value for key, value in params["model"].items() if key not in other}
-        model = build_model(settings=settings, **spec)
+        model = build_model(settings=settings, **_spec(params))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / PARAMS_NAME} does not describe a model of this version: {error}") from error
     _fill(model, folder, params)
     model.pretrained_status = params.get("pretrained_status", "not recorded")
     model.eval().checkpoint = folder.resolve(), params["sha256"]
     return model.to(torch_device(device))
+
+
+def start_from(name_or_path: str | Path, settings: PreprocessSettings) -> ECGModel:
+    """A checkpoint's network with its weights, for pages of other settings: to be trained further (`take_weights`)."""
+    model = build_model(settings=settings, **_spec(read_params(name_or_path)[1]))
+    take_weights(model, name_or_path)
+    return model
 
 
 def take_weights(model: ECGModel, name_or_path: str | Path) -> None:
@@ -113,6 +120,17 @@ def read_params(name_or_path: str | Path) -> tuple[Path, dict[str, Any]]:
     if content_hash(folder / WEIGHTS_NAME) != sha256:
         raise ValueError(f"{folder / WEIGHTS_NAME} is not what {PARAMS_NAME} describes (sha256 differs): copy both.")
     return folder, params
+
+
+def seen_before(names: Iterable[str], table: pd.DataFrame) -> pd.Series:
+    """Which images of a manifest, bool, are of hearts that one of SHIPPED learned from, if it is among `names`."""
+    folds = SEEN_FOLDS if set(names) & set(SHIPPED) else ()
+    return table["signal_source"].eq("ptbxl") & table["fold"].isin(folds)
+
+
+def _spec(params: dict[str, Any]) -> dict[str, Any]:
+    """What `build_model` takes; the input statistics are filled in with the weights."""
+    return {key: value for key, value in params["model"].items() if key not in ("mean", "std", "head", "in_chans")}
 
 
 def _fill(model: ECGModel, folder: Path, params: dict[str, Any], rescale: bool = False) -> None:
