@@ -1,5 +1,5 @@
-"""Command line: python -m ecgutils run | predict | evaluate | calibrate | preprocess | generate | bhf | validate |
-check."""
+"""Command line: python -m ecgutils run | predict | evaluate | calibrate | adapt | preprocess | generate | bhf |
+validate | check."""
 
 import argparse
 import os
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         if (error.name or "ecgutils").startswith("ecgutils"):  # a mistake of ours, and no matter of what is installed
             raise
         what = f"{args.command.__name__[1:]} needs {error.name}, which is not installed: pip install it."
-    except (ValueError, OSError, RuntimeError, KeyError) as error:
+    except (ValueError, OSError, RuntimeError, KeyError, FloatingPointError) as error:
         what = error.args[0] if isinstance(error, KeyError) and error.args else str(error)
     except KeyboardInterrupt:
         print("interrupted; repeat the command (run: with --resume) to go on", file=sys.stderr)
@@ -93,6 +93,15 @@ def _add_scoring(command: Callable[..., argparse.ArgumentParser]) -> None:
     calibrate.add_argument("--domain", required=True, help="what these photos are, in words: 'photos of ward 3'")
     calibrate.add_argument("--model", action="append", default=[], help="as predict was given it; repeat for more")
     calibrate.add_argument("--out", type=Path, required=True, help="JSON file to write")
+
+    adapt = command("adapt", _adapt, "train further on labelled photos of your own, kept only if it is better")
+    adapt.add_argument("photos", type=Path, help="a CSV or a folder with labels; some hundreds of photos")
+    adapt.add_argument("--out", type=Path, required=True, help="folder to write; repeat to go on")
+    adapt.add_argument("--start", default="default", help="what ships, or a checkpoint folder, to start from")
+    adapt.add_argument("--folds", type=int, default=5, help="parts of the patients, 3 or more; a training each")
+    adapt.add_argument("--views", type=int, help="photos shown in a training; default: that of the profile demo")
+    adapt.add_argument("--domain", help="what these photos are, in words; default: the name of their place")
+    adapt.add_argument("--workers", type=int, default=1, help="processes that flatten")
 
     for sub in (evaluate, calibrate):
         sub.add_argument("predictions", type=Path, help="what predict --out wrote: .csv, .jsonl or .parquet")
@@ -254,6 +263,22 @@ def _calibrate(args: argparse.Namespace) -> None:
     print(f"calibrated on {calibration.describe()}; ece calibrated: each patient by curves from the other patients")
     print(f"A finding with fewer than {FEWEST} answered positives or negatives is left raw.")
     print(f"written to {args.out}; use it with predict --calibration {args.out}\n{DISCLAIMER}")
+
+
+def _adapt(args: argparse.Namespace) -> None:
+    from ecgutils.adapt import adapt
+    from ecgutils.profiles import arm_settings, load_profile
+    from ecgutils.targets import read_target
+
+    changes = {} if args.views is None else {"stage2_views": args.views}
+    settings = arm_settings(load_profile("demo", **changes))["from_shipped"]
+    found = read_target(args.photos)
+    print(*found.notes, sep="\n", flush=True)
+    domain = args.domain or f"photos in {args.photos.resolve().name}"
+    facts = adapt(found, args.out, args.start, settings, args.folds, domain, args.workers)
+    print(pd.DataFrame(facts["scores"]).round(3).to_string(index=False))
+    print("Each photo is scored by a network that learned from other patients; value is adapted less start.")
+    print(*facts["notes"], facts["verdict"], DISCLAIMER, sep="\n")
 
 
 def _size(text: str) -> tuple[int, int]:

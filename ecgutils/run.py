@@ -6,8 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from ecgutils.files import Progress, repository_root, settings_key, write_bytes
 from ecgutils.profiles import Profile
+
+SHARES = {"01": 9, "02": 10, "03": 16, "04": 55, "05": 10}  # percent of the demo's time that each notebook takes
+BAR = "{desc}: {percentage:3.0f}% |{bar}| {elapsed} gone, about {remaining} left"
 
 
 def find_notebooks() -> list[Path]:
@@ -33,14 +38,16 @@ def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], re
         raise ValueError(f"No notebook {', '.join(unknown)}; known numbers are {', '.join(numbers)}.")
     out = profile.run_dir / "notebooks"
     progress, profile_key = Progress(out / "progress.jsonl"), settings_key(asdict(profile))
-    skipping = resume
+    skipping, chosen = resume, [number for number in numbers if not only or number in only]
+    bar = tqdm(total=sum(SHARES.get(number, 1) for number in chosen), desc="all notebooks", bar_format=BAR, smoothing=0)
     for i, path in enumerate(notebooks):
-        if only and numbers[i] not in only:
+        if numbers[i] not in chosen:
             continue
         cells = [cell["source"] for cell in json.loads(path.read_text())["cells"]]
         key = settings_key({"profile": profile_key, "cells": cells})
         skipping = skipping and progress.done.get(path.name, {}).get("key") == key
         if skipping:
+            bar.total -= SHARES.get(numbers[i], 1)
             print(f"{path.name}: finished before, skipped", flush=True)
             continue
         for later in notebooks[i:]:  # they read what this one writes
@@ -56,6 +63,12 @@ def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], re
         seconds = time.perf_counter() - start
         progress.add({"name": path.name, "key": key, "profile": profile_key, "seconds": round(seconds, 1)})
         print(f"{path.name}: {seconds:.0f} s", flush=True)
+        bar.update(SHARES.get(numbers[i], 1))
+    bar.close()
+    known = {path.stem: progress.done.get(path.name, {}) for path in notebooks}
+    taken = {name: entry["seconds"] for name, entry in known.items() if "key" in entry}
+    for name, seconds in {**taken, "all": sum(taken.values())}.items():
+        print(f"{name:28s}{seconds / 60:6.1f} min")
     return profile.run_dir
 
 

@@ -1,4 +1,4 @@
-"""The whole road in the smoke profile: images -> flat pages -> two arms -> submission."""
+"""The whole road in the smoke profile: images -> flat pages -> three arms -> submission."""
 
 from __future__ import annotations
 
@@ -51,24 +51,34 @@ def test_submission_has_every_test_id_once_and_validates(smoke_run):
 def test_arms_saw_the_same_number_of_views(smoke_run):
     views = {
         arm: json.loads((smoke_run / "checkpoints" / arm / "params.json").read_text())["views"]
-        for arm in ("stage1", "two_stage", "single_source")
+        for arm in ("stage1", "two_stage", "single_source", "from_shipped")
     }
     assert views["stage1"] + views["two_stage"] == views["single_source"]
+    assert views["from_shipped"] == views["two_stage"]
 
 
 def test_weights_say_what_each_stage_learned_from(smoke_run):
     told = {
         arm: json.loads((smoke_run / "checkpoints" / arm / "params.json").read_text())["run"]["trained_on"]
-        for arm in ("stage1", "two_stage", "single_source")
+        for arm in ("stage1", "two_stage", "single_source", "from_shipped")
     }
     assert told["stage1"] == "rendered scans of 50 simulated hearts"  # of five folds of the 60, and of 20 more
     assert told["single_source"] == "rendered photos of 30 simulated hearts"
     assert told["two_stage"] == f"{told['stage1']}, then {told['single_source']}"
+    shipped = read_params("default")[1]["run"]["trained_on"]
+    assert told["from_shipped"] == f"{shipped}, then {told['single_source']}"
 
 
-def test_the_calibration_lies_where_predict_looks_and_names_its_models(smoke_run):
-    arms = [read_params(smoke_run / "checkpoints" / arm)[1]["sha256"] for arm in ("two_stage", "single_source")]
-    assert Calibration.load(smoke_run / "checkpoints/calibration.json").models == tuple(arms)
+def test_the_calibration_names_the_networks_of_the_ensemble(smoke_run):
+    networks = (smoke_run / "checkpoints/from_shipped", "default")
+    known = tuple(read_params(network)[1]["sha256"] for network in networks)
+    assert Calibration.load(smoke_run / "checkpoints/calibration.json").models == known
+
+
+def test_what_was_shipped_is_far_better_than_what_a_minute_teaches(smoke_run):
+    arms = json.loads((smoke_run / "results_04.json").read_text())
+    macro = {arm: arms[arm][0]["value"] for arm in ("single_source", "from_shipped", "default")}
+    assert min(macro["from_shipped"], macro["default"]) > macro["single_source"] + 0.1
 
 
 def test_no_patient_is_both_learned_from_and_tested_on(smoke_run):
@@ -140,7 +150,9 @@ def test_a_folder_in_the_bhf_layout_goes_through(smoke_run, command, tmp_path):
 
 def test_a_table_of_photos_with_three_findings_goes_through(smoke_run, command, tmp_path):
     run = tmp_path / "smoke-photos"
-    shutil.copytree(smoke_run, run, ignore=shutil.ignore_patterns("target", "notebooks", "t*_stage", "single*"))
+    shutil.copytree(
+        smoke_run, run, ignore=shutil.ignore_patterns("target", "notebooks", "t*_stage", "single*", "from_*")
+    )
     photos = read_manifest(smoke_run / "images" / "photo.csv").head(30)[["path", "MI", "CD", "AF"]]
     photos["MI"] = [i % 2 for i in range(30)]  # so few photos need labels that every part has
     photos.loc[28, "path"] = "lost.jpg"

@@ -5,6 +5,7 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors.torch
 import timm
@@ -17,6 +18,8 @@ from ecgutils.learn import (
     build_model,
     load_model,
     save_model,
+    seen_before,
+    start_from,
     take_weights,
 )
 from ecgutils.learn import model as hub
@@ -348,6 +351,23 @@ def test_a_model_can_start_from_one_of_smaller_images(saved, model, size):
     for a, b in zip(ours, theirs, strict=True):
         at = [(np.array(divmod(int(m.argmax()), m.shape[1])) + 0.5) / m.shape for m in (a, b)]
         assert np.abs(at[0] - at[1]).max() <= 0.5 / min(*ours.shape[1:], *theirs.shape[1:]) + 1e-9
+
+
+def test_a_network_starts_from_a_checkpoint_for_pages_of_another_size(saved, model):
+    new = start_from(saved, PreprocessSettings(size=(192, 96), px_per_mm=0.7))
+    assert (new.input_size, new.settings.px_per_mm, new.checkpoint) == ((96, 192), 0.7, None)
+    assert {key: new.spec[key] for key in ("backbone", "drop_path", "dropout")} == {
+        key: model.spec[key] for key in ("backbone", "drop_path", "dropout")
+    }
+    torch.testing.assert_close(new.head.query, model.head.query)
+
+
+def test_shipped_networks_have_seen_ptbxl_but_for_its_last_three_folds():
+    sources = ["ptbxl"] * 11 + ["simulated"]
+    folds = pd.array([*range(1, 11), None, 1], dtype="Int64")
+    table = pd.DataFrame({"signal_source": sources, "fold": folds})
+    assert seen_before(["default"], table).tolist() == [True] * 7 + [False] * 5
+    assert not seen_before(["simulated/default", "a/folder"], table).any()
 
 
 def test_starting_from_another_kind_of_model_is_refused(saved, model):

