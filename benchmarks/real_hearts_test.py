@@ -6,12 +6,13 @@ FOLDER holds the pages of hearts_pages.py ("val" of fold 8, "test" of fold 9), e
 scan. The networks that ship are calibrated on the photos of fold 8 and tested on fold 9, which nothing was chosen on,
 as `predict` reads pages: the mean of the networks and of five slightly moved views; beside them those of simulated
 hearts alone, whose probabilities stay calibrated on simulated ones. A refused page counts with each finding's share of
-fold 8. `--ship NAME=CHECKPOINT` first makes a training's result one of the networks that ship. Writes
-ecgutils/weights/ and benchmarks/real_hearts.json.
+fold 8. `--ship NAME=CHECKPOINT` first makes a training's result one of the networks that ship. `--only` keeps what
+real_hearts.json says of the others. Writes ecgutils/weights/ and benchmarks/real_hearts.json.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -84,14 +85,14 @@ class Pages:
             tuple(flat.preprocess["size"]): flat.subset((flat.sources == PHOTO_SOURCE) == photos)
             for flat in sets.values()
         }
-        self.truth = truth_of(next(iter(self.sets.values())))
+        self.truth, self.answers = truth_of(next(iter(self.sets.values()))), {}
 
     def read(self, names: tuple[str, ...]) -> pd.DataFrame:
         """Raw predictions, the mean of the networks."""
-        tables = []
-        for name in names:
+        for name in set(names) - set(self.answers):
             model = load_model(name)
-            tables.append(predict_set(model, self.sets[model.settings.size], views=True))
+            self.answers[name] = predict_set(model, self.sets[model.settings.size], views=True)
+        tables = [self.answers[name] for name in names]
         return blend(tables) if len(tables) > 1 else tables[0]
 
 
@@ -119,6 +120,7 @@ def main() -> None:
     parser = options(__doc__, "out")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--ship", nargs="+", default=[], metavar="NAME=CHECKPOINT")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help='such as "shipped"; default: all')
     args = parser.parse_args()
     for pair in args.ship:
         name, _, checkpoint = pair.partition("=")
@@ -129,23 +131,25 @@ def main() -> None:
     own = ("simulated", *SIMULATED)  # calibrated on simulated hearts, and left so
     alone = (*(SHIPPED if len(SHIPPED) > 1 else ()), *SIMULATED)
     groups = {"shipped": SHIPPED, "simulated": SIMULATED} | {name: (name,) for name in alone}
-    curves = {name: calibrate(members, fold8) for name, members in groups.items() if name not in own}
+    wanted = [name for name in groups if name not in own]
+    curves = {name: calibrate(groups[name], fold8) for name in wanted}
     curves |= {name: find_calibration(groups[name])[0] for name in own}
     columns = ["pages of fold 9", "networks", "n (refused)", "macro", *FINDINGS, "largest ECE"]
-    results, lines = {}, [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    path = args.out or Path(__file__).with_name("real_hearts.json")
+    results = json.loads(path.read_text())["results"] if args.only else {}
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     for kind, photos in (("photos", True), ("scans", False)):
         pages = Pages("test", args.folder, photos)
         for name, members in groups.items():
-            found = score(curves[name].apply(pages.read(members)), pages.truth, share)
-            results[f"{kind}, {name}"] = found
+            if name in (args.only or groups):
+                results[f"{kind}, {name}"] = score(curves[name].apply(pages.read(members)), pages.truth, share)
+            found = results[f"{kind}, {name}"]
             values = [f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" for row in found["auroc"]]
             worst = max(row["ece"] for row in found["calibration"][1:])
             about = [kind, name, f"{found['n']} ({found['refused']})", *values, f"{worst:.3f}"]
             lines.append("| " + " | ".join(about) + " |")
             print(lines[-1], flush=True)
-    write(
-        {"domain": DOMAIN, "share": share, "results": results}, args.out or Path(__file__).with_name("real_hearts.json")
-    )
+    write({"domain": DOMAIN, "share": share, "results": results}, path)
     if args.ship:
         for name in SHIPPED:
             curves.get(name, curves["shipped"]).save(SHIPPED_FOLDER / name / "calibration.json")
