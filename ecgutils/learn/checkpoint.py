@@ -19,7 +19,7 @@ from ecgutils.provenance import git_describe, versions
 
 WEIGHTS_NAME, PARAMS_NAME = "model.safetensors", "params.json"
 RESUME_NAME = "resume.pt"  # beside them as long as a training is not finished
-SHIPPED = ("default",)  # checkpoints in the package; `predict` on the command line takes their mean
+SHIPPED = ("default", "fine")  # checkpoints in the package; `predict` on the command line takes their mean
 SIMULATED = ("simulated/default", "simulated/fine")  # a pair that no patient's signal was in; "simulated" names both
 SEEN_FOLDS = range(1, 8)  # of PTB-XL: the patients that SHIPPED learned from
 SHIPPED_FOLDER = Path(ecgutils.__file__).parent / "weights"
