@@ -1,7 +1,7 @@
 """Train the network that reads legends: python benchmarks/legend_weights.py FOLDER, after reader_weights.py in FOLDER.
 
 It learns from what the shipped reader takes for a legend on the pages kept there, from the legends that really are
-there, and from some other words. An eighth of the pages is kept apart and scored. Five minutes on two cores. Writes
+there, and from some other words. An eighth of the pages is kept apart and scored. Writes
 ecgutils/weights/reader/legend.safetensors.
 """
 

@@ -131,8 +131,7 @@ def main() -> None:
     own = ("simulated", *SIMULATED)  # calibrated on simulated hearts, and left so
     alone = (*(SHIPPED if len(SHIPPED) > 1 else ()), *SIMULATED)
     groups = {"shipped": SHIPPED, "simulated": SIMULATED} | {name: (name,) for name in alone}
-    wanted = [name for name in groups if name not in own]
-    curves = {name: calibrate(groups[name], fold8) for name in wanted}
+    curves = {name: calibrate(members, fold8) for name, members in groups.items() if name not in own}
     curves |= {name: find_calibration(groups[name])[0] for name in own}
     columns = ["pages of fold 9", "networks", "n (refused)", "macro", *FINDINGS, "largest ECE"]
     path = args.out or Path(__file__).with_name("real_hearts.json")
