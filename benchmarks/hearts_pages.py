@@ -4,7 +4,7 @@
 
 Image i of a part is a photo or a scan of one PTB-XL record: "train" of folds 1 to 7, "val" of 8, "test" of 9, where
 every record has one photo (0, 2, 4, ...) and one scan (1, 3, 5, ...). A quarter of the training images has a layout
-other than its source's usual ones. Pages are kept at four sizes, in pieces of 400, so that a stopped run goes on.
+other than its source's usual ones. Pages are kept at three sizes, in pieces of 400, so that a stopped run goes on.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from ecgutils.synth.style import LAYOUTS
 SEED, PIECE = 20266, 400
 FOLDS = {"train": range(1, 8), "val": [8], "test": [9]}
 CANVASES = {
-    "small": ((256, 128), 0.933),
     "default": ((384, 192), 1.4),
     "middle": ((512, 256), 1.867),
     "fine": ((768, 384), 2.8),

@@ -15,19 +15,27 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 from common import arm_row, gain, options, scores, write
-from hearts_pages import CANVASES, load_part
+from hearts_pages import load_part
 from real_hearts import hearts
 
 from ecgutils.learn import FitSettings, FlatSet, build_model, fit, load_model, predict_set
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.synth import PHOTO_SOURCE, SCAN_SOURCES
 
-CANVAS, BACKBONE = "small", "convnext_atto_ols"
+SMALL, BACKBONE = PreprocessSettings(size=(256, 128), px_per_mm=0.933), "convnext_atto_ols"
 COUNTS, MIDDLE, SOURCES = (300, 1000, 3000, 0), 1000, (1, 2, 5)  # records; 0 = all that were drawn
 RATES = {"photos": 2e-3, "scans": 2e-3, "adapted": 1e-3}
+
+
+def load_small(part: str, folder: Path) -> tuple[FlatSet, np.ndarray]:
+    """The images of a part, of the size `default` reads, made two thirds as large; and their record_id, str (N,)."""
+    flat, record = load_part(part, folder, "default")
+    images = np.stack([cv2.resize(image, SMALL.size, interpolation=cv2.INTER_AREA) for image in flat.images])
+    return replace(flat, images=images, preprocess=SMALL.to_dict()), record
 
 
 class Pages:
@@ -36,19 +44,16 @@ class Pages:
     def __init__(self, folder: Path, args) -> None:  # noqa: ANN001
         known = hearts(folder, args)
         row_of = {name: i for i, name in enumerate(known["record"].tolist())}
-        flat, record = load_part("train", folder, CANVAS)
+        flat, record = load_small("train", folder)
         targets = known["targets"][[row_of[name] for name in record.tolist()]]
         flat = replace(flat, targets=targets, target_names=tuple(known["names"].tolist()))
         self.number = np.unique(record, return_inverse=True)[1]
         first = np.unique(self.number, return_index=True)[1]
         self.number = np.argsort(np.argsort(first))[self.number]  # 0 = the record that was drawn first
         self.flat, self.photo = flat, flat.sources == PHOTO_SOURCE
-        self.val, self.test = (
-            part.subset(part.sources == PHOTO_SOURCE)
-            for part in (load_part(name, folder, CANVAS)[0] for name in ("val", "test"))
-        )
-        self.val_scans = load_part("val", folder, CANVAS)[0]
-        self.val_scans = self.val_scans.subset(self.val_scans.sources != PHOTO_SOURCE)
+        val, test = (load_small(part, folder)[0] for part in ("val", "test"))
+        self.val, self.test = (part.subset(part.sources == PHOTO_SOURCE) for part in (val, test))
+        self.val_scans = val.subset(val.sources != PHOTO_SOURCE)
 
     def photos(self, n: int) -> FlatSet:
         """The photos of the first n records; 0 = of all."""
@@ -74,9 +79,7 @@ def train(pages: Pages, arm: tuple[str, int, int], seed: int, views: list[int], 
         name = f"scans-{scanned}-{sources}"
         stages = [("scans", pages.scans(scanned, sources), pages.val_scans, views[0], name)]
         stages += [("adapted", photos, pages.val, views[1], f"{name}-photos-{n}")]
-    (width, height), px_per_mm = CANVASES[CANVAS]
-    settings = PreprocessSettings(size=(width, height), px_per_mm=px_per_mm)
-    model = build_model(BACKBONE, settings, drop_path=0.1, dropout=0.2, seed=seed)
+    model = build_model(BACKBONE, SMALL, drop_path=0.1, dropout=0.2, seed=seed)
     for stage, known, val, shown, name in stages:
         how = FitSettings(
             stage=stage, views=shown, batch_size=32, optimizer="muon", lr=RATES[stage], target_weight=1.0, seed=seed,
