@@ -116,15 +116,16 @@ def heat_by_lead(heat: np.ndarray, lead_boxes: Mapping[str, np.ndarray]) -> pd.D
     """Share of the heat that lies in each lead's box, beside the share that even heat would have there.
 
     heat : (H, W) of the flat page.
-    lead_boxes : x0, y0, x1, y1 px of each lead there, as `FlatECG` has them; a rhythm strip counts as its lead. Where
-    boxes overlap, heat and area are divided.
+    lead_boxes : x0, y0, x1, y1 px of each lead there, as `FlatECG` has them. Rhythm strips are left out: they show one
+    lead again, four times as long, and would drown it. Where boxes overlap, heat and area are divided.
 
     Returns a row per lead: lead, heat, area, each of sum 1, and ratio = heat / area (1 = chance); NaN without any heat.
     """
     y, x = np.indices(heat.shape)
     inside = {lead: np.zeros(heat.shape, bool) for lead in LEADS}
-    for name, (x0, y0, x1, y1) in lead_boxes.items():
-        inside[name.split("_")[0]] |= (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
+    for lead in set(LEADS) & set(lead_boxes):
+        x0, y0, x1, y1 = lead_boxes[lead]
+        inside[lead] = (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
     shared = np.maximum(sum(mask.astype(np.float32) for mask in inside.values()), 1)
     table = pd.DataFrame({"lead": LEADS})
     for column, amount in (("heat", heat / shared), ("area", 1 / shared)):

@@ -24,6 +24,7 @@ from ecgutils.signals import Record
 _ROWS = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"), ("II",))
 _ROW_MV = 3.0  # vertical distance of two rows
 _LONGEST = 900  # px of a picture's longer side
+_WIDTH = 9.9  # inches that a notebook shows without shrinking them, at the dpi of `show`
 _COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
 
 
@@ -34,7 +35,7 @@ def plot_record(record: Record, marked: Collection[str] = (), title: str = "") -
     """
     if unknown := set(marked) - set(LEADS):
         raise ValueError(f"Unknown lead(s) to mark: {sorted(unknown)}; leads are {LEADS}.")
-    figure = Figure(figsize=(12, 6.2), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 5.2), layout="constrained")
     axes = figure.subplots()
     top, bottom = _ROW_MV / 2, -(len(_ROWS) - 0.5) * _ROW_MV
     for row, leads in enumerate(_ROWS):
@@ -68,13 +69,17 @@ def plot_contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], colu
         raise ValueError(f"{len(images)} images but {len(titles)} titles.")
     rows = max(1, -(-len(images) // columns))
     height, width = np.median([image.shape[:2] for image in images], axis=0) if len(images) else (1, 2)
-    cell = 13.0 / columns
-    figure = Figure(figsize=(13, rows * (cell * height / width + 0.3)), layout="constrained")
+    cell, titles = _WIDTH / columns, [fill(title, 140 // columns) for title in titles]
+    lines = 1 + max((title.count("\n") for title in titles), default=0)
+    figure = Figure(figsize=(_WIDTH, rows * (cell * height / width + 0.13 + 0.15 * lines)), layout="constrained")
     for ax in figure.subplots(rows, columns, squeeze=False).ravel():
         ax.set_axis_off()
     for ax, image, title in zip(figure.axes, images, titles, strict=False):
         _draw(ax, image)
-        ax.set_title(title, fontsize=9)
+        ax.set_axis_on()  # a frame: a flat page is white, as the sheet is
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set(color="lightgrey", linewidth=0.5)
+        ax.set_title(title, fontsize=8)
     return figure
 
 
@@ -109,7 +114,7 @@ def plot_steps(flat: FlatECG) -> Figure:
 
 def plot_heat(photos: Sequence[np.ndarray], heats: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
     """Photos (H, W, 3) with the heat (H, W) of `ecgutils.learn.heat_on_photo` over them, each to its own maximum."""
-    figure = Figure(figsize=(4.6 * len(photos), 3.2), layout="constrained")
+    figure = Figure(figsize=(min(_WIDTH, 3.3 * len(photos)), 2.6), layout="constrained")
     axes = figure.subplots(1, len(photos), squeeze=False)[0]
     for ax, photo, heat, title in zip(axes, photos, heats, titles, strict=True):
         grey = cv2.cvtColor(thumbnail(photo, _LONGEST)[0], cv2.COLOR_RGB2GRAY)
@@ -140,7 +145,7 @@ def plot_reading(photo: str | Path | np.ndarray, flat: FlatECG, row: Mapping[str
     middle.imshow(flat.image, cmap="gray", vmin=0, vmax=255)
     for name, (x0, y0, x1, y1) in flat.lead_boxes.items():
         middle.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=_COLORS[0], linewidth=0.5)
-        middle.text(x0, y0, name.replace("_", " "), color=_COLORS[0], fontsize=7)
+        middle.text(x0, y0, name.replace("_", " "), color=_COLORS[0], fontsize=11)
     why = f" ({', '.join(flat.reasons)})" if flat.reasons else ""
     middle.set_title(f"flat page, quality {flat.quality:.2f}{why}")
     if row["readable"]:
@@ -151,13 +156,14 @@ def plot_reading(photo: str | Path | np.ndarray, flat: FlatECG, row: Mapping[str
             right.text(at, position, f"{value:.2f}", va="center", color=color, ha=side)
         origin = "calibrated on " + str(row["calibrated_on"]) if "calibrated_on" in row else "not calibrated"
         right.set(xlim=(0, 1), title="probability")
-        right.set_xlabel(fill(origin, 42), fontsize=8)
+        right.set_xlabel(fill(origin, 36), fontsize=12)
+        right.tick_params(axis="y", labelsize=12)
         right.invert_yaxis()
         right.spines[["top", "right"]].set_visible(False)
     else:
         right.set_axis_off()
         right.text(0.5, 0.5, f"not read:\n{row['reasons']}", ha="center", va="center", fontsize=12)
-    figure.supxlabel(DISCLAIMER, fontsize=9)
+    figure.supxlabel(DISCLAIMER, fontsize=12)
     return figure
 
 
@@ -196,13 +202,13 @@ def _around(rows: pd.DataFrame) -> np.ndarray:
 
 def plot_class_balance(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Share of positives per finding, one bar group per named manifest."""
-    figure, (ax,) = _panels(12, 3)
+    figure, (ax,) = _panels(_WIDTH, 2.8)
     width = 0.8 / max(1, len(tables))
     for position, (name, table) in enumerate(tables.items()):
         share = table[list(FINDINGS)].mean()
         look = {"color": _COLORS[position % len(_COLORS)], "hatch": "/" * (position // len(_COLORS))}
         bars = ax.bar(np.arange(5) + position * width, share, width, label=f"{name} (n={len(table)})", **look)
-        ax.bar_label(bars, fmt="%.2f", fontsize=7)
+        ax.bar_label(bars, fmt="%.2f", fontsize=8)
     ax.set_xticks(np.arange(5) + 0.4 - width / 2, FINDINGS)
     ax.set(ylabel="share of images")
     ax.legend(frameon=False, fontsize=8)
@@ -211,7 +217,7 @@ def plot_class_balance(tables: Mapping[str, pd.DataFrame]) -> Figure:
 
 def plot_history(histories: Mapping[str, pd.DataFrame]) -> Figure:
     """Training loss and validation macro-AUROC by images seen: columns `loss`, `val_macro_auroc`, `views` of each."""
-    figure, (loss_ax, auroc_ax) = _panels(10, 3.2, 2)
+    figure, (loss_ax, auroc_ax) = _panels(_WIDTH, 3.2, 2)
     for (name, history), style in zip(histories.items(), _styles(), strict=False):
         loss_ax.plot(history["views"], history["loss"], markersize=4, label=name, **style)
         auroc_ax.plot(history["views"], history["val_macro_auroc"], markersize=4, label=name, **style)
@@ -259,7 +265,7 @@ def plot_intervals(table: pd.DataFrame, names: str, title: str, against: float =
 
 def plot_reliability(tables: Mapping[str, pd.DataFrame], domain: str) -> Figure:
     """Said against observed, a line per named table of `evaluate.reliability`; `domain`: what it was calibrated on."""
-    figure, axes = _panels(13, 3.2, len(FINDINGS))
+    figure, axes = _panels(_WIDTH, 2.9, len(FINDINGS))
     for ax, finding in zip(axes, FINDINGS, strict=True):
         top = 0.05
         for (name, table), style in zip(tables.items(), _styles(), strict=False):
@@ -267,11 +273,11 @@ def plot_reliability(tables: Mapping[str, pd.DataFrame], domain: str) -> Figure:
             ax.plot(rows["said"], rows["observed"], markersize=4, label=name, **style)
             top = max([top, *rows["said"], *rows["observed"]])
         ax.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":")
-        ax.set(xlim=(0, 1.08 * top), ylim=(-0.03 * top, 1.08 * top), title=finding, xlabel="predicted probability")
+        ax.set(xlim=(0, 1.08 * top), ylim=(-0.03 * top, 1.08 * top), title=finding, xlabel="predicted")
         axes[0].set_ylabel("share with the finding")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", frameon=False, ncols=len(tables))
     title = f"Calibrated on {domain}; about {table['n'].median():.0f} images a point"
-    figure.suptitle(fill(title, 130), fontsize=10)
+    figure.suptitle(fill(title, 120), fontsize=10)
     return figure
 
 
@@ -292,7 +298,7 @@ def plot_robustness(table: pd.DataFrame, title: str) -> Figure:
     clean = table[table["effect"] == "clean"].iloc[0]
     rest = table[table["effect"] != "clean"]
     effects, by_severity = rest["effect"].unique(), rest.groupby("severity")
-    figure, (ax,) = _panels(10, 3.8)
+    figure, (ax,) = _panels(_WIDTH, 3.8)
     ax.axhspan(clean["low"], clean["high"], color="grey", alpha=0.15, linewidth=0)
     ax.axhline(clean["value"], color="grey", linewidth=0.8)
     ax.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
@@ -311,7 +317,7 @@ def plot_lead_heat(table: pd.DataFrame, title: str) -> Figure:
     ax.bar(table["lead"], table["heat"], color=_COLORS[0], label="share of heat")
     ax.plot(table["lead"], table["area"], "_", markersize=22, color="black", label="share of area (even heat)")
     ax.set(ylabel="share of heat, of area")
-    ax.set_title(fill(title, 110), fontsize=10)
+    ax.set_title(fill(title, 100), fontsize=10)
     ax.legend(frameon=False, fontsize=8)
     return figure
 
@@ -329,7 +335,7 @@ def _intervals(*tables: pd.DataFrame) -> str:
     return ", ".join(sorted({f"intervals {said}" for table in tables for said in table["intervals"]}))
 
 
-def show(figure: Figure, path: str | Path, dpi: int = 80) -> Image:
+def show(figure: Figure, path: str | Path, dpi: int = 96) -> Image:
     """Write `figure` to `path` (PNG or JPEG by its suffix) and return that file as a notebook's picture."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=dpi, facecolor="white")

@@ -12,7 +12,7 @@ from ecgutils.files import page_of
 from ecgutils.findings import DISCLAIMER, FINDING_NAMES, FINDINGS
 from ecgutils.geometry import thumbnail
 from ecgutils.parallel import for_each
-from ecgutils.plots.figures import _intervals, _panels, _side_by_side, _styles
+from ecgutils.plots.figures import _WIDTH, _intervals, _panels, _side_by_side, _styles
 from ecgutils.preprocess import Preprocessor, PreprocessSettings, UnreadableImage, read_image
 from ecgutils.preprocess.review import PHOTO_SIDE, Entry, draw_outline, pictures_of, write_gallery
 
@@ -24,7 +24,7 @@ def plot_scores(table: pd.DataFrame, reliability: pd.DataFrame) -> Figure:
 
     table : of `evaluate.score_table`. reliability : of `evaluate.reliability`, for the same images.
     """
-    figure, axes = _panels(15, 3.8, 3)
+    figure, axes = _panels(_WIDTH, 3.4, 3)
     of_findings = table.set_index("finding")
     for ax, names, rows in zip(
         axes,

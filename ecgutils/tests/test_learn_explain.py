@@ -79,12 +79,12 @@ def test_heat_comes_back_to_its_place_on_the_photo():
 def test_heat_is_counted_in_the_lead_that_holds_it():
     boxes = {"I": np.array([0, 0, 49, 19]), "V1": np.array([50, 0, 99, 19]), "V1_rhythm": np.array([0, 30, 99, 39])}
     heat = np.zeros((40, 100))
-    heat[5, 60:70], heat[35, 10:40], heat[25] = 1, 1, 9  # the last lies in no lead
+    heat[5, 60:70], heat[35, 10:40], heat[25] = 1, 1, 9  # the last two lie in no lead: a rhythm strip is none
     table = heat_by_lead(heat, boxes).set_index("lead")
     assert list(table.index) == list(LEADS)
     assert table.heat["V1"] == 1
-    assert table.area["I"] == pytest.approx(1 / 3)
-    assert table.ratio["V1"] == pytest.approx(1.5)
+    assert table.area["I"] == pytest.approx(1 / 2)
+    assert table.ratio["V1"] == pytest.approx(2)
     assert heat_by_lead(np.zeros((40, 100)), boxes).heat.isna().all()
 
 
