@@ -149,14 +149,13 @@ def main() -> None:
             lines.append("| " + " | ".join(about) + " |")
             print(lines[-1], flush=True)
     write({"domain": DOMAIN, "share": share, "results": results}, path)
-    if args.ship:
-        for name in SHIPPED:
-            curves.get(name, curves["shipped"]).save(SHIPPED_FOLDER / name / "calibration.json")
-        if len(SHIPPED) > 1:
-            curves["shipped"].save(SHIPPED_FOLDER / "calibration.json")
-        words = {"names": " and ".join(f"`{name}`" for name in SHIPPED), "ptbxl": PTBXL, "version": VERSION}
-        card = ALL_CARD.format(**words, table="\n".join(lines), calibrated=curves["shipped"].describe())
-        write_bytes(SHIPPED_FOLDER / "README.md", card.encode())
+    for name in SHIPPED:
+        curves.get(name, curves["shipped"]).save(SHIPPED_FOLDER / name / "calibration.json")
+    if len(SHIPPED) > 1:
+        curves["shipped"].save(SHIPPED_FOLDER / "calibration.json")
+    words = {"names": " and ".join(f"`{name}`" for name in SHIPPED), "ptbxl": PTBXL, "version": VERSION}
+    card = ALL_CARD.format(**words, table="\n".join(lines), calibrated=curves["shipped"].describe())
+    write_bytes(SHIPPED_FOLDER / "README.md", card.encode())
 
 
 if __name__ == "__main__":
