@@ -23,6 +23,9 @@ lint: .venv/.dev  ## style and format
 lab: .venv/.runtime  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
+docs: .venv/.docs  ## the documentation site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 env: .venv/.dev  ## the environment alone, with what tests need
 
 .venv/bin/python:
@@ -39,7 +42,11 @@ env: .venv/.dev  ## the environment alone, with what tests need
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	touch $@
 
+.venv/.docs: .venv/.runtime requirements-docs.txt
+	$(BIN)/python -m pip install --quiet -r requirements-docs.txt
+	touch $@
+
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
 
-.PHONY: run test test-slow lint lab env help
+.PHONY: run test test-slow lint lab docs env help

@@ -89,7 +89,7 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
     """A manifest CSV as a frame with at least MANIFEST_COLUMNS; `path` becomes absolute.
 
     Text columns are strings ("" = unknown), the five findings float (0, 1, NaN = unknown), `fold` a nullable integer.
-    Raises FileNotFoundError; ValueError for a missing column, a repeated or empty image_id, a label not 0, 1 or empty.
+    Raises FileNotFoundError; ValueError for a missing column, a repeated or empty image_id, or as `label_values`.
     """
     path = Path(path)
     if not path.is_file():

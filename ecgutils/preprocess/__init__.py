@@ -6,7 +6,7 @@ phase.py     its waves: their scale, and bent paper by their phase
 traces.py    where the traces are            appearance.py  light
 plane.py     one resampling, and the flat page on its canvas: FlatECG
 judge.py     reasons and quality             pipeline.py    the stages: Preprocessor
-cache.py     whole manifests on disk      review.py      pages of photos beside their flat pages
+cache.py     whole manifests on disk         review.py      pages of photos beside their flat pages
 """
 
 from ecgutils.preprocess.cache import FlatCache, build_cache, correct_outline

@@ -100,7 +100,7 @@ class PreprocessSettings:
 
 
 class Preprocessor:
-    """Callable that flattens one image; `Preprocessor(settings)(image_or_path, steps=False) -> FlatECG`."""
+    """Callable that flattens one image: `Preprocessor(settings)(image_or_path, steps, quad_xy) -> FlatECG`."""
 
     def __init__(self, settings: PreprocessSettings | None = None) -> None:
         self.settings = settings or PreprocessSettings()
