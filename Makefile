@@ -26,6 +26,9 @@ lab: .venv/.runtime  ## JupyterLab on the notebooks
 docs: .venv/.docs  ## the documentation site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
+app: .venv/.app  ## a page to read photos on, in a browser
+	$(BIN)/python -m ecgutils app
+
 env: .venv/.dev  ## the environment alone, with what tests need
 
 .venv/bin/python:
@@ -38,7 +41,11 @@ env: .venv/.dev  ## the environment alone, with what tests need
 	$(BIN)/python -m pip install --quiet --no-deps -e .
 	touch $@
 
-.venv/.dev: .venv/.runtime requirements-dev.txt
+.venv/.app: .venv/.runtime requirements-app.txt
+	$(BIN)/python -m pip install --quiet -r requirements-app.txt
+	touch $@
+
+.venv/.dev: .venv/.runtime requirements-app.txt requirements-dev.txt
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	touch $@
 
@@ -49,4 +56,4 @@ env: .venv/.dev  ## the environment alone, with what tests need
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
 
-.PHONY: run test test-slow lint lab docs env help
+.PHONY: run test test-slow lint lab app docs env help

@@ -31,7 +31,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # the order of CONTRIBUTING.md, which a reader follows from signals to answers
 API = (
     *("findings", "manifest", "files", "geometry", "parallel", "provenance", "signals", "hearts", "synth", "reader"),
-    *("preprocess", "evaluate", "learn", "challenge", "targets", "answers", "adapt", "profiles", "run", "plots"),
+    *("preprocess", "evaluate", "learn", "challenge", "targets", "answers", "adapt", "app", "profiles", "run", "plots"),
 )
 
 

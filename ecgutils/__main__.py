@@ -1,4 +1,4 @@
-"""Command line: python -m ecgutils run | predict | evaluate | calibrate | adapt | preprocess | generate | bhf |
+"""Command line: python -m ecgutils run | predict | app | evaluate | calibrate | adapt | preprocess | generate | bhf |
 validate | check."""
 
 import argparse
@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ecgutils.findings import DISCLAIMER, FINDINGS
@@ -67,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     curves.add_argument("--calibration", type=Path, metavar="FILE", help="what calibrate wrote for these models")
     predict.add_argument("--corners", metavar="X,Y,...", help="one photo's TL, TR, BR, BL in px, or --corners=-9,...")
     predict.add_argument("--workers", type=int, default=1, help="processes")
+
+    page = command("app", _app, "a page on this machine to read photos on, in a browser")
+    page.add_argument("--port", type=int, default=8080)
 
     _add_scoring(command)
     _add_images(command)
@@ -166,36 +168,28 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from ecgutils.answers import answer, summary
-    from ecgutils.learn import SHIPPED, find_calibration, load_model
-    from ecgutils.learn.checkpoint import expanded, read_params
+    from ecgutils.answers import answer, prepare, summary
+    from ecgutils.geometry import read_corners
+    from ecgutils.learn import SHIPPED
     from ecgutils.manifest import image_ids
     from ecgutils.preprocess.pages import files_named
 
     photos = files_named(args.photos, args.recursive)
     if args.corners is not None and len(photos) != 1:
         raise ValueError(f"--corners are those of one photo, but {len(photos)} were given.")
-    quads = {} if args.corners is None else {image_ids(photos)[0]: _corners(args.corners)}
-    names = expanded(args.model or SHIPPED)
-    models = [load_model(name, device="auto") for name in names]
-    origins = {read_params(name)[1].get("run", {}).get("trained_on", "data its card does not name") for name in names}
-    calibration, fitted = (None, "raw") if args.raw else find_calibration(models, args.calibration)
+    quads = {} if args.corners is None else {image_ids(photos)[0]: read_corners(args.corners)}
+    models, calibration, origin = prepare(args.model or SHIPPED, args.raw, args.calibration)
     table = answer(models, photos, args.out, args.workers, quads, calibration, args.overlay)
     print(summary(table))
-    print(f"Learned from {' and '.join(sorted(origins))}; probabilities are {fitted}, and not for any hospital.")
+    print(origin)
     print(DISCLAIMER)
     return 0 if table["readable"].all() else 1
 
 
-def _corners(text: str) -> np.ndarray:
-    """Eight numbers as corners (4, 2)."""
-    from ecgutils.geometry import check_outline
+def _app(args: argparse.Namespace) -> None:
+    from ecgutils.app import serve
 
-    try:
-        corners = np.array([float(part) for part in text.split(",")]).reshape(4, 2)
-    except ValueError:
-        raise ValueError(f"--corners needs eight numbers, x,y of TL, TR, BR, BL; got {text!r}.") from None
-    return check_outline(corners)
+    serve(args.port)
 
 
 def _evaluate(args: argparse.Namespace) -> None:

@@ -13,13 +13,27 @@ from ecgutils.evaluate import Calibration
 from ecgutils.evaluate.predictions import ENDINGS, write_predictions
 from ecgutils.files import Progress, atomic_path, jsonable, page_of, settings_key
 from ecgutils.findings import FINDINGS
-from ecgutils.learn import PREDICTION_COLUMNS, ECGModel, read_photos
+from ecgutils.learn import PREDICTION_COLUMNS, ECGModel, find_calibration, load_model, read_photos
+from ecgutils.learn.checkpoint import expanded, read_params
 from ecgutils.manifest import image_ids
 from ecgutils.preprocess import FlatECG
 from ecgutils.preprocess.judge import PASSING, explain
 
 ROWS_SHOWN = 20  # of a longer table numbers are printed
 _OFTEN = 64  # photos between two writings of the table
+
+
+def prepare(
+    names: Sequence[str | Path], raw: bool = False, calibration: Path | None = None
+) -> tuple[list[ECGModel], Calibration | None, str]:
+    """Models as `load_model` takes their names, their calibration as `find_calibration` finds it, None where there is
+    none or `raw` probabilities are wanted, and a sentence that says where both come from. Raises as these do."""
+    names = expanded(names)
+    models = [load_model(name, device="auto") for name in names]
+    origins = {read_params(name)[1].get("run", {}).get("trained_on", "data its card does not name") for name in names}
+    curves, fitted = (None, "raw") if raw else find_calibration(models, calibration)
+    said = f"Learned from {' and '.join(sorted(origins))}; probabilities are {fitted}, and not for any hospital."
+    return models, curves, said
 
 
 def answer(

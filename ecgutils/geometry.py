@@ -30,6 +30,15 @@ def check_outline(quad_xy: np.ndarray) -> np.ndarray:
     return quad
 
 
+def read_corners(text: str) -> np.ndarray:
+    """Eight numbers "x,y,..." of TL, TR, BR, BL as `check_outline` gives them; ValueError where they are no outline."""
+    try:
+        corners = np.array([float(part) for part in text.split(",")]).reshape(4, 2)
+    except ValueError:
+        raise ValueError(f"Corners are eight numbers, x,y of TL, TR, BR, BL; got {text!r}.") from None
+    return check_outline(corners)
+
+
 def order_corners(corners_xy: np.ndarray) -> np.ndarray:
     """Four corners in the order TL, TR, BR, BL as seen in the image: clockwise, from the one nearest the top left."""
     angle = np.arctan2(*(corners_xy - corners_xy.mean(0)).T[::-1])

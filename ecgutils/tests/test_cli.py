@@ -190,6 +190,7 @@ def test_a_folder_that_may_not_be_looked_into_takes_nothing_along(tmp_path, caps
         ("papermill", ["run", "--profile", "smoke", "--only", "01"]),
         ("wfdb", ["generate", "--out", "x", "--data", "ptbxl"]),
         ("timm", ["predict", str(PHOTO)]),
+        ("nicegui", ["app"]),
     ],
 )
 def test_a_library_that_is_missing_is_one_sentence(tmp_path, library, command):

@@ -21,6 +21,7 @@ BELOW = {  # what each package may import, besides itself and ANYWHERE
     "learn": {"synth", "reader", "preprocess", "evaluate"},
     "targets": {"signals", "preprocess", "evaluate", "challenge"},
     "answers": {"preprocess", "evaluate", "learn", "plots"},
+    "app": {"preprocess", "evaluate", "learn", "plots", "answers"},
     "profiles": {"synth", "preprocess", "learn", "targets"},
     "adapt": {"preprocess", "evaluate", "learn", "targets"},
     "run": {"profiles"},
@@ -94,4 +95,4 @@ def test_a_function_has_at_most_60_lines(path):
 
 
 def test_the_package_stays_small():
-    assert sum(len(path.read_text().splitlines()) for path in MODULES) <= 13_800
+    assert sum(len(path.read_text().splitlines()) for path in MODULES) <= 14_150
