@@ -8,7 +8,8 @@ BIN := .venv/bin
 run: .venv/.runtime  ## run the five notebooks: make run [PROFILE=smoke] [SIGNALS=ptbxl DATA=folder] [PHOTOS=table]
 	$(BIN)/python -m ecgutils run --profile $(PROFILE) $(if $(SIGNALS),--signals $(SIGNALS)) \
 		$(if $(DATA),--data "$(DATA)") $(if $(PHOTOS)$(BHF),--photos "$(or $(PHOTOS),$(BHF))") \
-		$(if $(PHOTOS_TEST),--photos-test "$(PHOTOS_TEST)") $(if $(ONLY),--only $(ONLY)) $(if $(RESUME),--resume)
+		$(if $(PHOTOS_TEST),--photos-test "$(PHOTOS_TEST)") $(if $(ONLY),--only $(ONLY)) $(if $(HOURS),--hours $(HOURS)) \
+		$(if $(RESUME),--resume)
 
 test: .venv/.dev  ## unit tests, then the notebooks end to end
 	$(BIN)/python -m pytest ecgutils tests
@@ -19,6 +20,10 @@ test-slow: .venv/.dev  ## the long property and stress tests
 lint: .venv/.dev  ## style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+kaggle: .venv/.runtime  ## kaggle-dataset/, to run without internet there: make kaggle USER=name [COMPETITION=slug]
+	$(BIN)/python kaggle/build.py $(if $(findstring command,$(origin USER)),--user $(USER)) --profile $(PROFILE) \
+		$(if $(COMPETITION),--competition $(COMPETITION))
 
 lab: .venv/.runtime  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
@@ -56,4 +61,4 @@ env: .venv/.dev  ## the environment alone, with what tests need
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
 
-.PHONY: run test test-slow lint lab app docs env help
+.PHONY: run test test-slow lint kaggle lab app docs env help

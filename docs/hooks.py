@@ -30,7 +30,19 @@ PAGES = (
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # the order of CONTRIBUTING.md, which a reader follows from signals to answers
 API = (
-    *("findings", "manifest", "files", "geometry", "parallel", "provenance", "signals", "hearts", "synth", "reader"),
+    *(
+        "findings",
+        "manifest",
+        "files",
+        "optional",
+        "geometry",
+        "parallel",
+        "provenance",
+        "signals",
+        "hearts",
+        "synth",
+        "reader",
+    ),
     *("preprocess", "evaluate", "learn", "challenge", "targets", "answers", "adapt", "app", "profiles", "run", "plots"),
 )
 

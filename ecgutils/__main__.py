@@ -4,6 +4,7 @@ validate | check."""
 import argparse
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         if (error.name or "ecgutils").startswith("ecgutils"):  # a mistake of ours, and no matter of what is installed
             raise
         what = f"{args.command.__name__[1:]} needs {error.name}, which is not installed: pip install it."
+        what = str(error) if "pip install" in str(error) else what  # where `optional` says what it is for
     except (ValueError, OSError, RuntimeError, KeyError, FloatingPointError) as error:
         what = error.args[0] if isinstance(error, KeyError) and error.args else str(error)
     except KeyboardInterrupt:
@@ -51,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change any other profile key")
     run.add_argument("--only", action="append", default=[], metavar="NN", help="only this notebook; may be repeated")
     run.add_argument("--publish", action="store_true", help="then copy the executed notebooks, stripped, to notebooks/")
+    run.add_argument("--hours", type=float, help="stop after so many, with what is done kept for --resume")
     run.add_argument("--resume", action="store_true", help="skip what finished, go on where a training was interrupted")
 
     predict = command("predict", _predict, "probabilities of the five findings for photos of printed ECGs")
@@ -153,6 +156,10 @@ def _run(args: argparse.Namespace) -> None:
             changes[key] = str(Path(changes[key]).resolve())
     if os.environ.get("ECG_RUNS"):
         os.environ["ECG_RUNS"] = str(Path(os.environ["ECG_RUNS"]).resolve())
+    if args.hours is not None:
+        if not args.hours > 0:
+            raise ValueError(f"--hours must be above 0, got {args.hours:g}.")
+        os.environ["ECG_DEADLINE"] = str(time.time() + 3600 * args.hours)
     profile = load_profile(args.profile, **changes)
     if profile.photos:  # what is wrong with a label is said now, not after the images are rendered
         found = read_target(profile.photos, profile.photos_test or None)

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -94,6 +95,21 @@ def runs_root() -> Path:
     if Path("/kaggle/working").is_dir():
         return Path("/kaggle/working/runs")
     return (repository_root() or Path.cwd()) / "runs"
+
+
+class OutOfTime(RuntimeError):
+    """The time that was given is up: a stop, and no mistake; resuming goes on."""
+
+
+def out_of_time() -> bool:
+    """Whether $ECG_DEADLINE, in seconds since 1970, has passed; never where it is not set."""
+    return time.time() > float(os.environ.get("ECG_DEADLINE") or "inf")
+
+
+def check_time(left: str) -> None:
+    """Raise OutOfTime, which names what is `left` to do, when the deadline has passed."""
+    if out_of_time():
+        raise OutOfTime(f"The time is up before {left}; what is done is kept: go on with --resume.")
 
 
 class Progress:

@@ -9,6 +9,8 @@ import cv2
 from joblib import Parallel, delayed
 from threadpoolctl import ThreadpoolController
 
+from ecgutils.files import check_time
+
 T = TypeVar("T")
 _blas = cache(ThreadpoolController)  # looks through all loaded libraries: once a process
 
@@ -34,11 +36,19 @@ def for_each(function: Callable[..., T], rows: Iterable[tuple[Any, ...]], worker
 
     workers : processes; 1 works in this one, -1 is one per core; 0 raises ValueError. how : more of `joblib.Parallel`,
         whose active back end (`joblib.parallel_config`) takes the calls.
+
+    OutOfTime, when $ECG_DEADLINE passes, comes after a result, which the caller has kept.
     """
     if workers == 0:
         raise ValueError("workers is 0; give at least 1, or -1 for one per core.")
     calls = (delayed(_alone)(function, row) for row in rows)
-    return Parallel(n_jobs=workers, return_as="generator", **how)(calls)
+    return _in_time(Parallel(n_jobs=workers, return_as="generator", **how)(calls))
+
+
+def _in_time(results: Iterator[T]) -> Iterator[T]:
+    for result in results:
+        yield result
+        check_time("the last records or images")
 
 
 def _alone(function: Callable[..., T], row: tuple[Any, ...]) -> T:

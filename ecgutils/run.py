@@ -8,7 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ecgutils.files import Progress, repository_root, settings_key, write_bytes
+from ecgutils.files import OutOfTime, Progress, check_time, repository_root, settings_key, write_bytes
+from ecgutils.optional import optional
 from ecgutils.profiles import Profile
 
 SHARES = {"01": 9, "02": 10, "03": 16, "04": 55, "05": 10}  # percent of the demo's time that each notebook takes
@@ -28,10 +29,10 @@ def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], re
 
     `changes` are the profile keys that differ from the named profile; `only` lists numbers ("03"), empty = all.
     With `resume`, notebooks that finished with the same settings are skipped, and trainings go on where they stopped.
-    Raises ValueError for an unknown number, RuntimeError (one sentence, naming the notebook) when a notebook fails.
+    Raises ValueError for an unknown number, RuntimeError (one sentence, naming the notebook) when a notebook fails,
+    OutOfTime when $ECG_DEADLINE passes.
     """
-    import papermill  # slow to import
-
+    papermill = optional("papermill")
     notebooks = find_notebooks()
     numbers = [path.name[:2] for path in notebooks]
     if unknown := sorted(set(only) - set(numbers)):
@@ -50,6 +51,7 @@ def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], re
             bar.total -= SHARES.get(numbers[i], 1)
             print(f"{path.name}: finished before, skipped", flush=True)
             continue
+        check_time(f"{path.name} and what follows")
         for later in notebooks[i:]:  # they read what this one writes
             progress.add({"name": later.name})
         print(f"{path.name}: running ...", flush=True)
@@ -58,6 +60,8 @@ def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], re
         try:
             papermill.execute_notebook(path, out / path.name, given, kernel_name="python3", cwd=path.parent)
         except papermill.PapermillExecutionError as error:
+            if error.ename == OutOfTime.__name__:
+                raise OutOfTime(f"{path.name} stopped: {error.evalue}") from None
             advice = f"(traceback in {out / path.name}; mend the cause, then repeat the command with --resume)"
             raise RuntimeError(f"{path.name} stopped: {error.ename}: {error.evalue} {advice}") from None
         seconds = time.perf_counter() - start

@@ -58,18 +58,11 @@ def write_submission(
     filled = {i: empty.columns[row].tolist() for i, row in zip(wanted, empty.to_numpy(), strict=True) if row.any()}
     content = _csv(rows)
     note = {
-        "file": out_path.name,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "rows": len(rows),
-        "columns": columns,
-        "filled_with_training_prevalence": filled,
-        "training_prevalence": fill,
-        "left_out": left_out,
+        "file": out_path.name, "sha256": hashlib.sha256(content).hexdigest(), "rows": len(rows), "columns": columns,
+        "filled_with_training_prevalence": filled, "training_prevalence": fill, "left_out": left_out,
         "calibrated_on": sorted(set(predictions.get("calibrated_on", []))) or None,
-        "versions": versions(),
-        "git": git_describe(),
-        "provenance": dict(provenance or {}),
-    }
+        "versions": versions(), "git": git_describe(), "provenance": dict(provenance or {}),
+    }  # fmt: skip
     with atomic_path(out_path) as temporary:  # both files, or neither
         temporary.write_bytes(content)
         if problems := validate_submission(temporary, wanted):

@@ -11,6 +11,7 @@ import pandas as pd
 from ecgutils.files import jsonable, write_bytes
 from ecgutils.findings import FINDINGS
 from ecgutils.manifest import clusters, label_array, read_text_csv
+from ecgutils.optional import optional
 
 STAGE_FOLDS = 50  # separates this random stream from those of other steps with the same seed
 FOLDS = 5  # of a cross-fit
@@ -144,13 +145,12 @@ def grouped_folds(labels: np.ndarray, clusters: np.ndarray, shares: np.ndarray, 
     Multi-label stratified (Sechidis et al. 2011, doi:10.1007/978-3-642-23808-6_10) over clusters: the labels of one
     patient are pooled. An unknown label counts as absent. Depends on the set of rows and the seed, not on their order.
     """
-    from iterstrat.ml_stratifiers import IterativeStratification  # a second to import, and reading a photo deals none
-
+    deal = optional("iterstrat.ml_stratifiers").IterativeStratification
     names, cluster_of_row = np.unique(clusters, return_inverse=True)
     pooled = np.zeros((len(names), labels.shape[1]), bool)  # (clusters, 5)
     np.logical_or.at(pooled, cluster_of_row, np.nan_to_num(labels) == 1)
     rng = np.random.default_rng([seed, STAGE_FOLDS])
     order, fold = rng.permutation(len(names)), np.zeros(len(names), int)
     if len(names):
-        fold[order] = IterativeStratification(pooled[order], shares, rng)
+        fold[order] = deal(pooled[order], shares, rng)
     return fold[cluster_of_row]

@@ -86,19 +86,12 @@ class FlatSet:
             names = tuple(by_record.columns)
             known = by_record.reindex(table["record_id"].astype(str)).to_numpy(np.float32)
         return cls(
-            images=images,
-            labels=manifest.label_array(table),
-            image_ids=ids,
-            cluster_ids=manifest.clusters(table),
-            sources=table["image_source"].to_numpy(str),
-            readable=index["readable"].to_numpy(bool),
-            grouped=manifest.is_grouped(table),
-            quality=index["quality"].to_numpy(np.float32),
-            reasons=index["reasons"].to_numpy(str),
-            preprocess=cache.settings.to_dict(),
-            targets=known,
-            target_names=names,
-        )
+            images=images, labels=manifest.label_array(table), image_ids=ids, cluster_ids=manifest.clusters(table),
+            sources=table["image_source"].to_numpy(str), readable=index["readable"].to_numpy(bool),
+            grouped=manifest.is_grouped(table), quality=index["quality"].to_numpy(np.float32),
+            reasons=index["reasons"].to_numpy(str), preprocess=cache.settings.to_dict(),
+            targets=known, target_names=names,
+        )  # fmt: skip
 
     def subset(self, rows: np.ndarray) -> "FlatSet":
         """The set restricted to `rows` (bool mask or indices), in their order."""

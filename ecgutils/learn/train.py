@@ -19,7 +19,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ecgutils.evaluate.metrics import auroc_by_finding, difference_error
-from ecgutils.files import atomic_path, write_bytes
+from ecgutils.files import atomic_path, check_time, out_of_time, write_bytes
 from ecgutils.findings import FINDINGS
 from ecgutils.learn.augmentation import augment
 from ecgutils.learn.checkpoint import PARAMS_NAME, RESUME_NAME, WEIGHTS_NAME, read_params, save_model, take_weights
@@ -75,7 +75,8 @@ def fit(
     params : what the caller wants recorded, put under "run" in params.json.
 
     Raises ValueError when train and val share a patient, no training image is usable, images do not fit the
-    model, or what is in `out_dir` was made with other settings, data or first weights.
+    model, or what is in `out_dir` was made with other settings, data or first weights; OutOfTime, with `resume.pt`
+    written, when $ECG_DEADLINE passes.
     """
     out_dir = Path(out_dir)
     check_settings(model, train)
@@ -139,8 +140,9 @@ class Run:
                 self.seconds = time.perf_counter() - started
                 if self.due(s.eval_every) or self.step == s.steps:
                     self.evaluate()
-                if self.due(s.checkpoint_every) and self.step < s.steps:
+                if self.step < s.steps and (self.due(s.checkpoint_every) or out_of_time()):
                     self.save()
+                    check_time(f"the last {of - self.step * s.batch_size} of {of} views of {s.stage}")
         return self.finish(params)
 
     def due(self, every_views: int) -> bool:

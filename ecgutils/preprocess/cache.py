@@ -191,16 +191,13 @@ def _make(
     somewhere = (flat.image_from_flat != -1).any(axis=2)
     header = (in_header(quad_xy.astype(float), flat.image_from_flat) & somewhere).any(axis=1)
     found = {
-        "page_sha256": hashlib.sha256(code).hexdigest(),
-        "readable": flat.readable,
-        "quality": round(flat.quality, 4),
-        "reasons": ";".join(flat.reasons),
+        "page_sha256": hashlib.sha256(code).hexdigest(), "readable": flat.readable,
+        "quality": round(flat.quality, 4), "reasons": ";".join(flat.reasons),
         "px_per_mm": flat.px_per_mm and round(flat.px_per_mm, 4),
         "flat_px_per_mm": flat.flat_px_per_mm and round(flat.flat_px_per_mm, 4),
-        "rotation": flat.rotation,
-        "header_px": np.flatnonzero(header).max(initial=-1) + 1,
+        "rotation": flat.rotation, "header_px": np.flatnonzero(header).max(initial=-1) + 1,
         **dict(zip(CORNER_COLUMNS, quad_xy.ravel().round(2), strict=True)),
-    }
+    }  # fmt: skip
     return known | jsonable(found)
 
 

@@ -14,23 +14,10 @@ import numpy as np
 from ecgutils.files import settings_key
 from ecgutils.geometry import apply_homography, check_outline, frame_corners, quarter_turns
 from ecgutils.parallel import one_thread
+from ecgutils.preprocess import judge
 from ecgutils.preprocess.appearance import darkness, even_light
 from ecgutils.preprocess.decode import MAX_PIXELS, UnreadableImage, read_image
 from ecgutils.preprocess.grid import Grid, measure_grid
-from ecgutils.preprocess.judge import (
-    BLURRED,
-    CUT_OFF,
-    GLARE,
-    LEAST_MM,
-    contrast_of,
-    glare_share,
-    quality,
-    sharpness,
-    strokes,
-    to_normal,
-    weigh,
-    weigh_page,
-)
 from ecgutils.preprocess.page import Page, find_page, part_to_look_at
 from ecgutils.preprocess.phase import INVERSE, SURE_SCALE, unit_ratio
 from ecgutils.preprocess.plane import (
@@ -235,19 +222,19 @@ def _read(seen: Rectified, settings: PreprocessSettings) -> FlatPage | RefusedPa
     trace = cv2.copyTo(trace, cv2.dilate(traces.mask.view(np.uint8), np.ones((5, 5), np.uint8)))
     steps = {"photo": seen.copy.work, "flattened": seen.flat.rgb, "even_light": even, "traces": trace}
     if traces.box is None:
-        few = ("not_an_ecg",) if length_mm < LEAST_MM else ("not_12_leads 0",)
-        return RefusedPage(weigh_page(seen.grid, seen.page, seen.copy.work, few), steps)
+        few = ("not_an_ecg",) if length_mm < judge.LEAST_MM else ("not_12_leads 0",)
+        return RefusedPage(judge.weigh_page(seen.grid, seen.page, seen.copy.work, few), steps)
     units = measure_units(dark, trace, marks, read_legends(dark, marks), PLANE_PX_PER_MM)
     # 3. judge
-    contrast = contrast_of(dark, traces.mask)
-    sharp = sharpness(dark, traces.mask, contrast)
-    reasons, refused = weigh(traces, leads, units, reading.turned, seen.px_per_mm)
-    reasons = weigh_page(seen.grid, seen.page, seen.copy.work, reasons)
-    if sharp < BLURRED:
+    contrast = judge.contrast_of(dark, traces.mask)
+    sharp = judge.sharpness(dark, traces.mask, contrast)
+    reasons, refused = judge.weigh(traces, leads, units, reading.turned, seen.px_per_mm)
+    reasons = judge.weigh_page(seen.grid, seen.page, seen.copy.work, reasons)
+    if sharp < judge.BLURRED:
         reasons += ("blurred",)
-    if strokes(traces.mask & ends, PLANE_PX_PER_MM) >= CUT_OFF:
+    if judge.strokes(traces.mask & ends, PLANE_PX_PER_MM) >= judge.CUT_OFF:
         reasons += ("cut_off",)
-    if glare_share(rgb, paper, traces.box, PLANE_PX_PER_MM) > GLARE:
+    if judge.glare_share(rgb, paper, traces.box, PLANE_PX_PER_MM) > judge.GLARE:
         reasons += ("glare",)
     if refused:
         return RefusedPage(reasons, steps)
@@ -262,11 +249,11 @@ def _read(seen: Rectified, settings: PreprocessSettings) -> FlatPage | RefusedPa
         box=traces.box,
         middle_xy=traces.middle_xy,
         scaled=seen.scaled,
-        stretch=to_normal(units),
+        stretch=judge.to_normal(units),
         to_image=lambda xy: seen.to_image(apply_homography(image_from_upright, xy)),
         quad_xy=np.roll(seen.quad_xy, quarters, axis=0),
         rotation=90 * quarters,
-        quality=quality(seen.grid, traces, leads, contrast, sharp) * (0.8 if "glare" in reasons else 1.0),
+        quality=judge.quality(seen.grid, traces, leads, contrast, sharp) * (0.8 if "glare" in reasons else 1.0),
         reasons=reasons,
         leads=leads,
         units=units,

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.signal import resample_poly
 
 from ecgutils.findings import LEADS
+from ecgutils.optional import optional
 from ecgutils.signals.record import Record, rate_ratio
 
 MAX_MISSING = 0.10  # share of missing samples in any lead above which a signal is refused
@@ -149,12 +150,8 @@ def read_wfdb(path: str | Path, to_fs: float = 500, seconds: float | None = 10) 
 
 
 def wfdb_samples(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
-    """Samples (C, N) and header fields of a WFDB record; nothing else needs wfdb to be installed."""
-    try:
-        import wfdb
-    except ModuleNotFoundError as error:
-        message = f"{path}: reading WFDB records and PTB-XL needs a package that is not installed: pip install wfdb."
-        raise ModuleNotFoundError(message, name=error.name) from None
+    """Samples (C, N) and header fields of a WFDB record."""
+    wfdb = optional("wfdb")
     header = path.with_name(path.name + ".hea")
     try:
         values, fields = wfdb.rdsamp(str(path))

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ecgutils.findings import FINDINGS
+from ecgutils.optional import optional
 from ecgutils.signals.readers import record_from_array, wfdb_samples
 from ecgutils.signals.record import Record
 from ecgutils.signals.snomed import SNOMED, findings_from_snomed
@@ -50,8 +51,7 @@ def check_wfdb_folder(root: str | Path) -> dict[str, Any]:
     Returns `records` (with a readable header, signal files and codes), `unreadable`, `without_codes`, `rates` (Hz),
     `findings`, `unscored` ("code (name)") and `unknown_codes`. The last four are dicts: value -> number of records.
     """
-    import wfdb  # nothing but WFDB files needs it, as in `wfdb_samples`
-
+    wfdb = optional("wfdb")
     counts, rates, found, unscored = Counter(), Counter(), Counter(), Counter()
     for path in _headers(Path(root)):
         try:

@@ -35,6 +35,8 @@ PHOTO = Path(__file__).parents[2] / "docs" / "photo.jpg"
         (["run", "--profile", "huge"], "Unknown profile 'huge'"),
         (["run", "--set", "batchsize=3"], "did you mean batch_size"),
         (["run", "--set", "batch_size"], "KEY=VALUE"),
+        (["run", "--hours", "0"], "--hours must be above 0, got 0"),
+        (["run", "--hours", "nan"], "--hours must be above 0, got nan"),
         (["run", "--signals", "ptbxl"], "needs data"),
         (["run", "--signals", "ptbxl", "--data", "nowhere"], "does not exist"),
         (["run", "--photos", "nowhere"], "does not exist"),

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from ecgutils.files import OutOfTime
 from ecgutils.findings import FINDINGS
 from ecgutils.learn import FlatSet, build_model, fit, load_model, predict_set, take_weights, train
 from ecgutils.learn.train import Run, masked_bce
@@ -124,6 +125,19 @@ def test_a_killed_and_resumed_run_ends_bit_for_bit_the_same(sets, tmp_path, monk
     assert same_weights(tmp_path / "whole", tmp_path / "cut")
     pd.testing.assert_frame_equal(whole.table.drop(columns="seconds"), resumed.table.drop(columns="seconds"))
     assert (tmp_path / "whole" / "oof.csv").read_bytes() == (tmp_path / "cut" / "oof.csv").read_bytes()
+
+
+def test_a_run_whose_time_is_up_saves_first_and_ends_as_if_it_had_more(sets, tmp_path, monkeypatch):
+    run(sets, tmp_path / "whole")
+    monkeypatch.setenv("ECG_DEADLINE", "1")
+    with pytest.raises(OutOfTime, match=r"^The time is up before the last 44 of 48 views of stage1; .* --resume\.$"):
+        run(sets, tmp_path / "cut")
+    assert [path.name for path in (tmp_path / "cut").iterdir()] == ["resume.pt"]
+    monkeypatch.delenv("ECG_DEADLINE")
+    run(sets, tmp_path / "cut", resume=True)
+    assert same_weights(tmp_path / "whole", tmp_path / "cut")
+    monkeypatch.setenv("ECG_DEADLINE", "1")
+    run(sets, tmp_path / "cut", resume=True)  # what is finished is only read
 
 
 def targets(flat, known=1.0):

@@ -3,6 +3,7 @@
 import cv2
 import pytest
 
+from ecgutils.files import OutOfTime
 from ecgutils.parallel import for_each, one_thread
 
 
@@ -22,6 +23,15 @@ def test_threads_are_restored_even_when_a_row_fails():
     assert cv2.getNumThreads() == before
     list(for_each(square, [(1,)]))
     assert cv2.getNumThreads() == before
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_when_the_time_is_up_no_result_is_lost(workers, monkeypatch):
+    results = for_each(square, ((i,) for i in range(9)), workers)
+    assert [next(results)[0], next(results)[0]] == [0, 1]
+    monkeypatch.setenv("ECG_DEADLINE", "1")
+    with pytest.raises(OutOfTime, match="The time is up before the last records or images"):
+        next(results)
 
 
 def test_no_workers_are_refused():

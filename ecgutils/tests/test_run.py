@@ -7,6 +7,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from ecgutils import run
+from ecgutils.files import OutOfTime
 from ecgutils.profiles import load_profile
 
 PARAMETERS = "PROFILE = 'demo'\nCHANGES = {}\nRESUME = True"
@@ -85,3 +86,23 @@ def test_notebooks_of_different_settings_are_not_published_together(profile, tmp
     run.run_notebooks(load_profile("smoke", seed=9), {"seed": 9}, ["02"], resume=False)
     with pytest.raises(ValueError, match="run with different settings"):
         run.publish_notebooks(profile.run_dir)
+
+
+LATE = "import os\nos.environ['ECG_DEADLINE'] = '1'\nfrom ecgutils.files import check_time\ncheck_time('9 of 9 views')"
+
+
+def test_a_notebook_whose_time_is_up_is_a_stop_and_no_mistake(profile, tmp_path):
+    write(tmp_path, "01_a.ipynb", LATE)
+    with pytest.raises(OutOfTime, match=r"^01_a\.ipynb stopped: The time is up before 9 of 9 views; .* --resume\.$"):
+        run.run_notebooks(profile, {}, [], resume=False)
+
+
+def test_no_notebook_is_begun_when_the_time_is_up(profile, tmp_path, monkeypatch):
+    for name in ("01_a.ipynb", "02_b.ipynb"):
+        write(tmp_path, name, "1")
+    run.run_notebooks(profile, {}, ["01"], resume=False)
+    monkeypatch.setenv("ECG_DEADLINE", "1")
+    with pytest.raises(OutOfTime, match=r"^The time is up before 02_b\.ipynb and what follows"):
+        run.run_notebooks(profile, {}, [], resume=True)
+    monkeypatch.delenv("ECG_DEADLINE")
+    run.run_notebooks(profile, {}, [], resume=True)

@@ -201,5 +201,5 @@ except ModuleNotFoundError as error:
     print(error.name, error)
 """
     run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
-    assert run.stdout.startswith("wfdb r: reading WFDB records and PTB-XL needs a package that is not installed")
+    assert run.stdout.startswith("wfdb wfdb reads WFDB records and PTB-XL: pip install wfdb.")
     assert len(list(tmp_path.glob("thermal/*.jpg"))) == 1

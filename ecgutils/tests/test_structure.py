@@ -9,7 +9,7 @@ import ecgutils
 
 ROOT = Path(ecgutils.__file__).parent
 MODULES = sorted(path for path in ROOT.rglob("*.py") if "tests" not in path.relative_to(ROOT).parts)
-ANYWHERE = {"findings", "manifest", "files", "geometry", "parallel", "provenance"}
+ANYWHERE = {"findings", "manifest", "files", "geometry", "optional", "parallel", "provenance"}
 BELOW = {  # what each package may import, besides itself and ANYWHERE
     "signals": set(),
     "hearts": {"signals"},
