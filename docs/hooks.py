@@ -43,7 +43,8 @@ API = (
         "synth",
         "reader",
     ),
-    *("preprocess", "evaluate", "learn", "challenge", "targets", "answers", "adapt", "app", "profiles", "run", "plots"),
+    *("preprocess", "evaluate", "learn", "challenge", "targets", "answers", "adapt", "app", "profiles", "run"),
+    "plots",
 )
 
 
