@@ -21,7 +21,8 @@ from tqdm import tqdm
 from ecgutils.parallel import for_each
 from ecgutils.preprocess.appearance import darkness
 from ecgutils.reader.leads import MARKS
-from ecgutils.reader.legend import CROP, LEGENDS, LegendNet, as_input, crops_at, places
+from ecgutils.reader.legend import CROP, LEGENDS, crops_at, places
+from ecgutils.reader.nets import LegendNet, legend_input
 from ecgutils.reader.network import read_page
 
 SEED, EPOCHS, BATCH, LR, SMOOTHING = 20268, 5, 64, 3e-3, 0.02
@@ -72,7 +73,7 @@ def train(crops: np.ndarray, labels: np.ndarray) -> LegendNet:
         rows = np.r_[rng.choice(legend, BATCH // 2), rng.choice(other, BATCH // 2)]
         wide = np.pad(crops[rows], ((0, 0), (down, down), (right, right)), mode="edge")
         dx, dy = rng.integers(0, 2 * right + 1), rng.integers(0, 2 * down + 1)
-        x = as_input(wide[:, dy : dy + CROP[1], dx : dx + CROP[0]])
+        x = legend_input(torch.from_numpy(wide[:, dy : dy + CROP[1], dx : dx + CROP[0]]))
         x = x * torch.empty(BATCH, 1, 1, 1).uniform_(0.7, 1.4)
         x = x + torch.randn_like(x) * torch.empty(BATCH, 1, 1, 1).uniform_(0, 0.4)
         loss = cross_entropy(net(x), torch.from_numpy(labels[rows]), label_smoothing=SMOOTHING)
@@ -96,7 +97,7 @@ def main() -> None:
     net = train(crops[~apart], labels[~apart])
     with torch.inference_mode():
         parts = torch.from_numpy(np.flatnonzero(apart)).split(256)
-        p = torch.cat([net(as_input(crops[part])).softmax(1) for part in parts]).numpy()
+        p = torch.cat([net(legend_input(torch.from_numpy(crops[part]))).softmax(1) for part in parts]).numpy()
     right, proposed = labels[apart], proposed[apart]
     for least in (0.8, 0.95):
         said = np.where(p[:, 1:].max(1) > least, p[:, 1:].argmax(1) + 1, 0)[proposed]

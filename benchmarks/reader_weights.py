@@ -22,7 +22,7 @@ from tqdm import tqdm
 from ecgutils.findings import LEADS
 from ecgutils.parallel import for_each
 from ecgutils.reader.leads import MARKS
-from ecgutils.reader.network import ReaderNet, as_input
+from ecgutils.reader.nets import ReaderNet, page_input
 
 OUT = Path(__file__).parents[1] / "ecgutils" / "weights" / "reader" / "reader.safetensors"
 CROP, BATCH = 320, 12  # px: 80 mm
@@ -99,7 +99,7 @@ def loss_of(
     """Traces by cross entropy and overlap, marks and ways to lie by cross entropy."""
     even, trace, marks, turn = (np.stack(part) for part in zip(*crops, strict=True))
     with torch.autocast("cpu", torch.bfloat16):  # half the time where the processor has it
-        outputs = net(as_input(even))
+        outputs = net(page_input(torch.from_numpy(even)))
     logit, named, turned = (output.float() for output in outputs)
     wanted = torch.from_numpy(trace).float().div_(255)[:, None]
     p = logit.sigmoid()

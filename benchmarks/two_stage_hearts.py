@@ -27,7 +27,7 @@ from ecgutils.preprocess import PreprocessSettings
 from ecgutils.synth import PHOTO_SOURCE, SCAN_SOURCES
 
 SMALL, BACKBONE = PreprocessSettings(size=(256, 128), px_per_mm=0.933), "convnext_atto_ols"
-COUNTS, MIDDLE, SOURCES = (300, 1000, 3000, 0), 1000, (1, 2, 5)  # records; 0 = all that were drawn
+COUNTS, MIDDLE, SOURCES = (300, 1000, 3000, 0), 1000, (1, 2, 5)  # patients' records; 0 = all that were drawn
 RATES = {"photos": 2e-3, "scans": 2e-3, "adapted": 1e-3}
 
 
@@ -97,14 +97,15 @@ def main() -> None:
     parser = options(__doc__, "data", "workers", "out")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--views", type=int, nargs=2, default=[36_000, 12_000], help="of stage 1, of the adaptation")
+    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="N, with 1000 among them; 0 = all")
     parser.add_argument("--seeds", type=int, default=1, help="at N = 1,000; the others have one")
     args = parser.parse_args()
     pages = Pages(args.folder, args)
     how = {"clusters": pages.test.cluster_ids, "rounds": 2000, "seed": 0}
-    arms = [(kind, n, 0) for n in COUNTS for kind in ("photos", "same", "all") if n or kind != "same"]
+    arms = [(kind, n, 0) for n in args.counts for kind in ("photos", "same", "all") if n or kind != "same"]
     arms += [("all", MIDDLE, sources) for sources in SOURCES]
     p: dict[tuple[str, int, int], list[np.ndarray]] = {}
-    for arm in sorted(arms, key=lambda arm: (arm[1] != MIDDLE, arm[2] > 0)):  # the question itself first
+    for arm in sorted(arms, key=lambda arm: (arm[2] > 0, arm[1] != MIDDLE)):  # the question itself first
         seeds = range(args.seeds if arm[1:] == (MIDDLE, 0) else 1)
         p[arm] = [train(pages, arm, seed, args.views, args.folder) for seed in seeds]
         row = arm_row(f"{arm[0]}, {arm[1] or 'all'}", pages.test.labels, p[arm], how)

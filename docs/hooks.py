@@ -28,23 +28,10 @@ PAGES = (
     *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "ecgutils/weights").rglob("README.md"))),
 )
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-# the order of CONTRIBUTING.md, which a reader follows from signals to answers
-API = (
-    *(
-        "findings",
-        "manifest",
-        "files",
-        "optional",
-        "geometry",
-        "parallel",
-        "provenance",
-        "signals",
-        "hearts",
-        "synth",
-        "reader",
-    ),
-    *("preprocess", "evaluate", "learn", "challenge", "targets", "answers", "adapt", "app", "profiles", "run"),
-    "plots",
+API = sorted(
+    path.stem
+    for path in (ROOT / "ecgutils").glob("[a-z]*")
+    if path.suffix == ".py" or ((path / "__init__.py").is_file() and path.name != "tests")
 )
 
 

@@ -1,5 +1,5 @@
-"""Command line: python -m ecgutils run | predict | app | evaluate | calibrate | adapt | preprocess | generate | bhf |
-validate | check."""
+"""Command line: python -m ecgutils run | predict | app | evaluate | calibrate | adapt | preprocess | generate |
+export | bhf | validate | check."""
 
 import argparse
 import os
@@ -59,9 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     predict = command("predict", _predict, "probabilities of the five findings for photos of printed ECGs")
     predict.add_argument("photos", nargs="+", metavar="PHOTO", help="file, folder, or pattern such as 'in/*.pdf'")
     predict.add_argument("--recursive", action="store_true", help="read the sub-folders of a folder, too")
-    predict.add_argument(
-        "--model", action="append", default=[], help="checkpoint folder or simulated; repeat: an ensemble"
-    )
+    which = predict.add_mutually_exclusive_group()
+    which.add_argument("--model", action="append", default=[], help="checkpoint folder, or simulated; repeat for more")
+    which.add_argument("--onnx", type=Path, metavar="FOLDER", help="what export wrote: the same answers, sooner")
     predict.add_argument("--out", type=Path, help="also write the table, .csv, .jsonl or .parquet; repeat to go on")
     predict.add_argument("--overlay", type=Path, help="folder for one picture per photo: outline, flat page, result")
     curves = predict.add_mutually_exclusive_group()
@@ -75,6 +75,10 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_scoring(command)
     _add_images(command)
+
+    export = command("export", _export, "write networks as ONNX files, which need no PyTorch")
+    export.add_argument("models", nargs="*", metavar="MODEL", help="checkpoint folder or simulated; default: predict's")
+    export.add_argument("--out", type=Path, required=True, help="folder to make")
 
     validate = command("validate", _validate, "check a submission CSV before it is uploaded")
     validate.add_argument("submission", type=Path)
@@ -177,7 +181,6 @@ def _run(args: argparse.Namespace) -> None:
 def _predict(args: argparse.Namespace) -> int:
     from ecgutils.answers import answer, prepare, summary
     from ecgutils.geometry import read_corners
-    from ecgutils.learn import SHIPPED
     from ecgutils.manifest import image_ids
     from ecgutils.preprocess.pages import files_named
 
@@ -185,12 +188,19 @@ def _predict(args: argparse.Namespace) -> int:
     if args.corners is not None and len(photos) != 1:
         raise ValueError(f"--corners are those of one photo, but {len(photos)} were given.")
     quads = {} if args.corners is None else {image_ids(photos)[0]: read_corners(args.corners)}
-    models, calibration, origin = prepare(args.model or SHIPPED, args.raw, args.calibration)
+    models, calibration, origin = prepare(args.model, args.raw, args.calibration, args.onnx)
     table = answer(models, photos, args.out, args.workers, quads, calibration, args.overlay)
     print(summary(table))
     print(origin)
     print(DISCLAIMER)
     return 0 if table["readable"].all() else 1
+
+
+def _export(args: argparse.Namespace) -> None:
+    from ecgutils.export import export
+    from ecgutils.learn import SHIPPED
+
+    print(*export(args.models or SHIPPED, args.out), sep="\n")
 
 
 def _app(args: argparse.Namespace) -> None:

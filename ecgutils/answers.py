@@ -13,8 +13,8 @@ from ecgutils.evaluate import Calibration
 from ecgutils.evaluate.predictions import ENDINGS, write_predictions
 from ecgutils.files import Progress, atomic_path, jsonable, page_of, settings_key
 from ecgutils.findings import FINDINGS
-from ecgutils.learn import PREDICTION_COLUMNS, ECGModel, find_calibration, load_model, read_photos
-from ecgutils.learn.checkpoint import expanded, read_params
+from ecgutils.learn import find_calibration, load_exported
+from ecgutils.learn.inference import PREDICTION_COLUMNS, Model, read_photos
 from ecgutils.manifest import image_ids
 from ecgutils.preprocess import FlatECG
 from ecgutils.preprocess.judge import PASSING, explain
@@ -24,20 +24,29 @@ _OFTEN = 64  # photos between two writings of the table
 
 
 def prepare(
-    names: Sequence[str | Path], raw: bool = False, calibration: Path | None = None
-) -> tuple[list[ECGModel], Calibration | None, str]:
-    """Models as `load_model` takes their names, their calibration as `find_calibration` finds it, None where there is
-    none or `raw` probabilities are wanted, and a sentence that says where both come from. Raises as these do."""
-    names = expanded(names)
-    models = [load_model(name, device="auto") for name in names]
-    origins = {read_params(name)[1].get("run", {}).get("trained_on", "data its card does not name") for name in names}
+    names: Sequence[str | Path] = (), raw: bool = False, calibration: Path | None = None, onnx: Path | None = None
+) -> tuple[list[Model], Calibration | None, str]:
+    """Models, their calibration, and a sentence that says where both come from.
+
+    names : as `load_model` takes them; none: those that ship. onnx : a folder of `export` instead.
+    The calibration is as `find_calibration` finds it; None where there is none, or `raw` probabilities are wanted.
+    Raises as these do.
+    """
+    if onnx:
+        models: list[Model] = load_exported(onnx)
+        origins = {model.trained_on for model in models}
+    else:
+        from ecgutils.learn.checkpoint import SHIPPED, expanded, load_model, trained_on  # PyTorch takes seconds
+
+        names = expanded(names or SHIPPED)
+        models, origins = [load_model(name, device="auto") for name in names], set(map(trained_on, names))
     curves, fitted = (None, "raw") if raw else find_calibration(models, calibration)
     said = f"Learned from {' and '.join(sorted(origins))}; probabilities are {fitted}, and not for any hospital."
     return models, curves, said
 
 
 def answer(
-    models: Sequence[ECGModel],
+    models: Sequence[Model],
     photos: Sequence[Path],
     out: Path | None = None,
     workers: int = 1,
@@ -47,7 +56,7 @@ def answer(
 ) -> pd.DataFrame:
     """One row per photo, in the order given, as `learn.predict` makes it; without `calibration` raw probabilities.
 
-    models : as `load_model` read them.
+    models : as `load_model` or `load_exported` read them.
     out : file of one of ENDINGS, written every few photos and at the end, even when interrupted. Beside it,
         `<out>.progress.jsonl` keeps each row with its file's path, size and time of change: what is there already, of
         the same weights, is not read again.

@@ -1,13 +1,8 @@
-"""Pages varied: ink in training, whole batches at once, and flat pages at test time. Never mirrored: another ECG."""
+"""Ink varied in training, whole batches at once. Never mirrored: another ECG."""
 
-from dataclasses import dataclass
-
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-
-from ecgutils.geometry import frame_corners
 
 # Ranges at strength 1, our own choice, looked at on flat pages (no published values for this input).
 SHIFT = 0.03  # of the width or height
@@ -78,40 +73,3 @@ def _repaint(ink: torch.Tensor, rng: np.random.Generator, strength: float) -> to
     columns = (x >= start[:, 1:]) & (x < start[:, 1:] + size[:, 1:])
     keep = ~(rows[:, :, None] & columns[:, None, :])  # (n, H, W): outside the image's rectangle, if it has one
     return out.clamp_(0, 1).mul_(torch.from_numpy(keep).to(ink.device)[:, None])
-
-
-@dataclass(frozen=True)
-class View:
-    """A small change of a flat page, as preprocessing might have handed it over.
-
-    shift : (x, y) in hundredths of the width; scale : about the centre; keystone : how much longer the right side is
-    than the left, as a rectification that is a little off leaves it; ink : factor of darkness.
-    """
-
-    shift: tuple[float, float] = (0.0, 0.0)
-    scale: float = 1.0
-    keystone: float = 0.0
-    ink: float = 1.0
-
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Flat images uint8 (N, H, W), seen so; what comes in from outside is white."""
-        if self == View():
-            return images
-        h, w = images.shape[1:]
-        centre = np.array([(w - 1) / 2, (h - 1) / 2])
-        corners = frame_corners((w, h)).astype(np.float32)
-        sides = self.scale * (1 + self.keystone / 2 * np.array([[-1], [1], [1], [-1]]) * [[0, 1]])
-        moved = centre + (corners - centre) * sides + np.array(self.shift) * w / 100
-        matrix = cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
-        tone = np.clip(255 - (255 - np.arange(256)) * self.ink, 0, 255).round().astype(np.uint8)
-        seen = [cv2.warpPerspective(image, matrix, (w, h), borderValue=255) for image in images]
-        return np.stack([cv2.LUT(image, tone) for image in seen]) if seen else images
-
-
-VIEWS = (
-    View(),
-    View(shift=(0.8, 0.4), ink=0.85),
-    View(shift=(-0.8, -0.4), ink=1.2),
-    View(scale=1.02, keystone=0.02),
-    View(scale=0.98, keystone=-0.02),
-)

@@ -122,6 +122,11 @@ def read_params(name_or_path: str | Path) -> tuple[Path, dict[str, Any]]:
     return folder, params
 
 
+def trained_on(name_or_path: str | Path) -> str:
+    """What a checkpoint learned from, in words."""
+    return read_params(name_or_path)[1].get("run", {}).get("trained_on", "data its card does not name")
+
+
 def seen_before(names: Iterable[str], table: pd.DataFrame) -> pd.Series:
     """Which images of a manifest, bool, are of hearts that one of SHIPPED learned from, if it is among `names`."""
     folds = SEEN_FOLDS if set(names) & set(SHIPPED) else ()

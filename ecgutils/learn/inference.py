@@ -7,40 +7,47 @@ calibration of just these models. `predict_set` and `predict_logits` are the raw
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.special import expit
 from tqdm import tqdm
 
 from ecgutils.evaluate import Calibration
 from ecgutils.findings import FINDINGS
-from ecgutils.learn.augmentation import VIEWS
-from ecgutils.learn.checkpoint import expanded, load_model
 from ecgutils.learn.dataset import FlatSet
-from ecgutils.learn.model import ECGModel, to_ink
+from ecgutils.learn.exported import CPU_PIXELS, ExportedModel
+from ecgutils.learn.views import VIEWS
 from ecgutils.manifest import image_ids
 from ecgutils.parallel import for_each
 from ecgutils.preprocess import FlatECG, Preprocessor, PreprocessSettings
 from ecgutils.preprocess.pages import pages_of
 
-Models = ECGModel | str | Path | Sequence[ECGModel | str | Path]
+if TYPE_CHECKING:  # PyTorch takes seconds, and exported models need none
+    from ecgutils.learn.model import ECGModel
+
+Model: TypeAlias = "ECGModel | ExportedModel"
+Models: TypeAlias = "Model | str | Path | Sequence[Model | str | Path]"
 PREDICTION_COLUMNS = ("ID", *FINDINGS, "quality", "readable", "reasons")
 _SAME = PreprocessSettings()  # whose size and scale stand for any
 _LEFT_OUT = {"rectified": None, "image_grid": np.empty((0, 0), np.uint8), "image_from_flat": np.empty((0, 0, 2))}
 _BATCH = 64
-_CPU_PIXELS = 2**20  # of a batch on a CPU: about what its cache holds; 64 pages of 768 x 384 at once take twice as long
 _AT_ONCE = 256  # images whose views are held in memory
 
 
-def predict_logits(model: ECGModel, images: np.ndarray) -> np.ndarray:
+def predict_logits(model: Model, images: np.ndarray) -> np.ndarray:
     """Logits float32 (N, 5) of flat images uint8 (N, H, W); ValueError for another type or size than the model's."""
+    if isinstance(model, ExportedModel):
+        return model.logits(images)
+    import torch
+
+    from ecgutils.learn.model import to_ink
+
     device, was_training = model.mean.device, model.training
     model.eval()
     height, width = model.input_size
-    batch_size = max(1, _CPU_PIXELS // (height * width)) if device.type == "cpu" else _BATCH
+    batch_size = max(1, CPU_PIXELS // (height * width)) if device.type == "cpu" else _BATCH
     logits = np.empty((len(images), len(FINDINGS)), np.float32)
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):
@@ -78,8 +85,9 @@ def predict(
 
     Parameters
     ----------
-    models : a model, a checkpoint folder, the name of one that ships or "simulated", or a sequence of these. A
-        model stays on its device, others go to CUDA when there is one. Each gets the images it was trained for.
+    models : a model, a checkpoint folder, the name of one that ships or "simulated", or a sequence of these; or what
+        `load_exported` gives. A model stays on its device, others go to CUDA when there is one. Each gets the images
+        it was trained for.
     paths : image files, of several pages one row each (`pages_of`); `image_ids` says what their IDs are.
     workers : processes for preprocessing.
     quads : page corners that are known, by ID, each as `Preprocessor` takes them; others are looked for.
@@ -123,10 +131,11 @@ def read_photos(
     elif calibration is not None and (raw or not _is_of(calibration, members)):
         why = "raw probabilities are asked for" if raw else "it is that of other weights"
         raise ValueError(f"The calibration on {calibration.domain} can't be used: {why}.")
-    groups: dict[PreprocessSettings, list[ECGModel]] = {}
+    groups: dict[PreprocessSettings, list[Model]] = {}
     for model in members:
         groups.setdefault(model.settings, []).append(model)
-    jobs = [(path, quads.get(one), list(groups)) for path, one in zip(paths, ids, strict=True)]
+    by = members[0].exported  # all models see the pages that the first one's networks read
+    jobs = [(path, quads.get(one), list(groups), by) for path, one in zip(paths, ids, strict=True)]
     with tqdm(total=len(paths), desc="predict", unit="image", disable=not progress) as bar:
         for start in range(0, len(jobs), _BATCH):
             pages = []  # of each photo, one page per group
@@ -168,12 +177,12 @@ def find_calibration(models: Models, path: str | Path | None = None) -> tuple[Ca
     return calibration, f"calibrated on {calibration.describe()}"
 
 
-def _is_of(calibration: Calibration, members: Sequence[ECGModel]) -> bool:
+def _is_of(calibration: Calibration, members: Sequence[Model]) -> bool:
     known = [model.checkpoint for model in members]
     return None not in known and sorted(calibration.models) == sorted(sha256 for _, sha256 in known)
 
 
-def check_settings(model: ECGModel, flat: FlatSet) -> None:
+def check_settings(model: Model, flat: FlatSet) -> None:
     """Raise ValueError when images were not made as the model expects them."""
     if flat.images.shape[1:] != model.input_size:
         made = flat.images.shape[1:]
@@ -184,7 +193,9 @@ def check_settings(model: ECGModel, flat: FlatSet) -> None:
             raise ValueError(f"{what}: build the cache with the model's settings.")
 
 
-def _flatten(path: Path, quad_xy: np.ndarray | None, wanted: list[PreprocessSettings]) -> list[FlatECG]:
+def _flatten(
+    path: Path, quad_xy: np.ndarray | None, wanted: list[PreprocessSettings], exported: Path | None
+) -> list[FlatECG]:
     """A page for each of the settings; where these differ in size and px/mm only, the photo is flattened once."""
     families: dict[PreprocessSettings, list[PreprocessSettings]] = {}
     for settings in wanted:
@@ -192,12 +203,13 @@ def _flatten(path: Path, quad_xy: np.ndarray | None, wanted: list[PreprocessSett
         families.setdefault(shared, []).append(settings)
     pages: dict[PreprocessSettings, FlatECG] = {}
     for shared, family in families.items():
-        flats = Preprocessor(shared).on_canvases(path, [settings.canvas for settings in family], quad_xy=quad_xy)
+        canvases = [settings.canvas for settings in family]
+        flats = Preprocessor(shared, exported).on_canvases(path, canvases, quad_xy=quad_xy)
         pages |= zip(family, (replace(flat, **_LEFT_OUT) for flat in flats), strict=True)
     return [pages[settings] for settings in wanted]
 
 
-def _judged(ids: list[str], pages: list[list[FlatECG]], groups: list[list[ECGModel]]) -> pd.DataFrame:
+def _judged(ids: list[str], pages: list[list[FlatECG]], groups: list[list[Model]]) -> pd.DataFrame:
     """Raw predictions for a batch of photos, each with one flat page per group of models."""
     readable = np.array([all(flat.readable for flat in flats) for flats in pages])
     seen = []
@@ -209,15 +221,21 @@ def _judged(ids: list[str], pages: list[list[FlatECG]], groups: list[list[ECGMod
     return _table(ids, seen, True, quality, readable, reasons)
 
 
-def _as_models(models: Models) -> list[ECGModel]:
-    several = [models] if isinstance(models, (ECGModel, str, Path)) else list(models)
-    several = [one for given in several for one in ([given] if isinstance(given, ECGModel) else expanded([given]))]
-    if not several:
+def _as_models(models: Models) -> list[Model]:
+    several, members = [models] if isinstance(models, str) or not isinstance(models, Iterable) else list(models), []
+    for given in several:
+        if isinstance(given, (str, Path)):
+            from ecgutils.learn.checkpoint import expanded, load_model
+
+            members += [load_model(name, device="auto") for name in expanded([given])]
+        else:
+            members.append(given)
+    if not members:
         raise ValueError("predict: give at least one model.")
-    return [model if isinstance(model, ECGModel) else load_model(model, device="auto") for model in several]
+    return members
 
 
-def _probabilities(model: ECGModel, images: np.ndarray, views: bool) -> np.ndarray:
+def _probabilities(model: Model, images: np.ndarray, views: bool) -> np.ndarray:
     """Probabilities (N, 5), with `views` the mean over VIEWS."""
     chosen, found = VIEWS if views else VIEWS[:1], np.zeros((len(images), len(FINDINGS)))
     for start in range(0, len(images), _AT_ONCE):

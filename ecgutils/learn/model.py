@@ -76,9 +76,11 @@ class ECGModel(nn.Module):
     settings : the PreprocessSettings its images must be made with.
     pretrained_status : a sentence, where its first weights came from.
     checkpoint : folder and sha256 of the weights that `load_model` read, None from the moment it is trained on.
+    exported : None, its pages are read by PyTorch too.
     """
 
     checkpoint: tuple[Path, str] | None = None
+    exported: None = None
 
     def __init__(
         self, backbone: nn.Module, spec: dict[str, Any], settings: PreprocessSettings, pretrained_status: str

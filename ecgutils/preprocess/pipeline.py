@@ -33,6 +33,8 @@ from ecgutils.preprocess.plane import (
 )
 from ecgutils.preprocess.traces import find_traces, place_traces
 from ecgutils.reader.leads import find_leads
+from ecgutils.reader.legend import read_legends
+from ecgutils.reader.network import read_page
 from ecgutils.reader.units import measure_units
 
 Source = str | Path | np.ndarray
@@ -87,10 +89,13 @@ class PreprocessSettings:
 
 
 class Preprocessor:
-    """Callable that flattens one image: `Preprocessor(settings)(image_or_path, steps, quad_xy) -> FlatECG`."""
+    """Callable that flattens one image: `Preprocessor(settings)(image_or_path, steps, quad_xy) -> FlatECG`.
 
-    def __init__(self, settings: PreprocessSettings | None = None) -> None:
-        self.settings = settings or PreprocessSettings()
+    exported : folder of the reader's networks that `export` wrote, to be run without PyTorch; None = those that ship.
+    """
+
+    def __init__(self, settings: PreprocessSettings | None = None, exported: Path | None = None) -> None:
+        self.settings, self.exported = settings or PreprocessSettings(), exported
 
     def __call__(self, source: Source, steps: bool = False, quad_xy: np.ndarray | None = None) -> FlatECG:
         """Flatten a path or an array. A bad image does not raise: it comes back not readable, with reasons.
@@ -119,7 +124,7 @@ class Preprocessor:
         if max(rgb.shape[:2]) > LONGEST * min(rgb.shape[:2]) and quad_xy is None:
             return RefusedPage(("too_narrow",))
         if quad_xy is None:
-            return _read(rectify(rgb, self.settings), self.settings)
+            return _read(rectify(rgb, self.settings), self.settings, self.exported)
         try:
             quad_xy = check_outline(quad_xy).astype(np.float32)
         except ValueError:
@@ -130,7 +135,7 @@ class Preprocessor:
         if max(sides) > LONGEST * max(64, min(sides)):
             return RefusedPage(("too_narrow",))
         settings = replace(self.settings, find_page=False, upright=False)
-        page = _read(rectify_part(rgb, quad_xy, settings), settings)
+        page = _read(rectify_part(rgb, quad_xy, settings), settings, self.exported)
         if isinstance(page, RefusedPage):
             return page
         turn = round(np.degrees(np.arctan2(*(quad_xy[1] - quad_xy[0])[::-1])) / 90)  # how the outline's top edge runs
@@ -200,13 +205,10 @@ def rectify_part(rgb: np.ndarray, quad: np.ndarray, settings: PreprocessSettings
     return replace(near, quad_xy=quad_xy, to_image=lambda xy: apply_homography(rgb_from_cut, near.to_image(xy)))
 
 
-def _read(seen: Rectified, settings: PreprocessSettings) -> FlatPage | RefusedPage:
+def _read(seen: Rectified, settings: PreprocessSettings, exported: Path | None) -> FlatPage | RefusedPage:
     """What is on the page, and whether it may be read."""
-    from ecgutils.reader.legend import read_legends  # PyTorch takes seconds
-    from ecgutils.reader.network import read_page
-
     # 1. traces, names and which way is up, as the network sees them; from here on the page is upright
-    reading = read_page(seen.even)
+    reading = read_page(seen.even, exported)
     quarters = int(reading.turned[:4].argmax()) if settings.upright else 0
     rgb, even, paper, ends, trace = (
         np.ascontiguousarray(np.rot90(part, -quarters))
@@ -224,7 +226,7 @@ def _read(seen: Rectified, settings: PreprocessSettings) -> FlatPage | RefusedPa
     if traces.box is None:
         few = ("not_an_ecg",) if length_mm < judge.LEAST_MM else ("not_12_leads 0",)
         return RefusedPage(judge.weigh_page(seen.grid, seen.page, seen.copy.work, few), steps)
-    units = measure_units(dark, trace, marks, read_legends(dark, marks), PLANE_PX_PER_MM)
+    units = measure_units(dark, trace, marks, read_legends(dark, marks, exported), PLANE_PX_PER_MM)
     # 3. judge
     contrast = judge.contrast_of(dark, traces.mask)
     sharp = judge.sharpness(dark, traces.mask, contrast)

@@ -12,6 +12,7 @@ from ecgutils.findings import LEADS
 from ecgutils.reader.layouts import Fit, Words, find_words, fit_layout, split_pages, standard, strips_alone
 
 MARKS = (*LEADS, "pulse", "25 mm/s", "50 mm/s", "5 mm/mV", "10 mm/mV", "20 mm/mV", "print")
+LEGENDS = MARKS[13:18]  # speeds, then gains
 _ALIGNED = 0.75  # from which rows count as simultaneous where names do not tell
 _STEP = 1.6  # from which waves count as other beyond a column's border, against within columns
 _NEAR = 0.75  # of the usual distance of rows; such two may be one

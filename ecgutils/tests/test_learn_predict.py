@@ -35,7 +35,8 @@ class Reader:
     seen: list = []  # noqa: RUF012
     quads: dict = {}  # noqa: RUF012
 
-    def __init__(self, settings):
+    def __init__(self, settings, exported):
+        assert exported is None
         self.settings = settings
 
     def on_canvases(self, path, canvases, quad_xy=None):

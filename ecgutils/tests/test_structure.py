@@ -9,7 +9,7 @@ import ecgutils
 
 ROOT = Path(ecgutils.__file__).parent
 MODULES = sorted(path for path in ROOT.rglob("*.py") if "tests" not in path.relative_to(ROOT).parts)
-ANYWHERE = {"findings", "manifest", "files", "geometry", "optional", "parallel", "provenance"}
+ANYWHERE = {"findings", "manifest", "files", "geometry", "optional", "onnx", "parallel", "provenance"}
 BELOW = {  # what each package may import, besides itself and ANYWHERE
     "signals": set(),
     "hearts": {"signals"},
@@ -24,6 +24,7 @@ BELOW = {  # what each package may import, besides itself and ANYWHERE
     "app": {"preprocess", "evaluate", "learn", "plots", "answers"},
     "profiles": {"synth", "preprocess", "learn", "targets"},
     "adapt": {"preprocess", "evaluate", "learn", "targets"},
+    "export": {"hearts", "synth", "reader", "preprocess", "learn"},
     "run": {"profiles"},
     "plots": {"signals", "hearts", "synth", "preprocess", "evaluate", "learn", "challenge", "profiles"},
 }
@@ -95,4 +96,4 @@ def test_a_function_has_at_most_60_lines(path):
 
 
 def test_the_package_stays_small():
-    assert sum(len(path.read_text().splitlines()) for path in MODULES) <= 14_150
+    assert sum(len(path.read_text().splitlines()) for path in MODULES) <= 14_520
