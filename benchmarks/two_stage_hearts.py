@@ -98,12 +98,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--views", type=int, nargs=2, default=[36_000, 12_000], help="of stage 1, of the adaptation")
     parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="N, with 1000 among them; 0 = all")
+    parser.add_argument("--sources", type=int, nargs="*", default=SOURCES, help="how many sources, beside all; or none")
     parser.add_argument("--seeds", type=int, default=1, help="at N = 1,000; the others have one")
     args = parser.parse_args()
     pages = Pages(args.folder, args)
     how = {"clusters": pages.test.cluster_ids, "rounds": 2000, "seed": 0}
     arms = [(kind, n, 0) for n in args.counts for kind in ("photos", "same", "all") if n or kind != "same"]
-    arms += [("all", MIDDLE, sources) for sources in SOURCES]
+    arms += [("all", MIDDLE, sources) for sources in args.sources]
     p: dict[tuple[str, int, int], list[np.ndarray]] = {}
     for arm in sorted(arms, key=lambda arm: (arm[2] > 0, arm[1] != MIDDLE)):  # the question itself first
         seeds = range(args.seeds if arm[1:] == (MIDDLE, 0) else 1)
