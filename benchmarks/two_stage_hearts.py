@@ -117,7 +117,7 @@ def main() -> None:
         about = {
             "n": drawn,
             "sources": sources or len(SCAN_SOURCES),
-            "scans": len(pages.scans(n * (kind == "same"), sources)),
+            "scans": 0 if kind == "photos" else len(pages.scans(n * (kind == "same"), sources)),
         }
         rows.append(arm_row(kind, pages.test.labels, found, how) | about)
         against = [("photos", n, 0)] if kind != "photos" else []
