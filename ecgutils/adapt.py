@@ -16,7 +16,7 @@ from ecgutils.learn.checkpoint import PARAMS_NAME, read_params
 from ecgutils.preprocess import PreprocessSettings, build_cache
 from ecgutils.targets import Labelled
 
-FEWEST_PHOTOS = 30  # our own choice: the interval of fewer says next to nothing
+FEWEST_PHOTOS = 30  # our own choice: the interval of fewer says next to nothing; of a finding's positives, too
 NAME = "adapt.json"
 
 
@@ -102,11 +102,13 @@ def _usable(
     table = table[table[list(FINDINGS)].notna().any(axis=1)].reset_index(drop=True)
     check(table, "have a label of a finding that is 0 in some photos and 1 in others")
     missing = f"{', '.join(lacking)}: not labelled 0 and 1, so neither learned nor scored"
+    few = [finding for finding in FINDINGS if 0 < (table[finding] == 1).sum() < FEWEST_PHOTOS]
     told = {
         f"{len(found.test)} photo(s) are set apart to test on and left alone.": len(found.test),
         f"{(~readable).sum()} photo(s) are refused and take no part.": not readable.all(),
         f"{twice.sum()} photo(s) are copies of others and take no part.": twice.any(),
         f"{missing}; an adapted network may be worse at it.": lacking,
+        f"{', '.join(few)}: on fewer than {FEWEST_PHOTOS} photos, so their scores say little.": few,
     }
     return table, FlatSet.from_cache(cache, table), [note for note, is_so in told.items() if is_so]
 
