@@ -156,7 +156,7 @@ def plot_reading(photo: str | Path | np.ndarray, flat: FlatECG, row: Mapping[str
             right.text(at, position, f"{value:.2f}", va="center", color=color, ha=side)
         origin = "calibrated on " + str(row["calibrated_on"]) if "calibrated_on" in row else "not calibrated"
         right.set(xlim=(0, 1), title="probability")
-        right.set_xlabel(fill(origin, 36), fontsize=12)
+        right.set_xlabel(fill(origin, 30), fontsize=12)
         right.tick_params(axis="y", labelsize=12)
         right.invert_yaxis()
         right.spines[["top", "right"]].set_visible(False)
