@@ -391,7 +391,7 @@ def test_shipped_weights_load_without_warnings(name):
 
 def test_logits_do_not_depend_on_how_many_images_are_read_at_once(model, images, monkeypatch):
     at_once = predict_logits(model, images)
-    monkeypatch.setattr("ecgutils.learn.inference._CPU_PIXELS", 2 * 64 * 128)
+    monkeypatch.setattr("ecgutils.learn.inference.CPU_PIXELS", 2 * 64 * 128)
     np.testing.assert_allclose(predict_logits(model, images), at_once, atol=1e-5)
 
 
