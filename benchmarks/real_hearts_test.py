@@ -56,7 +56,8 @@ wants that, and for competitions whose test set may be drawn from PTB-XL's recor
 
 AUROC on PTB-XL's fold 9, which nothing was chosen on, with 95 % intervals, by patient: each record once as a photo and
 once as a scan, both drawn by our renderer (`python benchmarks/real_hearts_test.py`, pre-processing version {version});
-unreadable ones count with the prevalence. ECE is the expected calibration error, the largest of the five.
+unreadable ones count with the prevalence. ECE is the expected calibration error, the largest of the five. Rows of fewer
+records were kept from an earlier run, of an older version.
 
 {table}
 
