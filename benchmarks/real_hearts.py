@@ -6,8 +6,10 @@
 What a network is shown, in shares (--shares): photos and scans of the training patients, drawn and read by
 hearts_pages.py; flat pages of the same patients drawn straight from the signal, another one each time; the same of
 simulated hearts; and of simulated acute infarcts, which PTB-XL has few of (whether their ST is STTC, too, is left open:
-PTB-XL codes it as infarct). A stopped training goes on where it was. The network and its scores on the pages of
-fold 8 are left in FOLDER/NAME, what was found in FOLDER/NAME.json.
+PTB-XL codes it as infarct). With --teacher, a real heart's labels are mixed with what networks that read the signals
+(transfer.py), and did not learn from this patient, say of it: PTB-XL's labels are one reader's. A stopped training
+goes on where it was. The network and its scores on the pages of fold 8 are left in FOLDER/NAME, what was found in
+FOLDER/NAME.json.
 """
 
 from __future__ import annotations
@@ -16,8 +18,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
+import transfer
 from common import options, ptbxl, write
 from hearts_pages import CANVASES, load_part, records_of
+from sklearn.model_selection import GroupKFold
 from tqdm import tqdm
 
 from ecgutils import FINDINGS
@@ -71,17 +76,39 @@ def hearts(folder: Path, args) -> dict[str, np.ndarray]:  # noqa: ANN001
     return dict(np.load(path))
 
 
+def taught(known: dict[str, np.ndarray], folder: Path, parts: int = 3) -> np.ndarray:
+    """Probabilities (N, 5) that networks on the signals give the real hearts, none its own patients; kept in FOLDER."""
+    path = folder / "teacher.npy"
+    if not path.exists():
+        transfer.EPOCHS = 8
+        signals = torch.from_numpy(np.nan_to_num(known["signals"]).astype(np.float32))
+        signals -= signals.median(dim=2, keepdim=True).values
+        labels, p = torch.from_numpy(known["labels"]), known["labels"].copy()
+        rows = np.flatnonzero(known["kind"] == "drawn")
+        for part, (learn, tell) in enumerate(GroupKFold(parts).split(rows, groups=known["patient"][rows])):
+            network = transfer.train(signals[rows[learn]], labels[rows[learn]], part)
+            with torch.no_grad():
+                p[rows[tell]] = torch.sigmoid(network(signals[rows[tell]])).numpy()
+        np.save(path, p)
+    return np.load(path)
+
+
 def training_set(folder: Path, canvas: str, shares: dict[str, float], images: int, args) -> FlatSet:  # noqa: ANN001
     """All that a network is shown; sources name the groups that are drawn from alike. `images`: of those read."""
     known = hearts(folder, args)
+    if args.teacher:
+        known["labels"] += args.teacher * (taught(known, folder) - known["labels"])
     names = tuple(known["names"].tolist())
     read, record = load_part("train", folder, canvas)
     read, record = read.subset(np.arange(images or len(read))), record[: images or None]
     row_of = {name: i for i, name in enumerate(known["record"].tolist())}
-    targets = known["targets"][[row_of[name] for name in record.tolist()]]
+    rows_of = [row_of[name] for name in record.tolist()]
     nothing = np.full((len(read), *known["signals"].shape[1:]), np.nan, np.float16)
     kinds = np.where(read.sources == PHOTO_SOURCE, "photo", "scan")
-    read = replace(read, sources=grouped(kinds, shares), targets=targets, target_names=names, signals=nothing)
+    read = replace(
+        read, labels=known["labels"][rows_of], sources=grouped(kinds, shares), targets=known["targets"][rows_of],
+        target_names=names, signals=nothing,
+    )  # fmt: skip
     n, settings = len(known["record"]), PreprocessSettings.from_dict(read.preprocess)
     drawn = FlatSet(
         images=np.broadcast_to(np.uint8(255), (n, *settings.size[::-1])), labels=known["labels"],
@@ -119,6 +146,7 @@ def main() -> None:
     parser.add_argument("--drop-path", type=float, default=0.1)
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--beats", type=float, default=0.5, help="weight of the second loss, that of drawing beats")
+    parser.add_argument("--teacher", type=float, default=0, help="weight of what the signals say in a heart's labels")
     parser.add_argument("--geometry", type=float, default=0.4)
     parser.add_argument("--appearance", type=float, default=0.3)
     parser.add_argument("--seed", type=int, default=1)

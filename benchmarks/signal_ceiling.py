@@ -1,7 +1,7 @@
 """What is lost on paper? A small 1-D network on the signals: python benchmarks/signal_ceiling.py FOLDER --data PTBXL
 
 The network of transfer.py learns from the same hearts as real_hearts.py (FOLDER/hearts.npz): simulated ones, PTB-XL's
-folds 1 to 7, both; eight epochs, leads dropped at random. Tested on the signals of fold 9. Writes signal_ceiling.json.
+folds 1 to 7, both; eight epochs. Tested on the signals of fold 9. Writes signal_ceiling.json.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class FlatSet:
     Attributes
     ----------
     images : uint8 (N, H, W); dark trace on white, padding 255.
-    labels : float32 (N, 5) in FINDINGS order: 0, 1 or NaN (unknown).
+    labels : float32 (N, 5) in FINDINGS order: 0, 1, between them (not sure) or NaN (unknown).
     image_ids : str (N,), unique. Predictions are joined by these, never by row.
     cluster_ids : str (N,), patient, or the image itself where the patient is unknown.
     sources : str (N,), the image source (style) of each image.
@@ -57,8 +57,8 @@ class FlatSet:
         n = len(self.images)
         if self.labels.shape != (n, len(FINDINGS)):
             raise ValueError(f"FlatSet: labels must be ({n}, {len(FINDINGS)}) for {n} images, got {self.labels.shape}.")
-        if not (np.isnan(self.labels) | np.isin(self.labels, (0, 1))).all():
-            raise ValueError("FlatSet: labels must be 0, 1 or NaN (unknown).")
+        if not (np.isnan(self.labels) | (self.labels >= 0) & (self.labels <= 1)).all():
+            raise ValueError("FlatSet: labels must be 0 to 1, or NaN (unknown).")
         for name in ("image_ids", "cluster_ids", "sources", "readable", "quality", "reasons", "targets", "signals"):
             value = getattr(self, name)
             if value is not None and len(value) != n:
@@ -172,7 +172,7 @@ def sampling_probabilities(train: FlatSet) -> np.ndarray:
     usable = train.readable & ~np.isnan(train.labels).all(axis=1)
     if not usable.any():
         raise ValueError(f"None of the {len(train)} training images is readable and has a known label.")
-    positive = np.nan_to_num(train.labels) > 0
+    positive = np.nan_to_num(train.labels) >= 0.5
     groups = np.column_stack([positive, ~positive.any(axis=1)])  # (N, 6)
     p = np.zeros(len(train))
     for source in np.unique(train.sources[usable]):

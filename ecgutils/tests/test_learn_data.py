@@ -100,7 +100,7 @@ def test_an_image_missing_from_the_cache_is_named(cache):
     [
         ({"images": np.zeros((40, 32, 64))}, "must be uint8"),
         ({"labels": np.zeros((40, 4), np.float32)}, "labels must be"),
-        ({"labels": np.full((40, 5), 0.5, np.float32)}, "0, 1 or NaN"),
+        ({"labels": np.full((40, 5), 1.5, np.float32)}, "0 to 1, or NaN"),
         ({"sources": np.array(["red"])}, "sources has 1 entries"),
         ({"image_ids": np.array(["a"] * 40)}, "not unique"),
     ],
