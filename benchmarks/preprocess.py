@@ -25,8 +25,6 @@ from common import options, write
 from ecgutils.files import content_hash
 from ecgutils.geometry import affine, apply_homography, quarter_turns
 from ecgutils.hearts import simulate
-from ecgutils.learn import load_model
-from ecgutils.learn.inference import predict_logits
 from ecgutils.parallel import for_each
 from ecgutils.preprocess import FlatCache, FlatECG, Preprocessor, PreprocessSettings
 from ecgutils.synth import EFFECTS, Rendered, render_photo
@@ -170,12 +168,11 @@ def handed_on(rgb: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
 
 
 def measure_stability(i: int) -> list[dict]:
-    """What changes on row i when the photo is handed on: corners (px of it), the page's place (mm), scale (%), and the
-    probability that changes most; the last way gives the corners found back as known."""
+    """What changes on row i when the photo is handed on: corners (px of it), the page's place (mm) and scale (%); the
+    last way gives the corners found back as known. What the answers do is in steadiness.py."""
     rng = np.random.default_rng([SEED, i])
     rendered = render_photo(simulate(rng), rng, frozen_severity(i), size=SIZE)
-    model = load_model("default")
-    preprocess, cells = Preprocessor(model.settings), np.s_[4::12, 4::12]
+    preprocess, cells = Preprocessor(), np.s_[4::12, 4::12]
     first = preprocess(rendered.image)
     rows: list[dict] = []
     for way, photo, back in [*handed_on(rendered.image), ("corners given back", rendered.image, np.eye(3))]:
@@ -186,12 +183,10 @@ def measure_stability(i: int) -> list[dict]:
             mm = [rendered.projection.to_page(at.reshape(-1, 2).astype(float)) / rendered.px_per_mm for at in xy]
             inner = (np.abs(mm[0] - np.median(mm[0], axis=0)) < [120, 70]).all(1)
             spread = [np.std(at[inner], axis=0).prod() for at in mm]
-            logits = predict_logits(model, np.stack([first.image, flat.image])).astype(float)
             row |= {
                 "corners_px": np.linalg.norm(apply_homography(back, flat.quad_xy) - first.quad_xy, axis=1).max(),
                 "moved_mm": np.linalg.norm(mm[1] - mm[0], axis=1)[inner].mean(),
                 "scale_pct": 100 * abs(np.sqrt(spread[1] / spread[0]) - 1),
-                "probability": np.abs(np.diff(1 / (1 + np.exp(-logits)), axis=0)).max(),
             }
         rows.append(row)
     return rows
@@ -204,7 +199,7 @@ def stability(n: int, workers: int) -> dict[str, dict[str, float]]:
     figures: dict[str, dict[str, float]] = {}
     for way, group in groups.items():
         figures[way] = {"both_readable": round(group["both_readable"].mean(), 4)}
-        for change in ("corners_px", "moved_mm", "scale_pct", "probability"):
+        for change in ("corners_px", "moved_mm", "scale_pct"):
             for name, share in (("median", 0.5), ("p95", 0.95)):
                 figures[way][f"{change}_{name}"] = round(float(group[change].quantile(share)), 4)
     return figures
