@@ -1,5 +1,5 @@
 """Command line: python -m ecgutils run | predict | app | evaluate | calibrate | adapt | preprocess | generate |
-export | bhf | validate | check."""
+export | validate | check."""
 
 import argparse
 import os
@@ -133,14 +133,8 @@ def _add_images(command: Callable[..., argparse.ArgumentParser]) -> None:
     generate.add_argument("--size", help="WIDTHxHEIGHT in pixels; default: each source's own")
     generate.add_argument("--seed", type=int, default=0)
 
-    bhf = command("bhf", _bhf, "write a folder in the BHF challenge layout from a manifest")
-    bhf.add_argument("manifest", type=Path)
-    bhf.add_argument("--test-folds", type=int, nargs="+", default=[10], help="folds that become the test set")
-    bhf.add_argument("--intact", action="store_true", help="leave out the damaged files that the real set has too")
-
     for sub in (prepare, generate):
         sub.add_argument("--workers", type=int, default=1, help="processes")
-    for sub in (prepare, generate, bhf):
         sub.add_argument("--out", type=Path, required=True, help="folder to write")
 
 
@@ -341,16 +335,6 @@ def _generate(args: argparse.Namespace) -> None:
     records = load_records(args.n, args.seed, ptbxl=args.data, workers=args.workers)
     table = generate_images(records, args.out, args.sources or SOURCES, args.seed, workers=args.workers, size=size)
     print(f"{len(table)} images, manifest {args.out / 'manifest.csv'}")
-
-
-def _bhf(args: argparse.Namespace) -> None:
-    from ecgutils.challenge import write_bhf
-    from ecgutils.manifest import read_manifest
-
-    table = read_manifest(args.manifest)
-    test = table["fold"].isin(args.test_folds)
-    write_bhf(table[~test], table[test], args.out, damaged=not args.intact)
-    print(f"{int((~test).sum())} training and {int(test.sum())} test images in {args.out}")
 
 
 def _validate(args: argparse.Namespace) -> int:

@@ -28,8 +28,7 @@ class Profile:
     """What one run does: `Profile(name, **changes)` is that of PROFILES with some of its values changed.
 
     The values below are those of `demo`. Text (from a command line) becomes the value's type, tuples are separated by
-    commas. With real signals, folds are those that PTB-XL's authors advise, and there are no `extra_records` unless
-    they are asked for.
+    commas. With real signals, folds are those that PTB-XL's authors advise, and `extra_records` only those asked for.
 
     Raises ValueError, one sentence that names the key (and the nearest known), for whatever would stop the run later.
     """
@@ -168,8 +167,7 @@ class Profile:
         wanted = {"train": self.train_folds, "val": self.val_folds, "test": self.test_folds}
         if all(set(folds) & available for folds in wanted.values()):
             return {part: tuple(fold for fold in folds if fold in available) for part, folds in wanted.items()}
-        ordered = sorted(available)
-        if len(ordered) < 4:
+        if len(ordered := sorted(available)) < 4:
             raise ValueError(f"Profile {self.name}: folds {ordered} are too few to train, validate and test; need 4.")
         return {"train": tuple(ordered[:-3]), "val": (ordered[-3],), "test": tuple(ordered[-2:])}
 
@@ -184,9 +182,8 @@ _SIGNALS = ("simulated", "ptbxl", "wfdb")
 _REAL = {"train_folds": (1, 2, 3, 4, 5, 6, 7, 8), "val_folds": (9,), "test_folds": (10,), "extra_records": 0}
 # keys of a profile and what `FitSettings` calls them
 _OF_ALL_STAGES = ("batch_size", "optimizer", "target_weight", "geometry", "appearance", "seed")
-_OF_TRAINING = {"stage1_views": "views", "stage2_views": "views", "stage1_lr": "lr", "stage2_lr": "lr"} | {
-    key: key for key in (*_OF_ALL_STAGES, "layer_decay")
-}
+_OF_TRAINING = {"stage1_views": "views", "stage2_views": "views", "stage1_lr": "lr", "stage2_lr": "lr"}
+_OF_TRAINING |= {key: key for key in (*_OF_ALL_STAGES, "layer_decay")}
 
 _OTHER_THAN_DEMO: dict[str, tuple[Any, Any, Any]] = {  # in smoke, weights and full; None = as in demo
     "signals": (None, None, "ptbxl"),
@@ -248,8 +245,7 @@ def _choose(what: str, chosen: Iterable[str], known: Iterable[str]) -> None:
 def arm_settings(profile: Profile) -> dict[str, FitSettings]:
     """Settings of a profile's trainings: "stage1", morphology on scan-like sources, every layer at the full rate;
     "two_stage", its stage 2 on the target, slower near the input; "from_shipped", the same, beginning with a network
-    that ships; "single_source", the baseline, as stage 1 but on the target alone, for as many gradient steps as both
-    stages together."""
+    that ships; "single_source", the baseline, as stage 1 but on the target alone, for as many steps as both stages."""
     shared = {key: getattr(profile, key) for key in _OF_ALL_STAGES} | {"max_steps": profile.max_steps or None}
 
     def arm(stage: str, views: int, lr: float, layer_decay: float = 1.0, **own: Any) -> FitSettings:

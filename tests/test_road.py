@@ -20,12 +20,20 @@ from ecgutils.challenge import validate_submission
 from ecgutils.evaluate import Calibration
 from ecgutils.learn.checkpoint import read_params
 from ecgutils.manifest import read_manifest
+from ecgutils.tests.stand_ins import write_bhf_folder, write_ptbxl_folder
 
 from .conftest import ROOT
 
 
 def submission_of(run: Path) -> pd.DataFrame:
     return pd.read_csv(Path((run / "submission.txt").read_text().strip()), dtype={"ID": str})
+
+
+def write_challenge(folder: Path, run: Path, test_folds: tuple[int, ...]) -> None:
+    """The photos of a run as a challenge's folder."""
+    photos = read_manifest(run / "images" / "photo.csv")
+    test = photos["fold"].isin(test_folds)
+    write_bhf_folder(folder, photos[~test], photos[test])
 
 
 def test_five_notebooks_are_executed_without_errors(smoke_run):
@@ -122,8 +130,7 @@ def test_resume_skips_finished_notebooks(smoke_run, command):
 
 def test_a_folder_in_the_bhf_layout_goes_through(smoke_run, command, tmp_path):
     folder = tmp_path / "bhf"
-    command("bhf", str(smoke_run / "images" / "photo.csv"), "--out", str(folder), "--test-folds", "9", "10",
-            runs=tmp_path)  # fmt: skip
+    write_challenge(folder, smoke_run, test_folds=(9, 10))
     views = ("--set", "stage1_views=64", "--set", "stage2_views=64")
     command("run", "--profile", "smoke", "--bhf", str(folder), *views, runs=tmp_path)
     run = tmp_path / "smoke-photos"
@@ -162,11 +169,9 @@ def test_a_table_of_photos_with_three_findings_goes_through(smoke_run, command, 
 
 
 def test_full_profile_takes_two_steps_on_stand_in_folders(smoke_run, command, tmp_path):
-    from ecgutils.tests.stand_ins import write_ptbxl_folder
-
     ptbxl, bhf = tmp_path / "ptbxl", tmp_path / "bhf"
     write_ptbxl_folder(ptbxl, n=10)
-    command("bhf", str(smoke_run / "images" / "photo.csv"), "--out", str(bhf), runs=tmp_path)
+    write_challenge(bhf, smoke_run, test_folds=(10,))
     # the profile's own backbone would write checkpoints of gigabytes
     small = ("--set", "backbone=convnext_atto", "--set", "max_steps=2", "--set", "batch_size=2",
              "--set", "bootstrap_rounds=20")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Find, read and write the folder and the tables of the BHF Data Science Centre ECG Challenge (Kaggle, 2024).
+"""Find and read the folder and the tables of the BHF Data Science Centre ECG Challenge (Kaggle, 2024).
 
     train_final.csv                                        ID,STTC,HYP,MI,CD,AF
     train_<k>/train_encoded_relabelled/train_000142.png    ID 142
@@ -15,12 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pandas as pd
 
-from ecgutils.files import write_bytes
-from ecgutils.manifest import check_manifest, make_manifest, read_text_csv
+from ecgutils.manifest import make_manifest, read_text_csv
 
 COLUMNS = ("ID", "STTC", "HYP", "MI", "CD", "AF")  # the challenge's own, whatever else this package may learn to find
 _ID = re.compile(r"(?:(?:train|test)_)?(\d+)(?:\.0+|\.png|\.jpe?g)?", re.ASCII | re.IGNORECASE)
@@ -139,74 +136,11 @@ def _images(root: Path, split: str) -> tuple[dict[str, str], list[str]]:
     for path in sorted(path for top in tops for path in top.rglob("*")):
         if path.name.startswith(".") or path.suffix.lower() not in IMAGE_SUFFIXES:
             continue
-        match = re.fullmatch(rf"(?:{split}_)?(\d+)", path.stem, re.ASCII)
-        if match is None:
+        if (match := re.fullmatch(rf"(?:{split}_)?(\d+)", path.stem, re.ASCII)) is None:
             unnamed.append(str(path.relative_to(root)))
         elif (first := files.setdefault(str(int(match[1])), str(path))) != str(path):
             raise ValueError(f"Two {split} images have ID {int(match[1])}: {first} and {path}; remove one.")
     return files, unnamed
-
-
-def write_bhf(train: pd.DataFrame, test: pd.DataFrame, out_dir: str | Path, damaged: bool = True) -> pd.DataFrame:
-    """Write PNG files, train_final.csv and id_map.csv under `out_dir` in the BHF layout.
-
-    Rows are numbered from 1 in order of `image_id`, train and test separately. Train fills train_1 and train_2, test
-    fills test_1. PNG sources are copied byte for byte, others re-encoded without loss.
-
-    train, test : manifest frames with absolute paths; every training label must be known.
-    damaged : also damage three files, as the challenge's own set is: the first training image is truncated, the last
-    has a chunk with a wrong checksum, the first test image is truncated.
-
-    Returns the table of id_map.csv: split, ID (string), image_id, path (relative), damage ("", "truncated",
-    "bad_checksum"). ValueError for an unknown training label, an unreadable source, or other images in `out_dir`.
-    """
-    out_dir = Path(out_dir)
-    train, test = (check_manifest(table).sort_values("image_id", ignore_index=True) for table in (train, test))
-    if unknown := train.loc[train[LABELS].isna().any(axis=1), "image_id"].tolist():
-        raise ValueError(f"{len(unknown)} training image(s) lack a label, e.g. {unknown[0]}; label or drop them.")
-    plans = [_plan(len(train), "train", damaged), _plan(len(test), "test", damaged)]
-    id_map, sources = pd.concat(plans, ignore_index=True), pd.concat([train, test], ignore_index=True)
-    id_map.insert(2, "image_id", sources["image_id"])
-    present = {p.relative_to(out_dir).as_posix() for p in out_dir.glob("t*/**/*") if p.suffix.lower() in IMAGE_SUFFIXES}
-    if stale := sorted(present - set(id_map["path"])):
-        raise ValueError(f"{out_dir} already holds {len(stale)} other image(s), e.g. {stale[0]}; give an empty folder.")
-    for source, target, damage in zip(sources["path"], id_map["path"], id_map["damage"], strict=True):
-        write_bytes(out_dir / target, _png(source, damage))
-    labels = train[LABELS].astype(int)
-    labels.insert(0, "ID", range(1, len(labels) + 1))
-    for name, table in ((LABELS_NAME, labels), ("id_map.csv", id_map)):
-        write_bytes(out_dir / name, table.to_csv(index=False, lineterminator="\n").encode())
-    return id_map
-
-
-def _plan(n: int, split: str, damaged: bool) -> pd.DataFrame:
-    """ID, relative path and damage of `n` images of one split."""
-    numbers, half = range(1, n + 1), (n + 1) // 2
-    folders = [f"train_{1 + (i > half)}/train_encoded_relabelled" if split == "train" else "test_1" for i in numbers]
-    paths = [f"{folder}/{split}_{i:06d}.png" for folder, i in zip(folders, numbers, strict=True)]
-    table = pd.DataFrame({"split": split, "ID": [str(i) for i in numbers], "path": paths, "damage": ""}, dtype=object)
-    if damaged and split == "train":
-        table.loc[n - 1 :, "damage"] = "bad_checksum"
-    if damaged:
-        table.loc[:0, "damage"] = "truncated"
-    return table
-
-
-def _png(source: str, damage: str) -> bytes:
-    """The image as a PNG file, damaged as asked."""
-    png = Path(source).read_bytes()
-    if not png.startswith(b"\x89PNG\r\n\x1a\n"):
-        image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise ValueError(f"write_bhf: {source} cannot be decoded as an image; remove it from the manifest.")
-        png = cv2.imencode(".png", image)[1].tobytes()
-    if damage == "truncated":
-        return png[: len(png) * 2 // 5]
-    if damage == "bad_checksum":
-        data = png.index(b"IDAT") + 4  # chunk: length (4), type (4), data, CRC-32 (4)
-        crc = data + int.from_bytes(png[data - 8 : data - 4], "big")
-        return png[:crc] + bytes([png[crc] ^ 0xFF]) + png[crc + 1 :]
-    return png
 
 
 def plain_id(text: object) -> str:

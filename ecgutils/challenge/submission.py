@@ -165,8 +165,7 @@ def _header_problems(columns: list[str], line: int) -> list[str]:
 
 def _cell_problem(text: str) -> tuple[str, str]:
     """Kind and sentence of what is wrong with one probability; two empty strings when nothing is."""
-    cell = text.strip(" ")
-    if cell.lower() in _EMPTY:
+    if (cell := text.strip(" ")).lower() in _EMPTY:
         return "NaN", f"is {f'NaN ({cell})' if cell else 'empty (NaN)'}"
     if not _NUMBER.fullmatch(cell):
         comma = "; write a decimal point" if _NUMBER.fullmatch(cell.replace(",", ".")) else ""

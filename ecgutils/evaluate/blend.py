@@ -28,8 +28,7 @@ def _logit_mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def _rank_mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Of (rank - 0.5) / n within each member and finding: keeps order only, it is not a probability."""
     ranks = np.stack([pd.DataFrame(member).rank().to_numpy() for member in members])  # (M, N, 5), NaN without answer
-    answered = np.isfinite(members).sum(axis=1, keepdims=True)
-    return _mean((ranks - 0.5) / np.maximum(answered, 1), weights)
+    return _mean((ranks - 0.5) / np.maximum(np.isfinite(members).sum(axis=1, keepdims=True), 1), weights)
 
 
 BLENDS: dict[str, Callable[..., np.ndarray]] = {"mean": _mean, "logit_mean": _logit_mean, "rank_mean": _rank_mean}
@@ -80,9 +79,7 @@ def fit_weights(frames: Sequence[pd.DataFrame], truth: pd.DataFrame) -> np.ndarr
 
 def cross_blend(frames: Sequence[pd.DataFrame], truth: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """Mean of every patient, weighted as fitted on the other folds' patients: what fitted weights really bring.
-
-    Arguments as `fit_weights`. Returns what `blend` would, sorted by ID. ValueError with fewer than two patients.
-    """
+    Arguments as `fit_weights`. Returns what `blend` would, sorted by ID. ValueError with fewer than two patients."""
     scored = [join_truth(frame, truth) for frame in frames]
     blended = blend(frames).sort_values("ID", ignore_index=True)
     members, out = np.stack([member.p for member in scored]), np.empty_like(scored[0].p)

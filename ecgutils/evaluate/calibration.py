@@ -1,8 +1,7 @@
 """Probabilities that mean what they say: curves fitted per finding, on patients that no model learned from.
 
-Calibrated means: of images *of the domain it was fitted on* that get .3, about 30 % have the finding. Calibrated on
-simulated hearts says nothing about a hospital: the domain is stored with the curves, and goes with the probabilities
-in a column `calibrated_on`.
+Calibrated means: of images *of the domain it was fitted on* that get .3, about 30 % have the finding. It says nothing
+of another hospital: the domain is stored with the curves, and goes with the probabilities in `calibrated_on`.
 """
 
 import json
@@ -94,40 +93,30 @@ def fit_calibration(
     predictions : table with ID and five raw probabilities; rows without an answer take no part.
     truth : manifest with the labels of the same images, joined by ID.
     domain, models : what these images are, in words; sha256 of the weights of each member that predicted.
-    fewest : a finding with fewer positives, or negatives, or without any label, keeps its raw probability; ValueError
-    when that leaves none.
+    fewest : a finding with fewer positives or negatives keeps its raw probability; ValueError where all do.
 
     Two numbers per finding, with Platt's smoothed targets: so it stands few, even no, positives; no order changes.
     """
     calibration = _fit(join_truth(predictions, truth), domain, tuple(models), fewest)
     if all(curve == _RAW for curve in calibration.curves.values()):
-        raise ValueError(
-            f"No finding has {fewest} answered positives and negatives to calibrate on: label more images."
-        )
+        raise ValueError(f"No finding has {fewest} answered positives and negatives to fit on: label more images.")
     return calibration
 
 
-def cross_calibrate(
-    predictions: pd.DataFrame, truth: pd.DataFrame, domain: str, seed: int = 0, fewest: int = 0
-) -> pd.DataFrame:
-    """Out-of-fold calibrated probabilities: every patient's by curves fitted on the other folds' patients.
-
-    Arguments as `fit_calibration`. Sorted by ID, in whatever order rows come. ValueError with fewer than two patients.
-    """
+def cross_calibrate(predictions: pd.DataFrame, truth: pd.DataFrame, domain: str, fewest: int = 0) -> pd.DataFrame:
+    """Out-of-fold calibrated probabilities: every patient's by curves fitted on the other folds' patients. Arguments as
+    `fit_calibration`. Sorted by ID, in whatever order rows come. ValueError with fewer than two patients."""
     scored = join_truth(predictions, truth)
     table = prediction_table(predictions, "calibration").sort_values("ID", ignore_index=True)
-    for left_out in scored.folds(seed):
+    for left_out in scored.folds(seed=0):
         fitted = _fit(scored.subset(~left_out), domain, fewest=fewest)
         table.loc[left_out, list(FINDINGS)] = fitted.transform(scored.p[left_out])
-    where = f"{domain} (cross-fitted, {len(table)} images, {intervals_by(scored.clusters)})"
-    return table.assign(calibrated_on=where)
+    return table.assign(calibrated_on=f"{domain} (cross-fitted, {len(table)} images, {intervals_by(scored.clusters)})")
 
 
 def _fit(scored: Scored, domain: str, models: tuple[str, ...] = (), fewest: int = 0) -> Calibration:
-    """Logistic curves on the logit with targets (n1 + 1) / (n1 + 2) and 1 / (n0 + 2): Platt 1999.
-
-    A standard normal prior of ours holds the slope near 1, so that a handful of images can't make it 10.
-    """
+    """Logistic curves on the logit with targets (n1 + 1) / (n1 + 2) and 1 / (n0 + 2): Platt 1999. A standard normal
+    prior of ours holds the slope near 1, so that a handful of images can't make it 10."""
     curves, positives = {}, {}
     prior, least = np.array([1.0, 0]), np.array([_LEAST_SLOPE, -np.inf])
     for k, finding in enumerate(FINDINGS):
@@ -146,19 +135,15 @@ def _fit(scored: Scored, domain: str, models: tuple[str, ...] = (), fewest: int 
     return Calibration(domain, intervals_by(scored.clusters), answered, positives, curves, models)
 
 
-def fit_logistic(
-    x: np.ndarray, target: np.ndarray, prior: np.ndarray, ridge: np.ndarray, least: np.ndarray
-) -> np.ndarray:
-    """Weights w (K,), none below `least` (K,), of expit(x @ w); x (N, K), target (N,) in [0, 1].
-
-    They minimise the mean log loss + sum of ridge * (w - prior) ** 2; ridge and prior are (K,).
-    """
+def fit_logistic(x: np.ndarray, y: np.ndarray, prior: np.ndarray, ridge: np.ndarray, least: np.ndarray) -> np.ndarray:
+    """Weights w (K,), none below `least` (K,), of expit(x @ w); x (N, K), y (N,) in [0, 1]. They minimise the mean
+    log loss + sum of ridge * (w - prior) ** 2; ridge and prior are (K,)."""
     from scipy.optimize import minimize  # half a second to import, and reading a photo fits nothing
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         z, away = x @ weights, weights - prior
-        value = np.mean(np.logaddexp(0, z) - target * z) + ridge @ away**2
-        return float(value), (expit(z) - target) @ x / len(x) + 2 * ridge * away
+        value = np.mean(np.logaddexp(0, z) - y * z) + ridge @ away**2
+        return float(value), (expit(z) - y) @ x / len(x) + 2 * ridge * away
 
     bounds, exact = list(zip(least, np.full(len(least), np.inf), strict=True)), {"ftol": 1e-15, "gtol": 1e-10}
     return minimize(loss, prior, jac=True, method="L-BFGS-B", bounds=bounds, options=exact | {"maxiter": 1000}).x
@@ -173,24 +158,24 @@ def reliability(y: np.ndarray, p: np.ndarray, bins: int = 10) -> pd.DataFrame:
     for k, finding in enumerate(FINDINGS):
         said, came, inside = _binned(y[:, k], p[:, k], bins)
         n = inside.sum(axis=1)
-        table = pd.DataFrame({"finding": finding, "said": inside @ said / n, "observed": inside @ came / n})
-        tables.append(table.assign(n=n.astype(int)))
+        table = {"finding": finding, "said": inside @ said / n, "observed": inside @ came / n, "n": n.astype(int)}
+        tables.append(pd.DataFrame(table))
     return pd.concat(tables, ignore_index=True)
 
 
-def calibration_error(y: np.ndarray, p: np.ndarray, bins: int = 10, rounds: int = 200, seed: int = 0) -> pd.DataFrame:
+def calibration_error(y: np.ndarray, p: np.ndarray, bins: int = 10, seed: int = 0) -> pd.DataFrame:
     """Brier score and expected calibration error (ECE) per finding, "macro" (their mean) first; y, p : (N, 5).
 
     Columns finding, brier, ece, ece_if_perfect, n, positives. ECE is the mean distance of said from observed over the
     bins of `reliability`, weighted by their images. Even perfect probabilities show an ECE in so many images:
-    `ece_if_perfect` is its mean over `rounds` sets of labels drawn from `p`. An ECE near it can't be told from none.
+    `ece_if_perfect` is its mean over 200 sets of labels drawn from `p`. An ECE near it can't be told from none.
     """
     rng = np.random.default_rng([seed, STAGE_PERFECT])
     rows = []
     for k, finding in enumerate(FINDINGS):
         said, came, inside = _binned(y[:, k], p[:, k], bins)
         n = len(said)
-        labels = np.vstack([came, rng.random((rounds, n)) < said])
+        labels = np.vstack([came, rng.random((200, n)) < said])
         ece, *chance = np.abs((labels - said) @ inside.T).sum(axis=1) / n if n else [np.nan] * 2
         brier = np.mean((said - came) ** 2) if n else np.nan
         rows.append([finding, brier, ece, np.mean(chance), n, int(came.sum())])

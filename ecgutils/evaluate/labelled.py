@@ -44,10 +44,9 @@ def match_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> tuple[pd.Data
     if found.eq("").all():
         examples = f"{table['ID'].iloc[0]!r} and {truth['image_id'].iloc[0]!r}" if len(table) else "there are none"
         raise ValueError(f"No prediction is of an image in the truth; compare their names, e.g. {examples}.")
-    for what, lost in (
-        ("prediction(s) have no row in the truth", table.loc[~table["ID"].isin(found), "ID"]),
-        ("row(s) of the truth have no prediction", truth.loc[found.eq(""), "image_id"]),
-    ):
+    alone = {"prediction(s) have no row in the truth": table.loc[~table["ID"].isin(found), "ID"]}
+    alone["row(s) of the truth have no prediction"] = truth.loc[found.eq(""), "image_id"]
+    for what, lost in alone.items():
         if len(lost):
             warnings.warn(f"{len(lost)} {what} and don't count: {', '.join(lost[:5])}.", stacklevel=2)
     matched = truth.assign(image_id=found)[found.ne("")]
@@ -56,18 +55,14 @@ def match_truth(predictions: pd.DataFrame, truth: pd.DataFrame) -> tuple[pd.Data
 
 def read_thresholds(given: str) -> pd.Series:
     """Thresholds by finding, NaN where there is none: of "STTC=.3,AF=.2", or of the JSON that `evaluate --json` wrote.
-
-    The JSON may also be just {"STTC": 0.3, ...}. ValueError for an unknown finding or a number outside [0, 1].
-    """
+    The JSON may also be just {"STTC": 0.3, ...}. ValueError for an unknown finding or a number outside [0, 1]."""
     try:
         if "=" in given and not os.path.exists(given):
             limits = dict(part.split("=") for part in given.split(","))
         else:
             content = json.loads(Path(given).read_text())
             limits = content.get("thresholds", content)
-        limits = {
-            finding.strip().upper(): np.nan if of_it is None else float(of_it) for finding, of_it in limits.items()
-        }
+        limits = {name.strip().upper(): np.nan if value is None else float(value) for name, value in limits.items()}
     except (ValueError, TypeError, AttributeError):
         raise ValueError(f"Thresholds are STTC=.3,AF=.2 or a JSON file of them; got {given!r}.") from None
     if wrong := [finding for finding, of_it in limits.items() if finding not in FINDINGS or of_it < 0 or of_it > 1]:
@@ -76,11 +71,7 @@ def read_thresholds(given: str) -> pd.Series:
 
 
 def score_table(
-    predictions: pd.DataFrame,
-    truth: pd.DataFrame,
-    limits: Mapping[str, float] | None = None,
-    rounds: int = 2000,
-    seed: int = 0,
+    predictions: pd.DataFrame, truth: pd.DataFrame, limits: Mapping[str, float] | None = None, rounds: int = 2000
 ) -> pd.DataFrame:
     """All that is said of predictions on labelled images: a row for "macro" (first) and for each finding.
 
@@ -88,7 +79,7 @@ def score_table(
     limits : thresholds by finding, chosen on *other* patients; NaN = none. None chooses them here, so that nine of ten
         positives are flagged: `threshold` is then the one that these images give, while the rates are cross-fitted,
         each patient's by a threshold from other patients.
-    rounds, seed : of the bootstrap, which draws whole patients.
+    rounds : of the bootstrap, which draws whole patients.
 
     Returns columns finding; auroc, auprc, sensitivity and specificity, each with the ends `_low` and `_high` of its
     95 % interval; n and positives (labels), refused (share of n); ece and ece_if_perfect (`calibration_error`);
@@ -99,15 +90,15 @@ def score_table(
     answered = join_truth(predictions, truth)
     prevalence = truth[list(FINDINGS)].mean().fillna(0)  # without any label nothing is counted, so that any number does
     filled = join_truth(fill_unreadable(predictions, prevalence), truth)
-    how = {"clusters": answered.clusters, "rounds": rounds, "seed": seed}
+    how = {"clusters": answered.clusters, "rounds": rounds}
     curves = [bootstrap_auroc(filled.y, filled.p, **how, metric=metric) for metric in ("auroc", "auprc")]
     table, auprc = (_named(curve, metric) for curve, metric in zip(curves, ("auroc", "auprc"), strict=True))
     refused = np.isnan(answered.p)
     shares = [refused[~np.isnan(answered.y[:, k]), k] for k in range(len(FINDINGS))]
     table["refused"] = [refused.all(axis=1).mean(), *(share.mean() if len(share) else np.nan for share in shares)]
     table = table.join(auprc[["auprc", "auprc_low", "auprc_high"]])
-    errors = calibration_error(answered.y, answered.p, seed=seed).set_index("finding")
-    own, thresholds = _thresholds(answered, limits, seed)
+    errors = calibration_error(answered.y, answered.p).set_index("finding")
+    own, thresholds = _thresholds(answered, limits)
     # which side of a threshold that is not one number: their difference's sign, which rounding never changes
     rates = rates_at(dict.fromkeys(FINDINGS, 0.0), answered.y, answered.p - thresholds, **how)
     parts = [_named(rates[rates["rate"] == rate], rate)[_ends(rate)] for rate in ("sensitivity", "specificity")]
@@ -125,7 +116,7 @@ def _named(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return table.rename(columns=dict(zip(("value", "low", "high"), _ends(name), strict=True))).set_index("finding")
 
 
-def _thresholds(scored: Scored, limits: Mapping[str, float] | None, seed: int) -> tuple[pd.Series, np.ndarray]:
+def _thresholds(scored: Scored, limits: Mapping[str, float] | None) -> tuple[pd.Series, np.ndarray]:
     """The threshold of each finding, and (N, 5) those that each image is judged by."""
     if limits is not None:
         given = pd.Series(limits, dtype=float, name="threshold").reindex(list(FINDINGS))
@@ -135,7 +126,7 @@ def _thresholds(scored: Scored, limits: Mapping[str, float] | None, seed: int) -
         return choose_thresholds(part.y, part.p, part.clusters, rounds=1).set_index("finding")["threshold"]
 
     each = np.full(scored.p.shape, np.nan)
-    for left_out in scored.folds(seed) if len(set(scored.clusters)) > 1 else []:
+    for left_out in scored.folds(seed=0) if len(set(scored.clusters)) > 1 else []:
         each[left_out] = chosen(scored.subset(~left_out))
     return chosen(scored), each
 
@@ -180,10 +171,8 @@ def worst_errors(
     parts = []
     for finding in FINDINGS:
         p, label = both[finding], both[f"{finding}_true"]
-        for error, wrong in (
-            ("false alarm", (label == 0) & (p >= limits[finding])),
-            ("miss", (label == 1) & (p < limits[finding])),
-        ):
+        errors = {"false alarm": (label == 0) & (p >= limits[finding]), "miss": (label == 1) & (p < limits[finding])}
+        for error, wrong in errors.items():
             rows = both[wrong].sort_values([finding, "ID"], ascending=[error == "miss", True]).head(most)
             rows = rows.assign(finding=finding, error=error, probability=rows[finding], label=rows[f"{finding}_true"])
             parts.append(rows[["finding", "error", "ID", "probability", "label", "quality", "reasons", "path"]])

@@ -64,10 +64,8 @@ class _Ranked:
         self.defined = 0 < self.positives < self.n
 
     def score(self, metric: Metric, counts: np.ndarray) -> np.ndarray:
-        """The metric (R,) where each of all rows counts so often, (R, N); NaN without both classes.
-
-        AUROC gives half a point for a tie; AUPRC is average precision, tied rows counted together.
-        """
+        """The metric (R,) where each of all rows counts so often, (R, N); NaN without both classes. AUROC gives half a
+        point for a tie; AUPRC is average precision, tied rows counted together."""
         if not self.defined:
             return np.full(len(counts), np.nan)
         weights = counts[:, self.order]
@@ -154,11 +152,8 @@ def bootstrap_auroc(
 def paired_difference(
     y: np.ndarray, p_a: np.ndarray, p_b: np.ndarray, clusters: np.ndarray, rounds: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """AUROC of `p_a` minus that of `p_b` on the same rows and resamples; frame as `bootstrap_auroc`.
-
-    A row counts for a finding when all predictions are there. p_a, p_b : (N, 5), or (S, N, 5) as `bootstrap_auroc` has
-    them, S not necessarily the same.
-    """
+    """AUROC of `p_a` minus that of `p_b` on the same rows and resamples; frame as `bootstrap_auroc`. A row counts for a
+    finding when all predictions are there. p_a, p_b : (N, 5), or (S, N, 5) as in `bootstrap_auroc`."""
     return _bootstrap(y, [p_a, p_b], clusters, rounds, seed, "auroc")
 
 
@@ -204,8 +199,7 @@ def _bootstrap(
         return np.column_stack([macro, *found])
 
     value, low, high, missing = bootstrap(scores, clusters, rounds, seed)
-    lost = defined & (missing[1:] > 0.05)
-    if lost.any():
+    if (lost := defined & (missing[1:] > 0.05)).any():
         few = ", ".join(np.array(FINDINGS)[lost])
         warnings.warn(f"More than 5 % of the resamples lack a class of {few}: too few patients.", stacklevel=3)
     table = pd.DataFrame({"finding": ["macro", *FINDINGS], "value": value, "low": low, "high": high})

@@ -101,14 +101,11 @@ def outline_errors(truth: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     seen = both[list(CORNER_COLUMNS)].to_numpy(float).reshape(-1, 4, 2)
     size = both[["width", "height"]].to_numpy(float)
     turn = (both["rotation_true"] - both["rotation"]) % 360
-    return pd.DataFrame(
-        {
-            "image_id": both["image_id"],
-            "corner_error": 100 * np.linalg.norm(true - seen, axis=2).mean(axis=1) / np.hypot(*size.T),
-            "in_view": ((true > -2) & (true < size[:, None] + 2)).all(axis=(1, 2)),
-            "level": turn % 180 == 0,
-            "upright": turn == 0,
-        }
+    return both[["image_id"]].assign(
+        corner_error=100 * np.linalg.norm(true - seen, axis=2).mean(axis=1) / np.hypot(*size.T),
+        in_view=((true > -2) & (true < size[:, None] + 2)).all(axis=(1, 2)),
+        level=turn % 180 == 0,
+        upright=turn == 0,
     )
 
 

@@ -36,8 +36,7 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
     without it they are raw. FileNotFoundError; ValueError where the file is not what its ending says, or as
     `prediction_table` says; ModuleNotFoundError for Parquet without pyarrow.
     """
-    path = Path(path)
-    if not path.is_file():
+    if not (path := Path(path)).is_file():
         raise FileNotFoundError(f"No predictions at {path}: check the path.")
     if path.suffix.lower() == ".parquet":
         import pyarrow as pa
@@ -60,10 +59,8 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
 
 
 def prediction_table(table: pd.DataFrame, name: str, findings: Sequence[str] = FINDINGS) -> pd.DataFrame:
-    """Check a predictions table and return it with text IDs and float probabilities; NaN = no answer.
-
-    ValueError for a missing column, a repeated ID, or a value that is no number in [0, 1], with its ID.
-    """
+    """Check a predictions table and return it with text IDs and float probabilities; NaN = no answer. ValueError for a
+    missing column, a repeated ID, or a value that is no number in [0, 1], with its ID."""
     if missing := [column for column in ("ID", *findings) if column not in table.columns]:
         raise ValueError(f"{name}: missing column(s) {', '.join(missing)}; predictions need ID and {tuple(findings)}.")
     table = table.reset_index(drop=True)
@@ -82,10 +79,8 @@ def prediction_table(table: pd.DataFrame, name: str, findings: Sequence[str] = F
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Predictions beside their truth, sorted by ID: `p` and `y` float64 (N, 5), `clusters` str (N,).
-
-    NaN in `p` is no answer, in `y` an unknown label; clusters are patients where they are known.
-    """
+    """Predictions beside their truth, sorted by ID: `p` and `y` float64 (N, 5), `clusters` str (N,). NaN in `p` is no
+    answer, in `y` an unknown label; clusters are patients where they are known."""
 
     p: np.ndarray
     y: np.ndarray
@@ -97,8 +92,7 @@ class Scored:
 
     def folds(self, seed: int) -> list[np.ndarray]:
         """Bool masks (N,) of the fifth of patients left out in turn, or of one; ValueError with fewer than two."""
-        folds = min(FOLDS, len(set(self.clusters)))
-        if folds < 2:
+        if (folds := min(FOLDS, len(set(self.clusters)))) < 2:
             raise ValueError(f"Cross-fitting needs images of two patients or more, got {folds}.")
         fold = grouped_folds(self.y, self.clusters, np.full(folds, 1 / folds), seed)
         return [fold == k for k in range(folds)]
@@ -135,8 +129,7 @@ def check_prevalence(prevalence: Mapping[str, float], findings: Sequence[str] = 
 
 def scores_by_id(predictions: pd.DataFrame, ids: Sequence[str], prevalence: Mapping[str, float]) -> np.ndarray:
     """Probabilities float64 (N, 5) in the order of `ids`, NaN filled; KeyError for an id without a prediction."""
-    table = fill_unreadable(predictions, prevalence).set_index("ID")
-    return table.loc[list(ids), list(FINDINGS)].to_numpy(np.float64)
+    return fill_unreadable(predictions, prevalence).set_index("ID").loc[list(ids), list(FINDINGS)].to_numpy(np.float64)
 
 
 def grouped_folds(labels: np.ndarray, clusters: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:

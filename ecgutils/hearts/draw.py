@@ -18,10 +18,7 @@ MAX_MV = 5.0  # taller beats are not drawn
 
 
 def draw_heart(rng: np.random.Generator, findings: frozenset[str]) -> Heart:
-    """Draw a heart that has exactly `findings`.
-
-    Raises RuntimeError when 200 draws meet the labelled criteria never, which no set of findings has been seen to do.
-    """
+    """Draw a heart that has exactly `findings`; RuntimeError when MAX_DRAWS draws never meet their criteria."""
     for _ in range(MAX_DRAWS):
         heart = _normal_heart(rng, findings)
         for finding in ("AF", "CD", "MI", "HYP"):
@@ -33,8 +30,7 @@ def draw_heart(rng: np.random.Generator, findings: frozenset[str]) -> Heart:
             heart.beat.st_start = rng.uniform(0.5, 1.2)  # horizontal or downsloping
             _add_form(rng, heart, "STTC")
         if not findings:  # 4 % have a rhythm that carries none of the five labels
-            other = rng.random()
-            if other < 0.03:
+            if (other := rng.random()) < 0.03:
                 _pace(rng, heart)
             elif other < 0.04:
                 heart.rhythm = "flutter"
@@ -146,8 +142,7 @@ def _add_variants(rng: np.random.Generator, heart: Heart) -> None:
 def _pace(rng: np.random.Generator, heart: Heart) -> None:
     """Ventricular pacing from the apex: the usual false alarm for a bundle branch block."""
     beat, spike = heart.beat, rng.uniform(0.2, 1.5) * rng.choice([-1.0, 1.0]) * np.array([0.5, 0.8, 0.2])
-    size = rng.uniform(0.8, 1.4)
-    vectors = size * np.array([[0.20, -0.25, 0.25], [0.30, -0.75, 0.65], [0.15, -0.60, 0.50]])
+    vectors = rng.uniform(0.8, 1.4) * np.array([[0.20, -0.25, 0.25], [0.30, -0.75, 0.65], [0.15, -0.60, 0.50]])
     vectors = vectors + 0.1 * rng.standard_normal(vectors.shape)
     beat.centres, beat.sigmas = np.array([-0.004, 0.035, 0.080, 0.125]), np.array([0.0012, 0.016, 0.018, 0.017])
     beat.vectors = np.vstack([spike, vectors])

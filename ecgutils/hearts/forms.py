@@ -147,8 +147,7 @@ def _infarct(rng: np.random.Generator, heart: Heart, territory: str) -> str:
     if stage == "acute":
         inverted = 0.0
         _injure(rng, heart, vector / np.linalg.norm(vector))
-    raised = rng.uniform(*_RAISED[stage])
-    if raised:
+    if raised := rng.uniform(*_RAISED[stage]):
         beat.st_start = rng.uniform(0.5, 1.0)
     beat.t_vector = beat.t_vector - inverted * vector
     beat.st_vector = beat.st_vector + raised * vector
@@ -212,8 +211,7 @@ def _right_ventricle(rng: np.random.Generator, heart: Heart) -> None:
     lobe = rng.uniform(0.4, 0.8) * np.array([-0.45, 0.15, -0.75])
     beat.add_lobe(rng.uniform(0.046, 0.056), rng.uniform(0.009, 0.012), lobe)
     for _ in range(10):
-        v1 = heart.qrs_in_leads()[LEAD["V1"]]
-        if v1.max() >= max(0.6, -v1.min()):
+        if (v1 := heart.qrs_in_leads()[LEAD["V1"]]).max() >= max(0.6, -v1.min()):
             break
         beat.vectors[-1] *= 1.2
     heart.axis = max(heart.axis, RIGHT)
@@ -258,9 +256,7 @@ def _ischaemic(rng: np.random.Generator, heart: Heart, lateral: np.ndarray) -> s
 
 def _wellens(rng: np.random.Generator, heart: Heart, lateral: np.ndarray) -> None:
     """T deep, symmetric or first up then down, in V2 to V4, without Q or ST: a narrow left anterior descending artery.
-
-    Labelled as PTB-XL codes it, as ischaemia.
-    """
+    Labelled as PTB-XL codes it, as ischaemia."""
     front = shake(rng, (0.35, 0.05, -0.95))
     heart.beat.t_vector = heart.beat.t_vector - (heart.beat.t_vector @ front + rng.uniform(0.3, 0.9)) * front
     heart.beat.st_vector = heart.beat.st_vector + rng.uniform(0, 0.1) * front
@@ -292,15 +288,13 @@ def _hypokalaemia(rng: np.random.Generator, heart: Heart, lateral: np.ndarray) -
     beat.u_gain = rng.uniform(0.12, 0.25)
 
 
-def _sttc(
-    name: str, weight: float, change: Callable[..., str | None], *criteria: str, **beside: frozenset[str]
-) -> Form:
+def _sttc(name: str, weight: float, change: Callable[..., str | None], *criteria: str, **more: frozenset[str]) -> Form:
     """A form of STTC; `change` gets a direction, too: that of the lateral wall."""
 
     def apply(rng: np.random.Generator, heart: Heart) -> str | None:
         return change(rng, heart, shake(rng, (0.9, 0.3, -0.1)))
 
-    return Form("STTC", name, weight, apply, criteria, "ST and T shifts without infarction", **beside)
+    return Form("STTC", name, weight, apply, criteria, "ST and T shifts without infarction", **more)
 
 
 _AF, _LATE = frozenset({"AF"}), ("first_degree_AVB", 0.15)

@@ -18,18 +18,11 @@ _T = TypeVar("_T")
 _CENTRE = 140  # sample of QRS onset in the template beat
 
 # Dipole -> leads: Dower, Machado, Osborne, Clin Cardiol 1980;3:87.
-DOWER = np.array(
-    [
-        [0.632, -0.235, 0.059],
-        [0.235, 1.066, -0.132],
-        [-0.515, 0.157, -0.917],
-        [0.044, 0.164, -1.387],
-        [0.882, 0.098, -1.277],
-        [1.213, 0.127, -0.601],
-        [1.125, 0.127, -0.086],
-        [0.831, 0.076, 0.230],
-    ]
-)
+DOWER = np.array([
+    [0.632, -0.235, 0.059], [0.235, 1.066, -0.132],  # I, II
+    [-0.515, 0.157, -0.917], [0.044, 0.164, -1.387], [0.882, 0.098, -1.277],  # V1, V2, V3
+    [1.213, 0.127, -0.601], [1.125, 0.127, -0.086], [0.831, 0.076, 0.230],  # V4, V5, V6
+])  # fmt: skip
 # Dower's torso exaggerates V2 and V4..V5 against printed ECGs of today; these gains restore the medians.
 LEAD_GAIN = np.array([1.0, 1.0, 0.95, 1.25, 0.78, 0.83, 0.91, 1.0])
 # Repolarisation reaches V2..V5 less than this matrix says: with these gains T has its medians in all leads.
@@ -80,16 +73,14 @@ class Beat:
         # two widths beyond the last lobe that can be seen on paper
         j_point = float((self.centres + 2 * self.sigmas)[size > 0.12 * size.max()].max())
         peak = np.maximum(qt - self.t_end + self.qt_add, j_point + 1.6 * self.t_before)[:, None]
-        width = np.clip(qt / 0.39, 0.75, 1.3)[:, None]
-        side = width * np.where(times < peak, self.t_before, self.t_after)
+        side = np.clip(qt / 0.39, 0.75, 1.3)[:, None] * np.where(times < peak, self.t_before, self.t_after)
         # An eighth of T rises twice as slowly, so that ST merges with it instead of meeting it at a corner.
         slow = np.where(times < peak, 2, 1) * side
         t_wave = 0.88 * np.exp(-0.5 * ((times - peak) / side) ** 2) + 0.12 * np.exp(-0.5 * ((times - peak) / slow) ** 2)
         t_wave /= 1 + np.exp(-(times - j_point) / 0.008)
         grown = self.st_start + (1 - self.st_start) * np.clip((times - j_point) / (peak - j_point), 0, 1)
-        plateau = grown / (
-            (1 + np.exp(-(times - j_point + self.st_early) / 0.004)) * (1 + np.exp((times - peak) / 0.018))
-        )
+        rise, fall = 1 + np.exp(-(times - j_point + self.st_early) / 0.004), 1 + np.exp((times - peak) / 0.018)
+        plateau = grown / (rise * fall)
         wave = self.t_vector[:, None] * t_wave[:, None, :] + self.st_vector[:, None] * plateau[:, None, :]
         u_wave = np.exp(-0.5 * ((times - peak - 0.16) / 0.035) ** 2)
         return wave + self.u_gain * np.array([[0.55], [0.35], [-0.75]]) * u_wave[:, None, :]

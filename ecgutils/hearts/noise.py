@@ -39,8 +39,7 @@ def lead_noise(rng: np.random.Generator, n: int, fs: float) -> np.ndarray:
         strength = level_muscle * rng.uniform(2, 7) * rng.lognormal(0, 0.6, (_ELECTRODES, 1)) * _MUSCLE_GAIN
         noise += np.exp(-0.5 * ((time - centre) / width) ** 2) * _coloured(rng, strength * muscle, n)
     if rng.random() < 0.08:
-        mains = rng.choice([50.0, 60.0])
-        hum = np.sin(2 * np.pi * mains * time + rng.uniform(0, 2 * np.pi))
+        hum = np.sin(2 * np.pi * rng.choice([50.0, 60.0]) * time + rng.uniform(0, 2 * np.pi))
         noise += rng.uniform(0.002, 0.015) * rng.standard_normal((_ELECTRODES, 1)) * hum
     for electrode in np.flatnonzero(rng.random(_ELECTRODES) < 0.02):
         start = rng.uniform(0, n / fs)
@@ -54,8 +53,7 @@ def _band(n: int, fs: float, low: float, high: float, slope: float) -> np.ndarra
     """Float32 spectrum f^slope between `low` and `high` Hz, for noise of RMS 1; cut off at 130 Hz: no noise above."""
     frequency = rfftfreq(n, 1 / fs)
     frequency = frequency[frequency <= 130.0]
-    inside = (frequency >= low) & (frequency <= high)
-    shape = np.where(inside, np.maximum(frequency, low) ** slope, 0.0)
+    shape = np.where((frequency >= low) & (frequency <= high), np.maximum(frequency, low) ** slope, 0.0)
     return (shape / np.sqrt((shape**2).sum())).astype(np.float32)
 
 

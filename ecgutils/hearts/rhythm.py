@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 
 DURATION_S = 10
 AV_BLOCKS = ("wenckebach", "two_to_one", "complete_block")
@@ -26,9 +27,7 @@ class Rhythm:
     flutter_hz: float | None = None
 
 
-def draw_rhythm(
-    rng: np.random.Generator, kind: str, rate: float, pr: float, age: float, wide_escape: bool = False
-) -> Rhythm:
+def draw_rhythm(rng: Generator, kind: str, rate: float, pr: float, age: float, wide_escape: bool = False) -> Rhythm:
     """Draw event times over DURATION_S with a beat or two to spare on each side.
 
     kind : "sinus", "AF", "flutter", "wenckebach", "two_to_one", "complete_block" or "paced".
@@ -62,7 +61,7 @@ def draw_rhythm(
     return rhythm
 
 
-def atrial_waves(rng: np.random.Generator, time: np.ndarray, rhythm: Rhythm) -> np.ndarray:
+def atrial_waves(rng: Generator, time: np.ndarray, rhythm: Rhythm) -> np.ndarray:
     """Flutter or fibrillatory waves of the eight independent leads, float64 (8, N) mV at evenly spaced `time` (N,)."""
     if rhythm.flutter_hz is not None:
         # a sawtooth that falls slowly and rises fast, negative in the inferior leads and positive in V1
@@ -82,13 +81,13 @@ def atrial_waves(rng: np.random.Generator, time: np.ndarray, rhythm: Rhythm) -> 
     return 0.032 * rng.lognormal(0, 0.5) * gains @ np.stack(waves)
 
 
-def _wobble(rng: np.random.Generator, time: np.ndarray, low: float, high: float) -> np.ndarray:
+def _wobble(rng: Generator, time: np.ndarray, low: float, high: float) -> np.ndarray:
     """A smooth random function of time of about unit variance: three sines between `low` and `high` Hz."""
     frequency, phase = rng.uniform(low, high, (3, 1)), rng.uniform(0, 2 * np.pi, (3, 1))
     return np.sin(2 * np.pi * frequency * time + phase).sum(axis=0) * np.sqrt(2 / 3)
 
 
-def _sinus_rr(rng: np.random.Generator, mean: float, count: int, age: float, respiratory: float) -> np.ndarray:
+def _sinus_rr(rng: Generator, mean: float, count: int, age: float, respiratory: float) -> np.ndarray:
     """RR intervals (count,) in seconds: respiratory (.2-.3 Hz) and slower (.1 Hz) waves plus noise, less with age."""
     when = np.arange(count) * mean
     young = float(np.clip(1.5 - age / 80, 0.35, 1.4))
@@ -102,11 +101,9 @@ def _from_rr(start: float, rr: np.ndarray) -> Rhythm:
     return Rhythm(start + np.cumsum(rr), np.zeros(len(rr), dtype=bool), rr, np.empty(0))
 
 
-def _add_premature(rng: np.random.Generator, rhythm: Rhythm, origin: str, share: float, pr: float) -> None:
-    """With probability `share` make one to three beats (or every other beat) premature, in place.
-
-    An atrial extra beat resets the sinus node, so all later beats come earlier; a ventricular one does not.
-    """
+def _add_premature(rng: Generator, rhythm: Rhythm, origin: str, share: float, pr: float) -> None:
+    """With probability `share` make one to three beats (or every other beat) premature, in place. An atrial extra beat
+    resets the sinus node, so all later beats come earlier; a ventricular one does not."""
     if rng.random() >= share:
         return
     inside = np.flatnonzero((rhythm.beats > 0.5) & (rhythm.beats < DURATION_S))[1::2]
@@ -128,7 +125,7 @@ def _add_premature(rng: np.random.Generator, rhythm: Rhythm, origin: str, share:
     rhythm.notes += (f"premature_{origin}" + ("_bigeminy" if many else ""),)
 
 
-def _blocked(rng: np.random.Generator, kind: str, p_waves: np.ndarray, pr: float, wide_escape: bool) -> Rhythm:
+def _blocked(rng: Generator, kind: str, p_waves: np.ndarray, pr: float, wide_escape: bool) -> Rhythm:
     """Second- and third-degree AV block: P waves go on, beats are dropped or independent."""
     if kind == "complete_block":
         rr = 60 / (rng.uniform(28, 42) if wide_escape else rng.uniform(38, 55))

@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from numpy.random import Generator
 from scipy.signal import resample_poly
 from tqdm import tqdm
 
@@ -21,6 +22,7 @@ from ecgutils.signals.ptbxl import check_ptbxl, read_ptbxl
 from ecgutils.signals.record import Record
 from ecgutils.signals.wfdb_folder import check_wfdb_folder, read_wfdb_folder
 
+Folder = str | Path
 _RENDER_HZ = 500
 _STAGE = 1  # second entry of every seed, so that no other stage draws the same numbers
 
@@ -35,9 +37,7 @@ _TOGETHER = {
 }  # fmt: skip
 
 
-def simulate(
-    rng: np.random.Generator, findings: Iterable[str] | None = None, fs: float = 500, noise: bool = True
-) -> Record:
+def simulate(rng: Generator, findings: Iterable[str] | None = None, fs: float = 500, noise: bool = True) -> Record:
     """Simulate one ten-second 12-lead ECG.
 
     rng : source of all randomness; the same state gives the same bytes, and the same heart at any `fs` and `noise`.
@@ -48,8 +48,7 @@ def simulate(
     Returns a Record, signal float32 (12, 10 * fs) in mV. Its `details`: `forms` (finding -> list of forms), `territory`
     of an infarct, `criteria` (finding -> criteria met without noise, see `criteria_met`), `not_labelled` (finding ->
     why its criterion, though met, gives no label), `benign` (hard negatives, misplaced electrodes), `sex`, `age`,
-    `rhythm`, `rate_bpm`, `qrs_ms`, `st_mv` (largest shift of ST, up or down), `pr_ms` (None without a fixed PR) and
-    `qt_ms`.
+    `rhythm`, `rate_bpm`, `qrs_ms`, `st_mv` (largest shift, up or down), `pr_ms` (None where not fixed), `qt_ms`.
 
     Raises ValueError for an unknown finding or a rate out of range.
     """
@@ -87,12 +86,7 @@ def _row(seed: int, i: int, fs: float, prefix: str) -> Record:
 
 
 def load_records(
-    n: int,
-    seed: int,
-    ptbxl: str | Path | None = None,
-    prefix: str = "sim",
-    workers: int = 1,
-    wfdb: str | Path | None = None,
+    n: int, seed: int, ptbxl: Folder | None = None, prefix: str = "sim", workers: int = 1, wfdb: Folder | None = None
 ) -> list[Record]:
     """`n` simulated records, or at most `n` records of a PTB-XL folder, or of one of WFDB records with SNOMED codes.
 
@@ -114,7 +108,7 @@ def load_records(
     return list(read_ptbxl(ptbxl, rate=100 if there["rates"] == [100] else 500, rows=rows))
 
 
-def draw_findings(rng: np.random.Generator) -> frozenset[str]:
+def draw_findings(rng: Generator) -> frozenset[str]:
     """Draw a set of findings from the mix."""
     if rng.random() < NORMAL_SHARE:
         return frozenset()
@@ -135,7 +129,7 @@ def _mix() -> tuple[list[frozenset[str]], np.ndarray]:
     return sets, weight
 
 
-def _render(rng: np.random.Generator, heart: Heart, rhythm: Rhythm) -> np.ndarray:
+def _render(rng: Generator, heart: Heart, rhythm: Rhythm) -> np.ndarray:
     """The eight independent leads without noise, float64 (8, 5000) mV."""
     n = DURATION_S * _RENDER_HZ
     ventricles, recovery, atria = np.zeros((3, 3, n))
@@ -150,8 +144,7 @@ def _render(rng: np.random.Generator, heart: Heart, rhythm: Rhythm) -> np.ndarra
         onset, scale = rhythm.beats[chosen], size[chosen, None, None]
         _add(ventricles, onset, -0.05, 0.26, beat.qrs, scale)
         _add(recovery, onset, -0.02, 0.90, partial(beat.recovery, qt=qt[chosen]), scale)
-    p_waves = rhythm.p_waves[(rhythm.p_waves > -0.3) & (rhythm.p_waves < DURATION_S)]
-    _add(atria, p_waves, -0.04, 0.22, heart.atria.wave)
+    _add(atria, rhythm.p_waves[(rhythm.p_waves > -0.3) & (rhythm.p_waves < DURATION_S)], -0.04, 0.22, heart.atria.wave)
     from_qrs, from_recovery, from_p = heart.matrices
     eight = from_qrs @ ventricles + from_recovery @ recovery + from_p @ atria
     if heart.rhythm in ("AF", "flutter"):

@@ -30,9 +30,7 @@ _COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
 
 def plot_record(record: Record, marked: Collection[str] = (), title: str = "") -> Figure:
     """Draw 10 s of a record, or a shorter one, on ECG paper: 3 rows x 4 columns, lead II below as rhythm strip.
-
-    `marked` names leads that are tinted, the strip too. The page grows where waves would leave it.
-    """
+    `marked` names leads that are tinted, the strip too. The page grows where waves would leave it."""
     if unknown := set(marked) - set(LEADS):
         raise ValueError(f"Unknown lead(s) to mark: {sorted(unknown)}; leads are {LEADS}.")
     figure = Figure(figsize=(_WIDTH, 5.2), layout="constrained")
@@ -42,8 +40,7 @@ def plot_record(record: Record, marked: Collection[str] = (), title: str = "") -
         seconds = min(10.0, record.signal_mv.shape[1] / record.fs) / len(leads)
         for column, lead in enumerate(leads):
             start = column * seconds
-            samples = slice(int(start * record.fs), int((start + seconds) * record.fs))
-            mv = record.signal_mv[LEADS.index(lead), samples]
+            mv = record.signal_mv[LEADS.index(lead), int(start * record.fs) : int((start + seconds) * record.fs)]
             time = start + np.arange(mv.size) / record.fs
             offset = -row * _ROW_MV
             trace = mv - np.median(mv) + offset
@@ -127,10 +124,8 @@ def plot_heat(photos: Sequence[np.ndarray], heats: Sequence[np.ndarray], titles:
 
 
 def plot_reading(photo: str | Path | np.ndarray, flat: FlatECG, row: Mapping[str, Any]) -> Figure:
-    """Photo with its outline, the flat page the model sees, and its five probabilities (or why there are none).
-
-    `row` is a row of `predict`'s table: the five findings, `readable`, `reasons`, and `calibrated_on` where calibrated.
-    """
+    """Photo with its outline, the flat page the model sees, and its five probabilities (or why there are none). `row`
+    is a row of `predict`'s table: the five findings, `readable`, `reasons`, and `calibrated_on` where calibrated."""
     figure = Figure(figsize=(14, 4.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.25, 1.5, 0.8))
     left.set_axis_off()
@@ -246,9 +241,7 @@ def plot_auroc(tables: Mapping[str, pd.DataFrame]) -> Figure:
 
 def plot_intervals(table: pd.DataFrame, names: str, title: str, against: float = 0.0) -> Figure:
     """Values with their 95 % intervals, one row each, named by the column `names`; the grey line is at `against`.
-
-    Columns `value`, `low`, `high`, optionally `by_seed` (a list: a small dot each) and `intervals` (for the title).
-    """
+    Columns `value`, `low`, `high`, optionally `by_seed` (a list: a small dot each) and `intervals` (for the title)."""
     figure, (ax,) = _panels(8, 1.1 + 0.3 * len(table))
     y = np.arange(len(table))
     ax.errorbar(table["value"], y, xerr=_around(table), fmt="o", capsize=3, color=_COLORS[0])
@@ -276,8 +269,7 @@ def plot_reliability(tables: Mapping[str, pd.DataFrame], domain: str) -> Figure:
         ax.set(xlim=(0, 1.08 * top), ylim=(-0.03 * top, 1.08 * top), title=finding, xlabel="predicted")
         axes[0].set_ylabel("share with the finding")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", frameon=False, ncols=len(tables))
-    title = f"Calibrated on {domain}; about {table['n'].median():.0f} images a point"
-    figure.suptitle(fill(title, 120), fontsize=10)
+    figure.suptitle(fill(f"Calibrated on {domain}; about {table['n'].median():.0f} images a point", 120), fontsize=10)
     return figure
 
 
@@ -344,8 +336,7 @@ def show(figure: Figure, path: str | Path, dpi: int = 96) -> Image:
 
 def read_benchmark(name: str) -> dict[str, Any] | None:
     """What `benchmarks/<name>.py` wrote, its command and commit printed; None, said so, where it has not been run."""
-    path = (repository_root() or Path.cwd()) / f"benchmarks/{name}.json"
-    if not path.is_file():
+    if not (path := (repository_root() or Path.cwd()) / f"benchmarks/{name}.json").is_file():
         print(f"{path.name} is not here: the benchmark that writes it has not been run")
         return None
     found = json.loads(path.read_text())

@@ -26,12 +26,8 @@ def plot_scores(table: pd.DataFrame, reliability: pd.DataFrame) -> Figure:
     """
     figure, axes = _panels(_WIDTH, 3.4, 3)
     of_findings = table.set_index("finding")
-    for ax, names, rows in zip(
-        axes,
-        (("auroc", "auprc"), ("sensitivity", "specificity")),
-        (["macro", *FINDINGS], list(FINDINGS)),
-        strict=False,
-    ):
+    panels = {("auroc", "auprc"): ["macro", *FINDINGS], ("sensitivity", "specificity"): list(FINDINGS)}
+    for ax, (names, rows) in zip(axes, panels.items(), strict=False):
         ends = {name: {name: "value", f"{name}_low": "low", f"{name}_high": "high"} for name in names}
         shown = {name: of_findings.loc[rows].rename(columns=ends[name]) for name in names}
         _side_by_side(ax, shown, apart=0.2, capsize=3)
@@ -60,9 +56,7 @@ def write_errors(errors: pd.DataFrame, path: str | Path, title: str, workers: in
     files = sorted(file for file in set(errors["path"]) if file and page_of(file)[0].exists())
     made = for_each(_pictures, ((file,) for file in files), workers)
     pictures = dict(zip(files, tqdm(made, total=len(files), desc="report"), strict=True))
-    said = (
-        "By finding, the worst first; click to enlarge." if len(errors) else "No answer is wrong at these thresholds."
-    )
+    said = "By finding, worst first; click to enlarge." if len(errors) else "No answer is wrong at these thresholds."
     head = (
         f"<p>{html.escape(title)}</p><p>{DISCLAIMER} Photos are shown whole, with what is written on them: "
         f"think before you share this page.</p><p>{said}</p>"

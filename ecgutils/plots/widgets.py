@@ -20,9 +20,7 @@ _CORNERS = ("top left", "top right", "bottom right", "bottom left")
 
 def before_after(photo: np.ndarray, flat: FlatECG) -> tuple[np.ndarray, np.ndarray]:
     """The photo as it lies under the flat page, and the flat page: uint8 RGB, both ZOOM times the flat page's size.
-
-    `photo` is uint8 RGB (H, W, 3), EXIF-oriented. Where nothing was flattened the whole photo is shown as it is.
-    """
+    `photo` is uint8 RGB (H, W, 3), EXIF-oriented. Where nothing was flattened the whole photo is shown as it is."""
     height, width = flat.image.shape
     from_flat = flat.image_from_flat
     if not flat.readable:

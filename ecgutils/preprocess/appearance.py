@@ -8,13 +8,10 @@ UNEVEN = 0.06  # (95th - 5th percentile) / median of the paper's brightness abov
 
 
 def paper_colour(rgb: np.ndarray, paper: np.ndarray) -> np.ndarray:
-    """Colour of the bare paper, uint8 (H // 8, W // 8, 3): the image reduced, without lines, letters and marks.
-
-    Where `paper` bool (H, W) is false (the scene around it) the nearest paper's colour is continued.
-    """
+    """Colour of the bare paper, uint8 (H // 8, W // 8, 3): the image reduced, without lines, letters and marks. Where
+    `paper` bool (H, W) is false (the scene around it) the nearest paper's colour is continued."""
     height, width = (n // 8 for n in paper.shape)
-    whole = np.s_[: 8 * height, : 8 * width]
-    small = cv2.resize(rgb[whole], (width, height), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(rgb[: 8 * height, : 8 * width], (width, height), interpolation=cv2.INTER_AREA)
     small = cv2.dilate(small, np.ones((3, 3), np.uint8))
     inside = cv2.erode(paper[4::8, 4::8][:height, :width].astype(np.uint8), np.ones((5, 5), np.uint8))
     if 0 < inside.sum() < inside.size:
@@ -25,10 +22,8 @@ def paper_colour(rgb: np.ndarray, paper: np.ndarray) -> np.ndarray:
 
 
 def even_light(rgb: np.ndarray, paper: np.ndarray, divide: bool = True) -> np.ndarray:
-    """Divide by the paper's colour: uint8 (H, W, 3) with white paper. `paper` bool (H, W) is where paper is.
-
-    Where light is even already (see UNEVEN), or `divide` is off, one colour serves for the whole image.
-    """
+    """Divide by the paper's colour: uint8 (H, W, 3) with white paper. `paper` bool (H, W) is where paper is. Where
+    light is even already (see UNEVEN), or `divide` is off, one colour serves for the whole image."""
     colour = paper_colour(rgb, paper)
     low, middle, high = np.percentile(colour.mean(2), [5, 50, 95])
     if not divide or (high - low) / max(middle, 1) <= UNEVEN:
@@ -45,11 +40,9 @@ def is_inverted(rgb: np.ndarray) -> bool:
     The furthest 0.3 % are traces and letters, not the grid, which is light or dark between its lines alike. Against
     what is darker, photos of paper reach 0.7, also badly lit or as a small sheet on a dark table.
     """
-    grey = cv2.cvtColor(rgb[::2, ::2], cv2.COLOR_RGB2GRAY)
-    if np.median(grey) > 90:
+    if np.median(grey := cv2.cvtColor(rgb[::2, ::2], cv2.COLOR_RGB2GRAY)) > 90:
         return False
-    detail = grey.astype(np.int16) - cv2.medianBlur(grey, 21)
-    darker, lighter = np.percentile(detail, [0.3, 99.7])
+    darker, lighter = np.percentile(grey.astype(np.int16) - cv2.medianBlur(grey, 21), [0.3, 99.7])
     return bool(lighter > max(-1.5 * darker, 25))
 
 

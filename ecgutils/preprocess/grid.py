@@ -49,20 +49,16 @@ def line_contrast(rgb: np.ndarray) -> np.ndarray:
     np.minimum(size, 3 * float(np.median(size[::8, ::5])) + 2, out=size)
     height, width = (n // 4 for n in size.shape)
     small = cv2.resize(size[: 4 * height, : 4 * width], (width, height), interpolation=cv2.INTER_AREA)
-    spread = cv2.resize(cv2.blur(small, (15, 15)) * 1.5 + 1.0, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    detail /= spread
+    detail /= cv2.resize(cv2.blur(small, (15, 15)) * 1.5 + 1.0, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     return np.clip(detail, -1.6, 1.6, out=detail)
 
 
 def measure_grid(rgb: np.ndarray, unbend: bool = True) -> Grid | None:
     """Find the grid of a uint8 (H, W, 3) image with its longer side at most about 1600 px; None when there is none.
-
-    `unbend` also follows bent paper, see `measure_bend`.
-    """
+    `unbend` also follows bent paper, see `measure_bend`."""
     # 1. which wave the tiles of the image follow, in two directions
     contrast = line_contrast(rgb)
-    tracked = _track(contrast)
-    if tracked is None:
+    if (tracked := _track(contrast)) is None:
         return None
     # 2. how many mm a wave is: lines must be sharp over the whole page before their overtones can be told
     cycles_from_image, seen_xy = sharpened(contrast, *tracked), tracked[1]
@@ -168,8 +164,7 @@ def _fit_tiles(spectra: np.ndarray, places: np.ndarray, start: np.ndarray) -> tu
     for reach, rounds in ((0.16, 2), (0.07, 2), (0.04, 1)):
         for _ in range(rounds):
             found, prominence = _peaks_near(spectra, _wave_vectors(params, places), reach)
-            seen = prominence > PROMINENT
-            if seen.sum(0).min() < 3:
+            if (seen := prominence > PROMINENT).sum(0).min() < 3:
                 return params, np.zeros(len(places), bool)
             params = _fit(params, places, found, np.where(seen, np.minimum(prominence, 12), 0))
     expected = _wave_vectors(params, places)

@@ -132,13 +132,9 @@ def to_normal(units: Units) -> np.ndarray:
 
 def _told(units: Units) -> list[tuple[float, bool]]:
     """Speed and gain, and whether each is sure."""
-    return [
-        (value, confidence >= (SURE_UNITS if value == normal else SURE_UNUSUAL))
-        for value, confidence, normal in (
-            (units.speed_mm_s, units.speed_confidence, NORMAL_SPEED),
-            (units.gain_mm_mv, units.gain_confidence, NORMAL_GAIN),
-        )
-    ]
+    speed = units.speed_mm_s, units.speed_confidence, NORMAL_SPEED
+    gain = units.gain_mm_mv, units.gain_confidence, NORMAL_GAIN
+    return [(v, sure >= (SURE_UNITS if v == normal else SURE_UNUSUAL)) for v, sure, normal in (speed, gain)]
 
 
 def weigh_page(grid: Grid | None, page: Page | None, work: np.ndarray, reasons: tuple[str, ...]) -> tuple[str, ...]:

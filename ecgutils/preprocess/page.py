@@ -40,10 +40,8 @@ def find_page(rgb: np.ndarray, grid: Grid | None) -> Page | None:
 
 
 def part_to_look_at(rgb: np.ndarray, grid: Grid | None) -> np.ndarray | None:
-    """Corners (4, 2), TL, TR, BR, BL as seen, some way around a page that is small in an image or shows no grid.
-
-    None when no page is seen, or its grid fills the image. Only a place to look closer at: it may be wrong.
-    """
+    """Corners (4, 2), TL, TR, BR, BL as seen, some way around a page that is small in an image or shows no grid. None
+    when no page is seen, or its grid fills the image. Only a place to look closer at: it may be wrong."""
     if grid is None:
         if (page := _segment(rgb, whole=False)) is None:
             return None
@@ -114,11 +112,8 @@ def _extent(seen: np.ndarray, block: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _step_profile(lab: np.ndarray, shown: np.ndarray, width: int) -> np.ndarray:
-    """How clearly the colour changes at each column x, between the `width` samples before it and those from it on.
-
-    In a `width` of a grid box the grid cancels. Of eight bands the weaker count: a paper edge, unlike a shadow's or a
-    drawn line, crosses all.
-    """
+    """How clearly the colour changes at each column x, between the `width` samples before it and those from it on. In a
+    `width` of a grid box the grid cancels. Of eight bands the weaker count: unlike shadows, an edge crosses all."""
     height, length = shown.shape
     if height < 8:
         return np.zeros(length)
@@ -199,8 +194,7 @@ def _quad(hull: np.ndarray) -> np.ndarray | None:
     """The hull simplified to four corners, TL, TR, BR, BL as seen; None when it has another number."""
     length = cv2.arcLength(hull, True)
     for share in (0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08):
-        corners = cv2.approxPolyDP(hull, share * length, True)[:, 0].astype(float)
-        if len(corners) <= 4:
+        if len(corners := cv2.approxPolyDP(hull, share * length, True)[:, 0].astype(float)) <= 4:
             return order_corners(corners) if len(corners) == 4 else None
     return None
 
@@ -212,8 +206,7 @@ def _along_sides(quad: np.ndarray, contour_xy: np.ndarray) -> np.ndarray:
         length = max(np.linalg.norm(end - start), 1e-6)
         along = (end - start) / length
         share, off = (contour_xy - start) @ along / length, (contour_xy - start) @ [-along[1], along[0]]
-        near = contour_xy[(share > 0.15) & (share < 0.85) & (np.abs(off) < 0.03 * length)]
-        if len(near) > 10:
+        if len(near := contour_xy[(share > 0.15) & (share < 0.85) & (np.abs(off) < 0.03 * length)]) > 10:
             fit = cv2.fitLine(near, cv2.DIST_HUBER, 0, 0.01, 0.01).ravel().astype(float)
             start, along = fit[2:], fit[:2]
         lines.append((start, along))
@@ -225,8 +218,7 @@ def _where_sides_meet(lines: list[tuple[np.ndarray, np.ndarray]], quad_xy: np.nd
     met = quad_xy.astype(float).copy()
     for i in range(4):
         (p, d), (q, e) = lines[i - 1], lines[i]
-        system = np.column_stack([d, -e])
-        if abs(np.linalg.det(system)) > 0.05:
+        if abs(np.linalg.det(system := np.column_stack([d, -e]))) > 0.05:
             corner = p + np.linalg.solve(system, q - p)[0] * d
             if np.linalg.norm(corner - quad_xy[i]) < limit:
                 met[i] = corner

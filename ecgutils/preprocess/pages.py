@@ -28,8 +28,7 @@ def pages_of(path: str | Path) -> list[Path]:
         numbers = []
     if len(numbers) > MAX_PAGES:
         warnings.warn(f"{path} has over {MAX_PAGES} pages; only these are read: split it.", stacklevel=2)
-    named = [path.with_name(f"{path.name}#page={n}") for n in numbers[:MAX_PAGES]]
-    return [path] if numbers in ([], [1]) else named
+    return [path] if numbers in ([], [1]) else [path.with_name(f"{path.name}#page={n}") for n in numbers[:MAX_PAGES]]
 
 
 def _page_numbers(path: Path) -> list[int]:
@@ -54,10 +53,8 @@ def _page_numbers(path: Path) -> list[int]:
 
 
 def files_named(given: list[str], recursive: bool) -> list[Path]:
-    """Files as named, then of a folder or a pattern those that aren't there yet; what gives no file is a row itself.
-
-    A file of several pages is these, see `pages_of`.
-    """
+    """Files as named, then of a folder or a pattern those that aren't there yet; what gives no file is a row itself. A
+    file of several pages is these, see `pages_of`."""
     photos: list[Path] = []
     for name in given:
         if os.path.isdir(name):

@@ -99,8 +99,7 @@ class Flattening:
     """Flat page <-> image: a homography, and for bent paper how far each point of its plane really is from there.
 
     mm_from_image : float64 (3, 3).
-    shift_mm : float64 (2, rows, cols), x and y, at nodes 10 mm apart of which the first is at `origin_mm` (2,) of the
-        homography's plane; None for flat paper.
+    shift_mm : float64 (2, rows, cols), x and y, at nodes 10 mm apart, the first at `origin_mm` (2,); None: flat paper.
     """
 
     mm_from_image: np.ndarray
@@ -210,8 +209,7 @@ def sharpened(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: np.n
     per_block = np.clip(45 / px_per_cycle, 4, 10)  # cycles; finer blocks than these would only take longer
     scaled = np.diag([10 / per_block, 10 / per_block, 1.0])
     blocks = _square_blocks(contrast, scaled @ cycles_from_image, seen_xy, 10.0)
-    refined = _refine_by_phase(blocks, scaled @ cycles_from_image, seen_xy, np.full(2, per_block / 10))
-    return np.linalg.inv(scaled) @ refined
+    return np.linalg.inv(scaled) @ _refined(blocks, scaled @ cycles_from_image, seen_xy, np.full(2, per_block / 10))
 
 
 def fit_blocks(
@@ -231,7 +229,7 @@ def fit_blocks(
             fine = [np.abs(wave[lined]).mean() for wave in _block_waves(blocks, np.ones(2))]
             wave_mm = np.ones(2) if min(fine) > FINE_SEEN else wave_mm
         seen_xy = blocks.xy[lined]
-        refined = _refine_by_phase(blocks.around(lined), mm_from_image, seen_xy, 1 / wave_mm)
+        refined = _refined(blocks.around(lined), mm_from_image, seen_xy, 1 / wave_mm)
         moved_mm = apply_homography(refined, blocks.xy)
         change, mm_from_image = np.abs(moved_mm - blocks.mm)[lined].max(), refined
         if change < SHARP_MM:
@@ -256,14 +254,10 @@ def _lined(blocks: Blocks) -> np.ndarray:
     return cv2.medianBlur((score > 2.0).astype(np.uint8), 3) > 0
 
 
-def _refine_by_phase(
-    blocks: Blocks, mm_from_image: np.ndarray, seen_xy: np.ndarray, frequency: np.ndarray
-) -> np.ndarray:
-    """Correct the homography by the phase of the grid, which drifts slowly where a line family is not quite straight.
-
-    A block's phase against a wave of `frequency` (2,) per mm is its displacement, up to whole cycles; so a polynomial
-    is fitted to the differences between neighbours, and the homography to the blocks moved.
-    """
+def _refined(blocks: Blocks, mm_from_image: np.ndarray, seen_xy: np.ndarray, frequency: np.ndarray) -> np.ndarray:
+    """Correct the homography by the phase of the grid, which drifts slowly where a line family is not quite straight. A
+    block's phase against a wave of `frequency` (2,) per mm is its displacement, up to whole cycles; so a polynomial is
+    fitted to the differences between neighbours, and the homography to the blocks moved."""
     if min(blocks.strength.shape) < 3:
         return mm_from_image
     x, y = (np.moveaxis(blocks.mm, -1, 0) - blocks.mm.mean((0, 1))[:, None, None]) / np.ptp(blocks.mm[..., 0])
@@ -304,8 +298,7 @@ def pitch_in_mm(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: np
     axis' line spectrum is read: the right answer explains its peaks as multiples of 1/5 per mm, leaves few of the first
     five empty, is equal on both axes and gives the seen part a plausible width.
     """
-    middle_xy = np.median(seen_xy, axis=0)
-    px_per_cycle = local_px_per_unit(cycles_from_image, middle_xy)
+    px_per_cycle = local_px_per_unit(cycles_from_image, np.median(seen_xy, axis=0))
     # cycles per sample: no finer than the image, and so that overtones up to the fourth are visible where it shows them
     step = 1 / np.clip(px_per_cycle, 4, 8)
     low, high = (f(apply_homography(cycles_from_image, seen_xy), axis=0) for f in (np.min, np.max))
@@ -343,8 +336,7 @@ def pitch_in_mm(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: np
 
 def _line_spectrum(square: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
     """Frequencies (cycles of the tracked wave = 1) and peak strength (0 = no line) of lines across the x axis."""
-    bands = np.array_split(square, 6, axis=0)
-    profiles = np.stack([band.mean(0) for band in bands]) * np.hanning(square.shape[1])
+    profiles = np.stack([band.mean(0) for band in np.array_split(square, 6, axis=0)]) * np.hanning(square.shape[1])
     count = 8 * 256
     magnitude = np.sqrt((np.abs(np.fft.rfft(profiles, n=count)) ** 2).mean(0))
     frequency = np.fft.rfftfreq(count, step)

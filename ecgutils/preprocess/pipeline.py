@@ -1,7 +1,5 @@
-"""From a photo of a printed ECG to one flat, upright, evenly lit image of fixed scale, with a judgement.
-
-Every stage works on one reduced copy and hands on a homography; they are composed, and the flat image is sampled once.
-"""
+"""From a photo of a printed ECG to one flat, upright, evenly lit image of fixed scale, with a judgement. Every stage
+works on one reduced copy and hands on a homography; they are composed, and the flat image is sampled once."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -78,8 +76,7 @@ class PreprocessSettings:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "PreprocessSettings":
         """Inverse of `to_dict`; raises ValueError for an unknown name."""
-        unknown = sorted(set(values).difference(f.name for f in fields(cls)))
-        if unknown:
+        if unknown := sorted(set(values).difference(f.name for f in fields(cls))):
             raise ValueError(f"Unknown preprocess setting(s) {', '.join(unknown)}: this version has no such stage.")
         return cls(**values)
 
@@ -98,11 +95,9 @@ class Preprocessor:
         self.settings, self.exported = settings or PreprocessSettings(), exported
 
     def __call__(self, source: Source, steps: bool = False, quad_xy: np.ndarray | None = None) -> FlatECG:
-        """Flatten a path or an array. A bad image does not raise: it comes back not readable, with reasons.
-
-        quad_xy (4, 2), TL, TR, BR, BL in reading orientation: the page's outline when it is known, e.g. corrected by
-        hand; then only this part of the image is used, and it is taken to be upright.
-        """
+        """Flatten a path or an array. A bad image does not raise: it comes back not readable, with reasons. quad_xy (4,
+        2), TL, TR, BR, BL in reading orientation: the page's outline when it is known, e.g. corrected by hand; then
+        only this part of the image is used, and it is taken to be upright."""
         return self.on_canvases(source, [self.settings.canvas], steps, quad_xy)[0]
 
     def on_canvases(

@@ -38,9 +38,8 @@ class Copy:
 
 @dataclass(frozen=True)
 class Plane:
-    """The page on a plane of PLANE_PX_PER_MM: uint8 (h, w, 3), and bool (h, w) where there is paper, and the photo's
-    edge (`ends`). `to_photo` takes points (N, 2) of the plane to the photo, `quad_xy` are the page's corners
-    in the working copy."""
+    """The page on a plane of PLANE_PX_PER_MM: uint8 (h, w, 3), and bool (h, w) where paper is, and the photo's edge
+    (`ends`). `to_photo`: points (N, 2) of the plane -> the photo. `quad_xy`: the page's corners in the working copy."""
 
     rgb: np.ndarray
     paper: np.ndarray
@@ -61,8 +60,7 @@ def reduced(rgb: np.ndarray) -> Copy:
     if shrink > 1:
         soft = cv2.GaussianBlur(photo, (0, 0), 0.4 * shrink) if shrink > 1.3 else photo
         work = cv2.resize(soft, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_LINEAR)
-    inverted = is_inverted(work)
-    if inverted:  # as dark traces on white; grey, for they may have any colour
+    if inverted := is_inverted(work):  # as dark traces on white; grey, for they may have any colour
         photo, work = (cv2.cvtColor(255 - image.max(axis=2), cv2.COLOR_GRAY2RGB) for image in (photo, work))
     return Copy(photo, work, whole, shrink, inverted)
 
@@ -293,11 +291,8 @@ def place(
     size: tuple[int, int],
     px_per_mm: float,
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Traces brought to a canvas of `size` (W, H), arguments as FlatPage's.
-
-    Returns the flat image, uint8 (H, W), dark on white; a homography from it to the plane; and how many of its px one
-    of the plane is, after stretching.
-    """
+    """Traces brought to a canvas of `size` (W, H), arguments as FlatPage's. Returns the flat image, uint8 (H, W), dark
+    on white; a homography from it to the plane; its px per (stretched) px."""
     low, high = np.reshape(box, (2, 2)) * stretch
     canvas = np.array(size)
     fitting = float(((canvas - 4) / np.maximum(high - low, 20)).min())  # canvas px per stretched plane px
@@ -305,14 +300,12 @@ def place(
     spare = np.maximum((canvas - 4) / reduction - (high - low), 0) / 2  # by which the box may be off
     boxed = (low + high) / 2
     middle = np.clip(np.array(middle_xy) * stretch, boxed - spare, boxed + spare)
-    stretched_from_flat = affine(1 / reduction, middle - (canvas - 1) / 2 / reduction)
-    plane_from_flat = np.diag([*(1 / stretch), 1]) @ stretched_from_flat
+    plane_from_flat = np.diag([*(1 / stretch), 1]) @ affine(1 / reduction, middle - (canvas - 1) / 2 / reduction)
     # a pen line 0.3 mm wide would fade when reduced: thicken it to about 0.5 mm, on every source alike
     bold = cv2.dilate(ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
     shown = _sample(bold, plane_from_flat, size, 1 / reduction / np.sqrt(stretch.prod()))
     darkest = max(np.percentile(shown[shown > 25], 90) if (shown > 25).any() else 0, 51)
-    flat = 255 - np.rint(np.minimum(shown / darkest, 1) * 255).astype(np.uint8)
-    return flat, plane_from_flat, reduction
+    return 255 - np.rint(np.minimum(shown / darkest, 1) * 255).astype(np.uint8), plane_from_flat, reduction
 
 
 def _sample(values: np.ndarray, source_from_target: np.ndarray, size: tuple[int, int], minified: float) -> np.ndarray:

@@ -1,7 +1,5 @@
 """Photos beside their flat pages, to look through in a browser: one HTML file; of many, with a folder of pictures.
-
-`write_gallery` writes such a page of anything, `write_report` that of a cache.
-"""
+`write_gallery` writes such a page of anything, `write_report` that of a cache."""
 
 import base64
 import hashlib
@@ -132,16 +130,13 @@ def _figure(entry: Entry, links: list[str], hidden: bool) -> str:
     return f"<figure data-why='{kinds}' data-q='{quality}'{' hidden' * hidden}>{caption}{shown}</figure>"
 
 
-def pictures_of(photo: np.ndarray | None, flat: np.ndarray) -> tuple[bytes, bytes]:
+def pictures_of(photo: np.ndarray | None, flat: np.ndarray) -> tuple[bytes, ...]:
     """A photo, uint8 (h, w, 3) RGB, beside its flat page, uint8 (H, W): small and large, as WebP."""
     sides = ([] if photo is None else [photo]) + [cv2.cvtColor(flat, cv2.COLOR_GRAY2RGB)]
     height = max(map(len, sides))
     large = np.hstack([np.pad(s, ((0, height - len(s)), (0, 8), (0, 0)), constant_values=255) for s in sides])
     sizes = ((thumbnail(large, SMALL_SIDE)[0], SMALL_QUALITY), (large, LARGE_QUALITY))
-    small, large = (
-        cv2.imencode(".webp", rgb[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, q])[1].tobytes() for rgb, q in sizes
-    )
-    return small, large
+    return tuple(cv2.imencode(".webp", rgb[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, q])[1].tobytes() for rgb, q in sizes)
 
 
 def draw_outline(rgb: np.ndarray, quad_xy: np.ndarray) -> None:

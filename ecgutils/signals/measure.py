@@ -73,8 +73,7 @@ def measure(signal_mv: np.ndarray, fs: float) -> Measurements | None:
         signal_mv = resample_poly(signal_mv.astype(float), *rate_ratio(fs, HZ), axis=1)
     signal = sosfiltfilt(butter(2, 0.4, "high", fs=HZ, output="sos"), signal_mv.astype(float), axis=1)
     found = find_beats(signal, HZ)
-    inside = found[(found >= _BEFORE) & (found < signal.shape[1] - _AFTER)]
-    if len(inside) < 3:
+    if len(inside := found[(found >= _BEFORE) & (found < signal.shape[1] - _AFTER)]) < 3:
         return None
     beats = np.stack([signal[:, peak - _BEFORE : peak + _AFTER] for peak in inside])
     beats -= beats.mean(axis=2, keepdims=True)
@@ -121,9 +120,8 @@ def _find_qrs(beat: np.ndarray, centre: int) -> tuple[int, int]:
     """First sample of QRS and the one after its last."""
     speed = np.sqrt((np.gradient(uniform_filter1d(beat, 3, axis=1), axis=1) ** 2).sum(axis=0))
     search = slice(centre - 60, centre + 90)
-    limit = max(0.08 * speed[search].max(), 0.006)
     # QRS reaches from its steepest place to where all leads have been slow for 12 ms
-    quiet = uniform_filter1d((speed > limit).astype(float), 7) < 0.1
+    quiet = uniform_filter1d((speed > max(0.08 * speed[search].max(), 0.006)).astype(float), 7) < 0.1
     middle = search.start + int(speed[search].argmax())
     before, after = np.flatnonzero(quiet[:middle]), np.flatnonzero(quiet[middle:])
     onset = int(before[-1]) + 4 if len(before) else 0
@@ -188,9 +186,7 @@ def _read_p(before: np.ndarray, onset: int, there: bool) -> dict[str, Any]:
 
 def lvh_ratio(r: np.ndarray, s: np.ndarray, female: bool) -> float:
     """How far R and S (12,) in mV meet the voltage criteria of left ventricular hypertrophy; 1 = just met.
-
-    Sokolow-Lyon: S(V1) + max R(V5, V6) >= 3.5 mV. Cornell: R(aVL) + S(V3) >= 2.8 mV in men, 2.0 in women.
-    """
+    Sokolow-Lyon: S(V1) + max R(V5, V6) >= 3.5 mV. Cornell: R(aVL) + S(V3) >= 2.8 mV in men, 2.0 in women."""
     sokolow, cornell = s[_V1] + max(r[_V5], r[_V6]), r[LEAD["aVL"]] + s[_V3]
     return float(max(sokolow / 3.5, cornell / (2.0 if female else 2.8)))
 

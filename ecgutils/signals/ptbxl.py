@@ -54,11 +54,8 @@ def check_ptbxl(root: str | Path) -> dict[str, Any]:
     root = Path(root)
     table, statements = _tables(root)
     labels = [findings_from_scp(_codes(root, row), statements) for row in table.to_dict("records")]
-    missing = {
-        rate: sum(not (root / f"{name}.hea").is_file() for name in table[column])
-        for rate, column in _RATES.items()
-        if column in table.columns
-    }
+    named = {rate: table[column] for rate, column in _RATES.items() if column in table.columns}
+    missing = {rate: sum(not (root / f"{name}.hea").is_file() for name in names) for rate, names in named.items()}
     return {
         "records": len(table),
         "patients": int(table["patient_id"].nunique()),

@@ -40,8 +40,7 @@ def to_leads(
     if (share := lost[worst].mean()) > MAX_MISSING:  # a lead without a signal would be drawn as a flat line
         raise ValueError(f"{where}: {share:.0%} of the samples of {LEADS[worst]} are missing; leave the record out.")
     signal = np.where(lost, 0.0, signal)
-    spread = np.ptp(np.percentile(signal, [1, 99], axis=1), axis=0).max()
-    if spread > MAX_RANGE_MV:
+    if (spread := np.ptp(np.percentile(signal, [1, 99], axis=1), axis=0).max()) > MAX_RANGE_MV:
         raise ValueError(f"{where}: a lead ranges over {spread:.0f} mV, which no ECG does; check the unit.")
     if flat := [lead for lead, still in zip(LEADS, np.ptp(signal, axis=1) == 0, strict=True) if still]:
         warnings.warn(f"{where}: {', '.join(flat)} never changes, as if its electrode had been off.", stacklevel=3)
@@ -65,9 +64,8 @@ def record_from_array(
     unit : V, mV or uV, of all channels or of each. findings : known findings, if any.
     seconds : length to keep, from the start; None keeps all. A signal up to 1 % shorter is filled with its last sample.
 
-    `details` has `missing_samples` (NaN, set to 0 mV) and `flat_leads`, which never change.
-    Raises ValueError for wrong shapes, rates, leads or units (V, mV, uV), a signal shorter than `seconds` or with over
-    10 % of a lead's samples missing.
+    `details` has `missing_samples` (NaN, set to 0 mV) and `flat_leads`, which never change. Raises ValueError for wrong
+    shapes, rates, leads or units, a signal shorter than `seconds` or with over 10 % of a lead's samples missing.
     """
     values = np.asarray(signal, dtype=np.float64)
     where = f"record {record_id!r}"
@@ -76,13 +74,11 @@ def record_from_array(
     if values.shape[0] != len(leads):
         values = values.T
     fs, to_fs = _rate(fs, f"{where}: fs"), _rate(to_fs, f"{where}: to_fs")
-    lasting = values.shape[1] / fs
-    if not lasting:
+    if not (lasting := values.shape[1] / fs):
         raise ValueError(f"{where}: has no samples.")
     if seconds is not None and lasting < 0.99 * seconds:
         raise ValueError(f"{where}: lasts {lasting:.3g} s where {seconds:g} s are needed; pass a smaller `seconds`.")
-    units = [unit] * len(leads) if isinstance(unit, str) else unit
-    ordered, details = to_leads(values, leads, units, where)
+    ordered, details = to_leads(values, leads, [unit] * len(leads) if isinstance(unit, str) else unit, where)
     if to_fs != fs:  # point reflection at both ends: a signal goes on as it came
         ordered = resample_poly(ordered, *rate_ratio(fs, to_fs), axis=1, padtype="antireflect")
     if seconds is not None:
@@ -110,8 +106,7 @@ def read_csv(path: str | Path, fs: float, unit: str = "mV", **how: Any) -> Recor
 
     Raises FileNotFoundError, and ValueError for a file without numbers or as `record_from_array`.
     """
-    path = Path(path)
-    if not path.is_file():
+    if not (path := Path(path)).is_file():
         raise FileNotFoundError(f"No file {path}: give a CSV with a column for each lead.")
     try:
         with open(path, encoding="utf-8-sig") as file:
@@ -121,16 +116,14 @@ def read_csv(path: str | Path, fs: float, unit: str = "mV", **how: Any) -> Recor
         raise ValueError(f"{path}: not a readable CSV ({error}); export it with a line of lead names.") from error
     if _is_lead(cells[0]).sum() > _is_lead(cells.iloc[0]).sum():
         cells = cells.T
-    leads = _is_lead(cells.iloc[0])
-    if not leads.any():
+    if not (leads := _is_lead(cells.iloc[0])).any():
         begins = f"begins with {cells.iat[0, 0]!r}"
         raise ValueError(f"{path}: no lead names in its first line or column ({begins}); name the columns I, II, ...")
     names, table = list(cells.iloc[0][leads]), cells.iloc[1:].loc[:, leads]
     if separator == ";":
         table = table.apply(lambda column: column.str.replace(",", "."))
     numbers = table.apply(pd.to_numeric, errors="coerce").to_numpy(float)
-    words = np.argwhere(np.isnan(numbers) & table.notna().to_numpy())
-    if len(words):
+    if len(words := np.argwhere(np.isnan(numbers) & table.notna().to_numpy())):
         row, column = words[0]
         where = f"data row {row + 1}, lead {names[column]}"
         raise ValueError(f"{path}: {table.iat[row, column]!r} in {where}, is no number.")

@@ -1,7 +1,5 @@
 """Folders of WFDB records with SNOMED CT codes in their headers, as in the PhysioNet/CinC Challenges 2020 and 2021.
-
-Such sets are CPSC 2018, Georgia, Chapman-Shaoxing, Ningbo and PTB; a header's comments say `Age`, `Sex` and `Dx`.
-"""
+Such sets are CPSC 2018, Georgia, Chapman-Shaoxing, Ningbo and PTB; a header's comments say `Age`, `Sex` and `Dx`."""
 
 import warnings
 from collections import Counter
@@ -20,13 +18,10 @@ from ecgutils.signals.snomed import SNOMED, findings_from_snomed
 MIN_SECONDS, MAX_SECONDS = 2.5, 10.0  # what a lead of a printed 3x4 page shows, and the whole page
 
 
-def read_wfdb_folder(
-    root: str | Path, to_fs: float = 500, rows: Collection[int] | None = None, source: str = "wfdb"
-) -> Iterator[Record]:
-    """Yield the Records of all WFDB headers in a folder and its sub-folders, in the order of their paths.
+def read_wfdb_folder(root: str | Path, rows: Collection[int] | None = None) -> Iterator[Record]:
+    """Yield the Records of all WFDB headers in a folder and its sub-folders, in the order of their paths, at 500 Hz.
 
-    to_fs : the Records' sampling rate in Hz, whatever the files have. rows : only these headers (0-based); None = all.
-    source : what the Records are said to come from.
+    rows : only these headers (0-based); None = all.
 
     A Record is the first ten seconds, or all of a shorter one. It has `record_id` = the file's name, with its folders
     where that occurs twice; no `patient_id` and no `fold`; findings by `findings_from_snomed`; and in its `details`
@@ -42,7 +37,7 @@ def read_wfdb_folder(
     named = [(path, path.stem if often[path.stem] == 1 else _inside(root, path)) for path in headers]
     if rows is not None:
         named = [named[row] for row in sorted(rows)]
-    return _records(root, named, to_fs, source)
+    return _records(root, named)
 
 
 def check_wfdb_folder(root: str | Path) -> dict[str, Any]:
@@ -81,8 +76,7 @@ def check_wfdb_folder(root: str | Path) -> dict[str, Any]:
 def _headers(root: Path) -> list[Path]:
     if not root.is_dir():
         raise FileNotFoundError(f"No folder {root}: give the one that holds the WFDB records (.hea and .mat or .dat).")
-    headers = sorted(path for path in root.rglob("*.hea") if not path.name.startswith("."))
-    if not headers:
+    if not (headers := sorted(path for path in root.rglob("*.hea") if not path.name.startswith("."))):
         raise FileNotFoundError(f"No WFDB header (.hea) in {root} or its sub-folders; unpack the records there.")
     return headers
 
@@ -91,11 +85,11 @@ def _inside(root: Path, path: Path) -> str:
     return path.relative_to(root).with_suffix("").as_posix()
 
 
-def _records(root: Path, named: list[tuple[Path, str]], to_fs: float, source: str) -> Iterator[Record]:
+def _records(root: Path, named: list[tuple[Path, str]]) -> Iterator[Record]:
     lost = []
     for path, record_id in named:
         try:
-            record = _read(path, record_id, to_fs, source)
+            record = _read(path, record_id)
         except ImportError:
             raise
         except Exception as error:  # a damaged header breaks wfdb in many ways, and none may cost the other records
@@ -109,10 +103,9 @@ def _records(root: Path, named: list[tuple[Path, str]], to_fs: float, source: st
         warnings.warn(message, stacklevel=2)
 
 
-def _read(path: Path, record_id: str, to_fs: float, source: str) -> Record:
+def _read(path: Path, record_id: str) -> Record:
     values, fields = wfdb_samples(path.with_suffix(""))
-    about = _about(fields["comments"])
-    if not about["snomed_codes"]:
+    if not (about := _about(fields["comments"]))["snomed_codes"]:
         raise ValueError("its header has no line like '# Dx: 426783006,164889003', so its findings are not known.")
     fs, n = fields["fs"], values.shape[1]
     if n < int(MIN_SECONDS * fs):
@@ -120,8 +113,8 @@ def _read(path: Path, record_id: str, to_fs: float, source: str) -> Record:
     findings, about["unscored"] = findings_from_snomed(about["snomed_codes"])
     seconds = MAX_SECONDS if n >= 0.99 * MAX_SECONDS * fs else None
     values = values[:, : int(MAX_SECONDS * fs) + 1]  # half an hour need not be resampled
-    leads, units = fields["sig_name"], fields["units"]
-    record = record_from_array(values, fs, record_id, leads, units, to_fs, seconds, findings, source)
+    kept = {"leads": fields["sig_name"], "unit": fields["units"], "seconds": seconds, "findings": findings}
+    record = record_from_array(values, fs, record_id, **kept, source="wfdb")
     record.details.update(about)
     return record
 

@@ -59,11 +59,9 @@ def _box(width: float, top: float, bottom: float) -> np.ndarray:
 def _zoom_in(
     style: PageStyle, size: Size, plane: np.ndarray, corners: np.ndarray, grow: float
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """What a close-up frames, as its lowest and highest (x, y) on `plane`, and the scale.
-
-    It is the part with the traces, shown whole, or nearly so: enlarged until no paper edge is left in the frame or
-    22 % of the traces' size are lost. `grow` 0..1 leads there from the whole page; `corners` are the page's.
-    """
+    """What a close-up frames, as its lowest and highest (x, y) on `plane`, and the scale. It is the part with the
+    traces, shown whole, or nearly so: enlarged until no paper edge is left in the frame or 22 % of the traces' size are
+    lost. `grow` 0..1 leads there from the whole page; `corners` are the page's."""
     columns, rhythm = LAYOUTS[style.layout]
     top, bottom = style.top_mm + style.header_mm, style.height_mm - style.top_mm - style.footer_mm
     spare = max(0.0, bottom - top - style.pitch_mm * (len(columns[0]) + len(rhythm)))

@@ -1,7 +1,5 @@
-"""Image effects shared by the scan-like and the photo-like sources.
-
-All work on uint8 images and, to save memory, where they can on the image itself: use what they return.
-"""
+"""Image effects shared by the scan-like and the photo-like sources. All work on uint8 images and, to save memory, where
+they can on the image itself: use what they return."""
 
 import cv2
 import numpy as np
@@ -43,10 +41,8 @@ def add_noise(image: np.ndarray, rng: np.random.Generator, sigma: float, grain_p
 
 
 def sense(image: np.ndarray, rng: np.random.Generator, sigma: float) -> np.ndarray:
-    """Look at an RGB image through a Bayer sensor of noise `sigma`: one colour per pixel, the others interpolated.
-
-    As in a camera, a faint blur before the sensor keeps fine lines from turning into coloured fringes.
-    """
+    """Look at an RGB image through a Bayer sensor of noise `sigma`: one colour per pixel, the others interpolated. As
+    in a camera, a faint blur before the sensor keeps fine lines from turning into coloured fringes."""
     image = cv2.GaussianBlur(image, (3, 3), 0.7, dst=image)
     raw = np.empty(image.shape[:2], np.uint8)
     for y, x, channel in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):

@@ -13,15 +13,10 @@ _SHIFT = 4  # OpenCV draws at 1/16 px
 _THINNEST = 1.24  # px, width of OpenCV's anti-aliased line of thickness 1 (measured: area / length)
 # Font files that come with matplotlib (a dependency), read without importing it: the same letters everywhere.
 FONT_FILES = {
-    "sans": "DejaVuSans.ttf",
-    "sans-bold": "DejaVuSans-Bold.ttf",
-    "sans-oblique": "DejaVuSans-Oblique.ttf",
-    "serif": "STIXGeneral.ttf",
-    "serif-bold": "STIXGeneralBol.ttf",
-    "roman": "DejaVuSerif.ttf",
-    "mono": "DejaVuSansMono.ttf",
-    "mono-bold": "DejaVuSansMono-Bold.ttf",
-}
+    "sans": "DejaVuSans.ttf", "sans-bold": "DejaVuSans-Bold.ttf", "sans-oblique": "DejaVuSans-Oblique.ttf",
+    "serif": "STIXGeneral.ttf", "serif-bold": "STIXGeneralBol.ttf", "roman": "DejaVuSerif.ttf",
+    "mono": "DejaVuSansMono.ttf", "mono-bold": "DejaVuSansMono-Bold.ttf",
+}  # fmt: skip
 
 
 def stroke(mask: np.ndarray, lines_xy: list[np.ndarray], width: float) -> None:

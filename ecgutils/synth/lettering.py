@@ -16,17 +16,14 @@ NUMBERS = ("rate_bpm", "pr_ms", "qrs_ms", "qt_ms")  # what `Record.details` call
 def print_text(
     mask: np.ndarray, style: PageStyle, plan: Plan, record: Record, rng: Generator, ppm: float
 ) -> tuple[list[str], list[Word]]:
-    """Print lead names, footer and header; returns the header's lines, and all words with their boxes.
-
-    But for `cart_numbers` no text depends on the record: labels must not leak.
-    """
+    """Print lead names, footer and header; returns the header's lines, and all words with their boxes. But for
+    `cart_numbers` no text depends on the record: labels must not leak."""
     above = {"above": -3.0, "on": -0.6, "below": 3 + style.name_mm}[style.names]
     words: list[Word] = []
     for strip in plan.strips:
         x, y, name = strip.left_mm + 1, strip.zero_mm + above, strip.name.removesuffix("_rhythm")
-        words.append(
-            (name, *write(mask, "-" * (strip.sign < 0) + name, x * ppm, y * ppm, style.font, style.name_mm * ppm))
-        )
+        box = write(mask, "-" * (strip.sign < 0) + name, x * ppm, y * ppm, style.font, style.name_mm * ppm)
+        words.append((name, *box))
     if style.footer_mm:
         gains = f"{style.gain:g}" if style.chest_gain is None else f"{style.gain:g}/{style.chest_gain:g}"
         footer = [
@@ -96,8 +93,7 @@ def _measured(record: Record) -> dict[str, float]:
     typical = float(np.median(rr))  # of a steady rhythm, whose odd beats may be missed; of fibrillation the mean counts
     steady = (np.abs(rr / typical - 1) < 0.1).mean() > 0.7
     rate = 60 / (typical if steady else float(rr.mean()))
-    qt = m.qtc_ms * (60 / m.rate_bpm) ** (1 / 3)
-    return dict(zip(NUMBERS, (rate, m.pr_ms, m.qrs_ms, qt), strict=True))
+    return dict(zip(NUMBERS, (rate, m.pr_ms, m.qrs_ms, m.qtc_ms * (60 / m.rate_bpm) ** (1 / 3)), strict=True))
 
 
 def scrawl(rng: Generator, letters: int) -> list[np.ndarray]:

@@ -19,8 +19,6 @@ from ecgutils.synth.style import LAYOUTS, PageStyle, Plan, Strip, draw_style, pl
 def render_page(record: Record, rng: Generator, style: PageStyle | None = None, px_per_mm: float = 4.0) -> Rendered:
     """Draw the flat page of a record.
 
-    Parameters
-    ----------
     record : drawn from its first sample on, at most ten seconds; NaN leaves a gap.
     rng : draws the invented header text, the grid's phase, and the style when `style` is None.
     style : what to draw; None draws the page of a scan-like source.
@@ -33,10 +31,8 @@ def render_page(record: Record, rng: Generator, style: PageStyle | None = None, 
 
 
 def render_scan(record: Record, rng: Generator, source: str | None = None, size: Size | None = None) -> Rendered:
-    """Draw a record as one of SCAN_SOURCES (None: drawn at random), in `size` (W, H), default 1100 x 850 px.
-
-    The page is drawn at its final scale and fills the image as far as its shape allows.
-    """
+    """Draw a record as one of SCAN_SOURCES (None: drawn at random), in `size` (W, H), default 1100 x 850 px. The page
+    is drawn at its final scale and fills the image as far as its shape allows."""
     size = check_size(DEFAULT_SCAN_SIZE if size is None else size)
     source = SCAN_SOURCES[int(rng.integers(len(SCAN_SOURCES)))] if source is None else source
     if source not in SCANS:
@@ -102,10 +98,8 @@ def split_layers(
 
 
 def _paper(style: PageStyle, size: Size, ppm: float, phase: np.ndarray) -> np.ndarray:
-    """Paper with its grid, uint8 (H, W, 4), last channel 0; lines keep their true width by area coverage.
-
-    Coverage across the lines is rounded to 1/32, so only some dozens of different rows exist: each is worked out once.
-    """
+    """Paper with its grid, uint8 (H, W, 4), last channel 0; lines keep their true width by area coverage. Coverage
+    across the lines is rounded to 1/32, so only some dozens of different rows exist: each is worked out once."""
     paper, fine, bold = (np.array([*rgb, 0], np.float32) for rgb in (style.paper_rgb, style.minor_rgb, style.major_rgb))
     blank = paper.astype(np.uint8)
     edge = round(style.border_mm * ppm)
@@ -126,8 +120,7 @@ def _paper(style: PageStyle, size: Size, ppm: float, phase: np.ndarray) -> np.nd
 
     plain = inked(major_x, bold)
     across = (minor_y, major_y, dotted_y) if style.grid in ("stipple", "dots") else (minor_y, major_y)
-    keys = np.round(32 * np.stack(across, -1)).astype(np.float32)
-    kinds, which = np.unique(keys, axis=0, return_inverse=True)
+    kinds, which = np.unique(np.round(32 * np.stack(across, -1)).astype(np.float32), axis=0, return_inverse=True)
     table = np.empty((len(kinds), len(columns), 4), np.uint8)
     for row, kind in zip(table, kinds / 32, strict=True):
         if style.grid == "dots":  # bold lines made of dots
@@ -163,8 +156,7 @@ def _draw_strip(mask: np.ndarray, record: Record, strip: Strip, style: PageStyle
     gain = style.gain if style.chest_gain is None or strip.lead < 6 else style.chest_gain
     y = (strip.zero_mm - mv * gain) * ppm
     width = style.trace_mm * ppm
-    good = np.flatnonzero(np.isfinite(y))
-    if not len(good):
+    if not len(good := np.flatnonzero(np.isfinite(y))):
         return np.array([x[0], strip.zero_mm * ppm, x[-1], strip.zero_mm * ppm] if len(x) else [0] * 4, np.float32)
     runs = np.split(good, np.flatnonzero(np.diff(good) > 1) + 1)
     stroke(mask, [np.stack([x[run], np.clip(y[run], -1e4, 1e5)], axis=-1) for run in runs], width)
@@ -174,10 +166,8 @@ def _draw_strip(mask: np.ndarray, record: Record, strip: Strip, style: PageStyle
 
 
 def _print_marks(mask: np.ndarray, style: PageStyle, plan: Plan, ppm: float) -> list[Word]:
-    """Calibration pulses, column separators and a frame; returns the pulses' boxes.
-
-    A pulse is 1 mV; a stepped one goes on at the chest leads' gain, or at half the gain where they have no other.
-    """
+    """Calibration pulses, column separators and a frame; returns the pulses' boxes. A pulse is 1 mV; a stepped one goes
+    on at the chest leads' gain, or at half the gain where they have no other."""
     lines: list[list[tuple[float, float]]] = []
     pulses: list[Word] = []
     levels = [style.gain]

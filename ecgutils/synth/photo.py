@@ -58,8 +58,6 @@ def render_photo(
 ) -> Rendered:
     """Draw a record as a phone photo.
 
-    Parameters
-    ----------
     severity : how strong each effect is, see `draw_severity`. Every effect has its own random stream, so changing one
         severity leaves all else as it was; at 0 the result is the flat page.
     size : (W, H) of the upright photo, default 1280 x 704. A photo turned by 90 or 270 degrees is (H, W).

@@ -1,7 +1,6 @@
 """What a renderer returns: an image and the truth about every pixel of it."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,7 @@ def check_size(size: Size) -> Size:
 class Surface:
     """Height of bent paper above its plane, in page px towards the camera, interpolated linearly between grid points.
 
-    `heights` is float32 (gh, gw); grid point (j, i) lies at page px (i * step, j * step). Beyond the grid the outermost
-    heights go on.
+    `heights` is float32 (gh, gw); grid point (j, i) lies at page px (i * step, j * step); the outermost heights go on.
     """
 
     heights: np.ndarray = field(default_factory=lambda: np.zeros((2, 2), np.float32))
@@ -78,8 +76,6 @@ class Projection:
 
     A point at height z is seen where the ray through it meets the plane, so bent paper needs only the camera centre.
 
-    Attributes
-    ----------
     homography : float64 (3, 3), page px -> image px of a perfect lens.
     surface : height of the paper.
     camera : (x, y, z) of the camera centre in page px; z > 0 above the page.
@@ -121,8 +117,6 @@ class Projection:
 class Rendered:
     """One drawn ECG and its truth.
 
-    Attributes
-    ----------
     image : uint8 (H, W, 3) RGB.
     px_per_mm : of the flat page; page px = page mm * px_per_mm from the top left corner of the paper.
     page_size : (W, H) of the flat page in page px.
@@ -144,17 +138,6 @@ class Rendered:
 
     @property
     def quad_xy(self) -> np.ndarray:
-        """float32 (4, 2): paper corners TL, TR, BR, BL in reading orientation, in image px.
-
-        They may lie outside: in a scan by 2.5 % of its longer side, in a photo by its width and height.
-        """
+        """float32 (4, 2): paper corners TL, TR, BR, BL in reading orientation, in image px. They may lie outside: in a
+        scan by 2.5 % of its longer side, in a photo by its width and height."""
         return self.projection.to_image(frame_corners(self.page_size)).astype(np.float32)
-
-    @cached_property
-    def image_from_page(self) -> np.ndarray:
-        """float64 (3, 3) homography; where paper or lens bends, float32 (h, w, 2): image (x, y) of every page px."""
-        if self.projection.is_plane:
-            return self.projection.homography
-        w, h = self.page_size
-        rows = [self.projection.to_image(np.stack([np.arange(w), np.full(w, y)], -1)) for y in range(h)]
-        return np.stack(rows).astype(np.float32)

@@ -21,9 +21,7 @@ _PAPER = ((246, 246, 242), (238, 240, 244), (250, 240, 205), (222, 232, 244), (2
 
 def draw_desk(rng: np.random.Generator, size: tuple[int, int], page: np.ndarray) -> np.ndarray:
     """What the paper lies on and what lies beside it, with the paper's contact shadow: uint8 (H, W, 4) RGB and 0.
-
-    `page` is the paper's coverage, float32 0..1 of any size; where it fills the picture, nothing is drawn.
-    """
+    `page` is the paper's coverage, float32 0..1 of any size; where it fills the picture, nothing is drawn."""
     rng = np.random.default_rng(rng.integers(2**63))  # the same draws from `rng` whether or not any desk is seen
     if page.min() >= 1:
         return np.zeros((size[1], size[0], 4), np.uint8)
@@ -73,8 +71,7 @@ def _texture(rng: np.random.Generator, kind: str, size: tuple[int, int]) -> np.n
         angle, at = rng.uniform(0, 2 * np.pi), rng.uniform(0.25, 0.48) * w
         beyond = np.clip((x - w / 2) * np.cos(angle) + (y - h / 2) * np.sin(angle) - at + 0.5, 0, 1)
         return (level * (1 - 0.9 * beyond) - 0.55 * beyond).astype(np.float32)
-    speckle = cv2.GaussianBlur(fine, (0, 0), 0.8)
-    return 0.04 * smooth_field(rng, size, 3) + rng.uniform(0.005, 0.08) * speckle
+    return 0.04 * smooth_field(rng, size, 3) + rng.uniform(0.005, 0.08) * cv2.GaussianBlur(fine, (0, 0), 0.8)
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:
@@ -115,8 +112,7 @@ def _lay_paper(image: np.ndarray, rng: np.random.Generator, s: float = 0.0) -> N
     starts, stops = ends[:, 0::2, None], ends[:, 1::2, None]
     x = starts + (stops - starts) * np.linspace(0, 1, 15)  # a word is a zigzag as high as its letters
     y = rows[:, None, None] * step - rng.uniform(0, 0.4, x.shape) * step
-    lines = np.stack([x, y], -1)[keep]
-    turned = _fixed(centre + (lines - side / 2) @ turn)
+    turned = _fixed(centre + (np.stack([x, y], -1)[keep] - side / 2) @ turn)
     grey = int(rng.integers(60, 170))
     cv2.polylines(image, list(turned), False, (grey, grey, grey + 6, *black), max(1, round(0.1 * step)), cv2.LINE_AA, 4)
 
@@ -140,8 +136,7 @@ def scuff(layers: np.ndarray, rng: np.random.Generator, s: float, ppm: float) ->
 def lay_clutter(layers: np.ndarray, rng: np.random.Generator, s: float) -> None:
     """Labels, fingers and whited-out names on the page, in place; uint8 (H, W, 4), coverage is 0 below them."""
     h, w = layers.shape[:2]
-    kinds = rng.permutation(["label", "finger", "white"])
-    for kind in kinds[: 1 + int(rng.random() < 0.35)]:
+    for kind in rng.permutation(["label", "finger", "white"])[: 1 + int(rng.random() < 0.35)]:
         if kind == "label":
             _lay_paper(layers, rng, s)
         elif kind == "finger":

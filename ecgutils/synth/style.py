@@ -131,8 +131,6 @@ def _jitter(rng: np.random.Generator, rgb: RGB, spread: int) -> RGB:
 def draw_style(rng: np.random.Generator, source: str, aspect: float = 1.3) -> PageStyle:
     """Draw a page style of one source.
 
-    Parameters
-    ----------
     source : name of a source; anything else raises ValueError.
     aspect : W / H of the picture to be made: a cropped strip takes this shape as far as the traces allow.
     """
@@ -180,8 +178,7 @@ def _draw_print(rng: np.random.Generator, prints: Source) -> tuple[dict[str, str
     """Layout, palette, grid, separator, font and paper, and whether the page looks as a plotting script's."""
     choices = ("layout", "palette", "grid", "separator", "font", "paper")
     drawn = {name: _pick(rng, getattr(prints, name)) for name in choices}
-    plotted = bool(rng.random() < prints.plotted)
-    if plotted:
+    if plotted := bool(rng.random() < prints.plotted):
         drawn["layout"] = _pick(rng, {"3x4+1": 8, "3x4": 2, "6x2": 0.5})
         drawn |= {"palette": _pick(rng, _PLOT), "grid": "lines", "paper": _pick(rng, {"letter": 3, "strip": 2})}
         drawn |= {"font": _pick(rng, {"sans": 6, "roman": 1, "serif": 1, "sans-oblique": 1})}
@@ -213,8 +210,7 @@ def _draw_paper(rng: np.random.Generator, paper: str, aspect: float, n_rows: int
 
 @dataclass(frozen=True)
 class Strip:
-    """One piece of trace: seconds `start_s`..`stop_s` of lead `lead` times `sign`, from x `left_mm`, zero at y
-    `zero_mm`."""
+    """Seconds `start_s`..`stop_s` of `lead` (a row of LEADS) times `sign`, from x `left_mm`, zero at y `zero_mm`."""
 
     name: str
     lead: int
@@ -240,8 +236,7 @@ def plan_page(style: PageStyle, duration_s: float) -> Plan:
     """Lay `duration_s` seconds (at most ten, less where the paper is too narrow) out on the page of `style`."""
     columns, rhythm = LAYOUTS[style.layout]
     calibration_mm = 0.0 if style.calibration == "none" else _CALIBRATION_MM
-    room_mm = style.width_mm - 2 * style.side_mm - calibration_mm
-    shown_s = min(duration_s, PRINTED_S, room_mm / style.speed)
+    shown_s = min(duration_s, PRINTED_S, (style.width_mm - 2 * style.side_mm - calibration_mm) / style.speed)
     left = (style.width_mm - shown_s * style.speed - calibration_mm) / 2
     left += calibration_mm if style.calibration in ("left", "stepped") else 0.0
     top = style.top_mm + style.header_mm

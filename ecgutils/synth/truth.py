@@ -34,10 +34,8 @@ class Truth:
     map_xy: np.ndarray
 
     def to_image(self, page_xy: np.ndarray) -> np.ndarray:
-        """Page px (..., 2), inside the paper -> image px (..., 2), interpolated between the points of `map_xy`.
-
-        At 3460 px a few points beside the sharpest folds are up to 0.8 px off; `Rendered.projection` is exact there.
-        """
+        """Page px (..., 2), inside the paper -> image px (..., 2), interpolated between the points of `map_xy`. At 3460
+        px a few points beside the sharpest folds are up to 0.8 px off; `Rendered.projection` is exact there."""
         at = np.asarray(page_xy, dtype=np.float64) / (STEP_MM * self.px_per_mm)
         fields = np.ascontiguousarray(np.moveaxis(self.map_xy, -1, 0))
         return np.stack([sample_field(field, at[..., 0], at[..., 1]) for field in fields], axis=-1)
@@ -78,8 +76,7 @@ def truth_bytes(rendered: Rendered) -> bytes:
 
 def read_truth(image_path: str | Path) -> Truth:
     """Read what `generate_images` wrote about an image; FileNotFoundError without it, ValueError when it is torn."""
-    path = truth_path(image_path)
-    if not path.is_file():
+    if not (path := truth_path(image_path)).is_file():
         raise FileNotFoundError(f"No truth at {path}: only images that generate_images drew have one.")
     try:
         with np.load(path) as parts:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import pandas as pd
 import wfdb
 
-from ecgutils.findings import LEADS
+from ecgutils.findings import FINDINGS, LEADS
 from ecgutils.hearts import simulate_cohort
 
 _CODES = {"STTC": "NDT", "HYP": "LVH", "MI": "IMI", "CD": "CLBBB", "AF": "AFIB"}
@@ -29,3 +30,17 @@ def write_ptbxl_folder(root: Path, n: int, seed: int = 5) -> None:
                      "filename_hr": f"records500/{name}"})  # fmt: skip
     pd.DataFrame(rows).to_csv(root / "ptbxl_database.csv", index=False)
     (root / "scp_statements.csv").write_text(_STATEMENTS)
+
+
+def write_bhf_folder(root: Path, train: pd.DataFrame, test: pd.DataFrame) -> None:
+    """Images of two manifests in the challenge's layout, numbered from 1 each; the first of either is cut off."""
+    for split, table in (("train", train), ("test", test)):
+        for i, source in enumerate(table["path"], start=1):
+            inner = f"train_{1 + (2 * i > len(table) + 1)}/train_encoded_relabelled" if split == "train" else "test_1"
+            path = root / inner / f"{split}_{i:06d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            png = cv2.imencode(".png", cv2.imread(source))[1].tobytes()
+            path.write_bytes(png[: len(png) * 2 // 5] if i == 1 else png)
+    labels = train[list(FINDINGS)].astype(int)
+    labels.insert(0, "ID", range(1, len(labels) + 1))
+    labels.to_csv(root / "train_final.csv", index=False)

@@ -24,7 +24,7 @@ from ecgutils.manifest import manifest_from_paths, read_manifest, write_manifest
 from ecgutils.preprocess import REASONS, FlatCache, Preprocessor
 from ecgutils.run import find_notebooks
 from ecgutils.synth import render_scan
-from ecgutils.tests.stand_ins import write_ptbxl_folder
+from ecgutils.tests.stand_ins import write_bhf_folder, write_ptbxl_folder
 
 PHOTO = Path(__file__).parents[2] / "docs" / "photo.jpg"
 
@@ -72,7 +72,7 @@ def test_mistyped_options_are_refused():
         main(["run", "--profil", "smoke"])
 
 
-def test_generate_preprocess_and_bhf_work_on_what_the_one_before_wrote(tmp_path, capsys):
+def test_preprocess_works_on_what_generate_wrote(tmp_path):
     assert main(["generate", "--out", str(tmp_path / "images"), "-n", "3", "--size", "640x480"]) == 0
     table = read_manifest(tmp_path / "images" / "manifest.csv")
     assert set(table["width"]) == {640}
@@ -80,10 +80,13 @@ def test_generate_preprocess_and_bhf_work_on_what_the_one_before_wrote(tmp_path,
     flat = sorted((tmp_path / "flat" / "pages").glob("*.png"))
     assert len(flat) == len(table)
     assert cv2.imread(str(flat[0]), cv2.IMREAD_UNCHANGED).shape == (192, 384)
-    bhf = ["bhf", str(tmp_path / "images" / "manifest.csv"), "--out", str(tmp_path / "bhf"), "--test-folds", "3"]
-    assert main(bhf) == 0
-    assert main(["check", "bhf", str(tmp_path / "bhf")]) == 0
-    assert "train" in capsys.readouterr().out
+
+
+def test_a_challenge_folder_in_place_is_summed_up(tmp_path, capsys):
+    photos = pd.DataFrame({"path": [str(PHOTO)] * 2, **{finding: [0, 1] for finding in FINDINGS}})
+    write_bhf_folder(tmp_path, photos, photos[:1])
+    assert main(["check", "bhf", str(tmp_path)]) == 0
+    assert "n_train: 2\nn_test: 1" in capsys.readouterr().out
 
 
 def test_preprocess_makes_pages_of_the_size_and_scale_asked_for(tmp_path):

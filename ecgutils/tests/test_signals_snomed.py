@@ -114,11 +114,6 @@ def test_folders_are_named_only_where_two_records_are_alike(tmp_path):
     assert [record.record_id for record in read_wfdb_folder(tmp_path, rows=[2, 0])] == ["a/A1", "b/A1"]
 
 
-def test_rate_and_source_are_those_asked_for(tmp_path):
-    (record,) = read_wfdb_folder(write_record(tmp_path), to_fs=100, source="georgia")
-    assert (record.signal_mv.shape, record.fs, record.source) == ((12, 1000), 100, "georgia")
-
-
 @pytest.mark.parametrize(
     "text", [b"", b"\n\n", b"\0\xff", b"B 12\n", b"B/2 12 500\nC 10\nD 10\n", b"B 1 0 0\nB.dat 16\n"]
 )

@@ -64,18 +64,9 @@ def test_flat_paper_gives_a_homography_that_maps_the_corners():
     photo = render_photo(make_record(), np.random.default_rng(0), {"perspective": 1, "framing": 1}, SMALL)
     w, h = photo.page_size
     corners = np.array([[(0, 0), (w - 1, 0), (w - 1, h - 1), (0, h - 1)]], np.float64)
-    mapped = cv2.perspectiveTransform(corners, photo.image_from_page)[0]
-    assert photo.image_from_page.shape == (3, 3)
+    mapped = cv2.perspectiveTransform(corners, photo.projection.homography)[0]
     assert photo.quad_xy.dtype == np.float32
     np.testing.assert_allclose(mapped, photo.quad_xy, atol=1e-3)
-
-
-def test_bent_paper_gives_a_dense_map_with_the_same_corners():
-    photo = render_photo(make_record(), np.random.default_rng(0), {"bend": 1}, SMALL)
-    dense = photo.image_from_page
-    assert dense.dtype == np.float32
-    assert dense.shape == (photo.page_size[1], photo.page_size[0], 2)
-    np.testing.assert_allclose(dense[[0, 0, -1, -1], [0, -1, -1, 0]], photo.quad_xy, atol=1e-3)
 
 
 def bumpy_projection():
@@ -115,7 +106,7 @@ def test_severity_zero_is_the_flat_page_letterboxed(monkeypatch):
         shown, page = photo.image[y0 : y0 + h, x0 : x0 + w], layers[: SMALL[1] - y0, : SMALL[0] - x0, :3]
         assert np.array_equal(shown, page)
         assert photo.trace_mask.sum() == layers[..., 3].sum()
-        np.testing.assert_allclose(photo.image_from_page[:2, :2], np.eye(2), atol=1e-9)
+        np.testing.assert_allclose(photo.projection.homography[:2, :2], np.eye(2), atol=1e-9)
 
 
 @pytest.mark.parametrize("effect", [e for e in EFFECTS if e != "rotation"])

@@ -59,8 +59,7 @@ def _stamp(layers: np.ndarray, rng: np.random.Generator, ppm: float) -> None:
     date = f"{rng.integers(1, 29):02d} {rng.choice(['JAN', 'MAR', 'JUN', 'SEP', 'NOV'])} {rng.integers(1985, 2012)}"
     write(patch, str(rng.choice(_STAMPS)), 0.17 * w, w / 2 - 0.06 * h, "sans-bold", size)
     write(patch, date, 0.2 * w, w / 2 + 0.28 * h, "mono-bold", 0.9 * size)
-    turn = cv2.getRotationMatrix2D((w / 2, w / 2), float(rng.normal(0, 12)), 1)
-    patch = cv2.warpAffine(patch, turn, (w, w))
+    patch = cv2.warpAffine(patch, cv2.getRotationMatrix2D((w / 2, w / 2), float(rng.normal(0, 12)), 1), (w, w))
     worn = cv2.resize(rng.standard_normal((24, 24), dtype=np.float32), (w, w), interpolation=cv2.INTER_CUBIC)
     patch = (patch * np.clip(0.75 + 0.4 * worn, 0, 1)).astype(np.uint8)
     x, y = (int(rng.integers(-w // 4, n - w // 2)) for n in (layers.shape[1], layers.shape[0]))
