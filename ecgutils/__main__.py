@@ -158,18 +158,19 @@ def _run(args: argparse.Namespace) -> None:
         if not args.hours > 0:
             raise ValueError(f"--hours must be above 0, got {args.hours:g}.")
         os.environ["ECG_DEADLINE"] = str(time.time() + 3600 * args.hours)
-    profile = load_profile(args.profile, **changes)
+    profile, notes = load_profile(args.profile, **changes), ()
     if profile.photos:  # what is wrong with a label is said now, not after the images are rendered
         found = read_target(profile.photos, profile.photos_test or None)
         run_parts(found, profile.seed)
-        print(*found.notes, sep="\n", flush=True)
+        notes = found.notes
+        print(*notes, sep="\n", flush=True)
     run_dir = run_notebooks(profile, changes, args.only, args.resume)
     if args.publish:
         publish_notebooks(run_dir)
     print(f"notebooks:  {run_dir / 'notebooks'}\nfigures:    {run_dir / 'figures'}")
     note = run_dir / "submission.txt"
     if note.is_file():
-        print(f"submission: {note.read_text().strip()}")
+        print(f"submission: {note.read_text().strip()}", *notes, sep="\n")
 
 
 def _predict(args: argparse.Namespace) -> int:

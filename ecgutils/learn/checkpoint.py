@@ -104,7 +104,9 @@ def read_params(name_or_path: str | Path) -> tuple[Path, dict[str, Any]]:
     if str(name_or_path) in SHIPPED + SIMULATED:
         folder = SHIPPED_FOLDER / name_or_path
     if not folder.is_dir():
-        raise FileNotFoundError(f"No checkpoint folder at {folder}: train one, or give the folder of an existing one.")
+        pair = f"give {' or '.join(SIMULATED)}, for which it stands" if folder.name == "simulated" else ""
+        what_to_do = pair or "train one, or give the folder of an existing one"
+        raise FileNotFoundError(f"No checkpoint folder at {folder}: {what_to_do}.")
     if (folder / RESUME_NAME).exists():
         raise ValueError(f"The training of checkpoint {folder} is not finished ({RESUME_NAME} is there): resume it.")
     for name in (WEIGHTS_NAME, PARAMS_NAME):

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ecgutils.evaluate.labelled import FEWEST
 from ecgutils.files import content_hash, page_of
 from ecgutils.findings import FINDINGS
 from ecgutils.manifest import check_roles, label_array
 from ecgutils.preprocess.decode import SUFFIXES
 from ecgutils.preprocess.pages import pages_of, walk
-
-FEW = 5  # positives, below which a finding's AUROC says next to nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,17 +91,18 @@ def checked(found: Labelled) -> Labelled:
 def _label_notes(table: pd.DataFrame) -> list[str]:
     notes, labels = [], label_array(table)
     if absent := table["path"].eq("").sum():
-        notes.append(f"{absent} of {len(table)} listed photo(s) are not there, kept as unreadable.")
+        first = table.loc[table["path"].eq(""), "image_id"].iloc[0]
+        notes.append(f"{absent} of {len(table)} listed photo(s) are not there, kept as unreadable, e.g. {first}.")
     known = ~np.isnan(labels)
     if bare := (~known.any(axis=1)).sum():
         notes.append(f"{bare} of {len(table)} photo(s) have no label.")
     for finding, column in zip(FINDINGS, labels.T, strict=True):
         values = column[~np.isnan(column)]
         if known.any() and not len(values):
-            notes.append(f"no label of {finding} is known.")
+            notes.append(f"no label of {finding} is known: it can be neither learnt nor scored.")
         elif len(values) and values.min() == values.max():
             notes.append(f"every known label of {finding} is {values[0]:.0f}: it can be neither learnt nor scored.")
-        elif 0 < values.sum() < FEW:
+        elif 0 < values.sum() < FEWEST:
             notes.append(f"{finding} has only {values.sum():.0f} positive(s), its scores will say next to nothing.")
     return notes
 

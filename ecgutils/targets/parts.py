@@ -16,9 +16,10 @@ def run_parts(found: Labelled, seed: int) -> dict[str, pd.DataFrame]:
     tests (and is "submit" if there is no other); the last fold that is left validates. Folds are those that the photos
     name, else tenths of the patients, alike in findings, dealt with `seed`, whatever the order of the rows.
     A photo without any label is in "submit" alone. Where a part would have an ID twice, the training photo's gets
-    "train-" in front.
+    "train-" in front. A finding that is not 0 and 1 in "train" has no label there and in "val": else a constant would
+    be learned in place of what a network knew.
 
-    Raises ValueError where only some photos name a fold, or folds are too few.
+    Raises ValueError where only some photos name a fold, folds are too few, or nothing can be learned.
     """
     train, test = found.train, found.test
     known, scored = (table[list(FINDINGS)].notna().any(axis=1) for table in (train, test))
@@ -37,6 +38,10 @@ def run_parts(found: Labelled, seed: int) -> dict[str, pd.DataFrame]:
         raise ValueError(f"{what}, too few to train, validate and test on; give photos of more patients.")
     parts = {"train": train[train["fold"].isin(folds[: -len(held)])]}
     parts |= {name: train[train["fold"].eq(fold)] for name, fold in zip(held, folds[-len(held) :], strict=True)}
+    lacking = [finding for finding in FINDINGS if parts["train"][finding].nunique() < 2]
+    if len(lacking) == len(FINDINGS):
+        raise ValueError("No finding is 0 in some photos to learn from and 1 in others: label photos of both kinds.")
+    parts |= {name: parts[name].assign(**dict.fromkeys(lacking, np.nan)) for name in ("train", "val")}
     parts["test"] = test if scored.any() else parts["test"]
     parts["submit"] = pd.concat([table for table in (test if len(test) else parts["test"], bare) if len(table)])
     return {name: table.reset_index(drop=True) for name, table in parts.items()}

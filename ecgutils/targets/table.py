@@ -90,7 +90,7 @@ def read_sheet(path: Path) -> tuple[pd.DataFrame, list[str]]:
     sheet = pd.DataFrame({role: cells[column].str.strip() for role, column in columns.items()}, index=cells.index)
     for finding in [role for role in sheet if role in FINDINGS]:
         sheet[finding] = label_values(sheet[finding], str(path))
-    return sheet, [column for column in cells if column not in columns.values()]
+    return sheet, [column for column in cells if column and column not in columns.values()]
 
 
 def sheet_by_id(folder: Path) -> pd.DataFrame:

@@ -182,6 +182,23 @@ def test_other_labels_in_the_same_folder_are_refused(better, photos, start):
     assert (better[0] / "adapt.json").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        ("simulated", "give simulated/default or simulated/fine, for which it stands"),
+        ("simulated/default", "2 fold(s) are too few"),  # so far its weights are read
+    ],
+)
+def test_of_the_simulated_pair_one_can_be_the_start(start, words, photos, tmp_path, capsys):
+    labelled(photos, MI=KIND)
+    command = ["adapt", str(photos / "photos.csv"), "--out", str(tmp_path / "out"), "--folds", "2", "--start", start]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert len(said.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_command_prints_what_was_measured(photos, start, tmp_path, capsys):
     labelled(photos, MI=NOISE)
     shutil.copytree(photos / "flat", tmp_path / "flat")

@@ -260,6 +260,30 @@ def test_places_of_a_run_mean_the_same_to_the_notebooks_and_are_read_first(tmp_p
     assert os.environ["ECG_RUNS"] == str(tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({3: "3.png,maybe,p3"}, "photos.csv: MI is 'maybe' in line 5; use 0, 1, true, false or empty (unknown)."),
+        ({3: "2.png,1,p2"}, "path is '2.png' in line 5; that photo is listed above; keep one row."),
+        ({3: "3.png,1,p3,test", 4: "4.png,0,p0,test"}, "1 patient(s) are in both train and test, e.g. p0"),
+        ({i: f"{i}.png,1,p{i}" for i in range(30)}, "No finding is 0 in some photos to learn from and 1 in others"),
+        ({i: f"{i}.jpg,1,p{i}" for i in range(30)}, "none of its 30 photos is there"),
+    ],
+    ids=["label", "listed twice", "patient", "one class", "paths"],
+)
+def test_labels_that_stop_a_run_are_one_sentence_before_it_begins(tmp_path, monkeypatch, capsys, changes, words):
+    monkeypatch.setattr("ecgutils.run.run_notebooks", lambda *_: pytest.fail("the run has begun"))
+    rows = {i: f"{i}.png,{i % 2},p{i}" for i in range(30)} | changes
+    for i in rows:
+        (tmp_path / f"{i}.png").write_text(f"photo {i}")
+    text = "path,MI,patient,split\n" + "".join(f"{row}{',train' * (row.count(',') == 2)}\n" for row in rows.values())
+    (tmp_path / "photos.csv").write_text(text)
+    assert main(["run", "--profile", "smoke", "--photos", str(tmp_path / "photos.csv")]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert len(said.strip().splitlines()) == 1
+
+
 def test_predict_reads_the_page_within_given_corners(tmp_path):
     rng = np.random.default_rng(5)
     pages = [render_scan(simulate(rng, findings), rng, "vector", (880, 620)).image for findings in ({"AF"}, {"HYP"})]

@@ -31,7 +31,7 @@ from ecgutils.evaluate.predictions import ENDINGS, write_predictions
 from ecgutils.findings import FINDINGS
 from ecgutils.learn.checkpoint import SHIPPED, read_params
 from ecgutils.manifest import clusters, image_ids, make_manifest
-from ecgutils.plots.scores import plot_scores, write_errors
+from ecgutils.plots.scores import _pictures, plot_scores, write_errors
 from ecgutils.targets import read_truth
 
 COLUMNS = list(FINDINGS)
@@ -203,11 +203,14 @@ def test_no_image_in_common_and_two_that_could_be_meant_are_refused(tmp_path):
         match_truth(predictions, read_truth(tmp_path / "t.csv"))
 
 
-@given(seed=st.integers(0, 2**32 - 1), n=st.integers(12, 60), unknown=st.integers(0, 5))
-@settings(max_examples=8, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1), n=st.integers(12, 60), unknown=st.integers(0, 5), digits=st.sampled_from([1, 16])
+)
+@settings(max_examples=16, deadline=None)
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_scores_are_those_of_scikit_learn(seed, n, unknown):
+def test_scores_are_those_of_scikit_learn(seed, n, unknown, digits):
     predictions, truth = made_up(n, seed)
+    predictions[COLUMNS] = predictions[COLUMNS].round(digits)  # to one: many are equal
     truth.loc[2 : 1 + unknown, "STTC"] = np.nan
     table = score_table(predictions, truth, rounds=5).set_index("finding")
     for name, reference in (("auroc", roc_auc_score), ("auprc", average_precision_score)):
@@ -339,6 +342,22 @@ def test_the_page_of_errors_is_escaped_and_shows_what_there_is(tmp_path):
     assert page.index("i005") < page.index("i003") < page.index("i000")
     write_errors(found[:0], tmp_path / "none.html", "")
     assert "No answer is wrong" in (tmp_path / "none.html").read_text()
+
+
+def test_the_errors_of_fifteen_thousand_photos_are_one_small_page(tmp_path, monkeypatch):
+    predictions, truth = made_up(15_000)
+    predictions["quality"] = 0.5
+    truth["path"] = str(PHOTO) + "#page=" + (truth.index + 1).astype(str)  # each another name for a photo that is there
+    small, large = _pictures(str(PHOTO))[0]
+    each = lambda path: ((small + path.encode(), large + path.encode()), "")  # noqa: E731
+    monkeypatch.setattr("ecgutils.plots.scores._pictures", each)
+    found = worst_errors(predictions, truth, dict.fromkeys(FINDINGS, 0.5))
+    assert found.groupby(["finding", "error"]).size().tolist() == [20] * 10
+    write_errors(found, tmp_path / "errors.html", "15,000 photos")
+    page = (tmp_path / "errors.html").read_bytes()
+    assert page.count(b"data:image/") == 2 * len(found)  # all in the file
+    assert [path.name for path in tmp_path.iterdir()] == ["errors.html"]
+    assert len(page) < 25e6
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

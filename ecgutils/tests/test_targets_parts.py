@@ -103,6 +103,21 @@ def test_a_photo_without_any_label_is_predicted_and_not_learned_from(tmp_path):
     assert "photos.csv-20" not in set(learned["image_id"])
 
 
+def test_a_finding_of_one_class_is_not_learned_as_a_constant_but_is_scored_where_it_can_be(tmp_path):
+    train = write_table(tmp_path, [f"{i % 2},0,p{i}" for i in range(20)], columns="path,MI,CD,patient")
+    test = write_table(tmp_path, ["1,1,q1", "0,0,q2"], "test.csv", "path,MI,CD,patient")
+    parts = run_parts(read_target(train, test=test), seed=0)
+    assert pd.concat([parts["train"], parts["val"]])["CD"].isna().all()
+    assert parts["test"]["CD"].tolist() == parts["submit"]["CD"].tolist() == [1, 0]
+    assert sorted(parts["train"]["MI"].unique()) == [0, 1]
+
+
+def test_labels_of_one_class_alone_are_refused(tmp_path):
+    found = read_target(write_table(tmp_path, [f"1,p{i}" for i in range(20)]))
+    with pytest.raises(ValueError, match="No finding is 0 in some photos to learn from and 1 in others"):
+        run_parts(found, seed=0)
+
+
 def test_one_id_in_training_and_test_names_two_photos(tmp_path):
     rows = [f"{i}.png,{i},{i % 2},p{i}" for i in range(20)]
     photos(tmp_path, *(f"{i}.png" for i in range(20)), "other.png")

@@ -129,7 +129,7 @@ def test_a_photo_listed_twice_is_refused_by_name(three):
 def test_a_photo_that_is_not_there_is_kept_and_counted(three):
     found = read_target(table(three, "path,MI\na.png,1\nlost.png,0\n"))
     assert found.train["path"].tolist() == [str(three / "a.png"), ""]
-    assert note(found, "1 of 2 listed photo(s) are not there")
+    assert note(found, "1 of 2 listed photo(s) are not there, kept as unreadable, e.g. lost.")
     with pytest.raises(ValueError, match=r"none of its 2 photos is there, e\.g\. .*x\.png; correct the paths"):
         read_target(table(three, "path,MI\nx.png,1\ny.png,0\n"))
 
