@@ -6,7 +6,8 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,18 @@ def ptbxl(args: argparse.Namespace) -> str:
     if not args.data:
         sys.exit("Name a folder in PTB-XL's layout: --data FOLDER, or set ECG_PTBXL.")
     return args.data
+
+
+@contextmanager
+def main_process_first() -> Iterator[None]:
+    """Of the processes that torchrun starts the main one does what is inside, then the others, which find its files."""
+    from ecgutils.learn.processes import gather, is_main_process
+
+    if not is_main_process():
+        gather()
+    yield
+    if is_main_process():
+        gather()
 
 
 def write(found: dict[str, Any], path: Path | None = None) -> None:

@@ -2,6 +2,7 @@
 
     python benchmarks/hearts_pages.py FOLDER --data PTBXL --part train --images 8000     # then val, test
     python benchmarks/real_hearts.py FOLDER --data PTBXL --name default --canvas default --start default
+    torchrun --nproc-per-node 2 benchmarks/real_hearts.py ...     # the same training, in two processes or on two GPUs
 
 What a network is shown, in shares (--shares): photos and scans of the training patients, drawn and read by
 hearts_pages.py; flat pages of the same patients drawn straight from the signal, another one each time; the same of
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import transfer
-from common import options, ptbxl, write
+from common import main_process_first, options, ptbxl, write
 from hearts_pages import CANVASES, load_part, records_of
 from sklearn.model_selection import GroupKFold
 from tqdm import tqdm
@@ -28,7 +29,16 @@ from tqdm import tqdm
 from ecgutils import FINDINGS
 from ecgutils.evaluate import bootstrap_auroc
 from ecgutils.hearts import simulate, simulate_cohort
-from ecgutils.learn import FitSettings, FlatSet, build_model, fit, join_sets, predict_set, take_weights
+from ecgutils.learn import (
+    FitSettings,
+    FlatSet,
+    build_model,
+    fit,
+    is_main_process,
+    join_sets,
+    predict_set,
+    take_weights,
+)
 from ecgutils.parallel import for_each
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.signals import Record, beat_targets
@@ -152,7 +162,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     shares = SHARES | {key: float(value) for key, value in (pair.split("=") for pair in args.shares)}
-    train = training_set(args.folder, args.canvas, shares, args.images, args)
+    with main_process_first():
+        train = training_set(args.folder, args.canvas, shares, args.images, args)
     val, _ = load_part("val", args.folder, args.canvas)
     size, px_per_mm = CANVASES[args.canvas]
     settings = PreprocessSettings(size=size, px_per_mm=px_per_mm)
@@ -166,6 +177,8 @@ def main() -> None:
     )  # fmt: skip
     note = {"trained_on": "PTB-XL's folds 1 to 7 and simulated hearts", "shares": shares}
     fit(model, train, val, how, args.folder / args.name, resume=True, params=note)
+    if not is_main_process():
+        return
     report = {"settings": vars(args) | {"folder": None, "data": None, "out": None}}
     for kind, rows in {"photos": val.sources == PHOTO_SOURCE, "scans": val.sources != PHOTO_SOURCE}.items():
         part = val.subset(rows & val.readable)

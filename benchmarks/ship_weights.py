@@ -1,6 +1,7 @@
 """Train one of the pair of networks that know simulated hearts alone, and measure both as `predict` uses them.
 
     python benchmarks/ship_weights.py --train             # "simulated/fine", on a GPU with 16 cores: five minutes
+    torchrun --nproc-per-node 2 benchmarks/ship_weights.py --train           # in two processes, or on two GPUs
     python benchmarks/ship_weights.py --measure           # both networks, on images of today's code
 
 Morphology learning on scans, while another process draws the photos; then adaptation: half of the views photos, half
@@ -16,12 +17,13 @@ import os
 import shlex
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from common import draw, flat_settings, options, ship, write
+from common import draw, flat_settings, main_process_first, options, ship, write
 
 from ecgutils import FINDINGS
 from ecgutils.evaluate import Calibration, blend, bootstrap_auroc, fill_unreadable, fit_calibration, join_truth
@@ -32,6 +34,7 @@ from ecgutils.learn import (
     build_model,
     build_sets,
     fit,
+    is_main_process,
     join_sets,
     load_model,
     load_sets,
@@ -104,16 +107,20 @@ def make_sets(profile: Profile, kind: str) -> None:
 def train(profile: Profile) -> list[Path]:
     """Both stages; what is finished is left as it is. Returns their folders."""
     settings, checkpoints = arm_settings(profile), profile.run_dir / "checkpoints"
-    make_sets(profile, "scans")
-    with subprocess.Popen([sys.executable, *sys.argv, "--draw", "photos"]) as drawing:
+    with main_process_first():
+        if is_main_process():
+            make_sets(profile, "scans")
+    command = [sys.executable, *sys.argv, "--draw", "photos"]
+    with subprocess.Popen(command) if is_main_process() else nullcontext() as drawing:
         note = {"trained_on": f"scan-like renders of {profile.signals} signals", "profile": profile.settings()}
         scans = load_sets(profile.run_dir / "scans/sets")
         preprocess = PreprocessSettings.from_dict(scans["train"].preprocess)
         model = build_model(profile.backbone, preprocess, pretrained=profile.imagenet, seed=profile.seed)
         stage1 = checkpoints / "stage1"
         fit(model, scans["train"], scans["val"], settings["stage1"], stage1, resume=True, params=note)
-    if drawing.returncode:
-        raise RuntimeError(f"The photos could not be drawn (exit status {drawing.returncode}); the reason is above.")
+    with main_process_first():
+        if drawing and drawing.returncode:
+            raise RuntimeError(f"The photos could not be drawn (exit status {drawing.returncode}); see above.")
 
     # balanced sampling draws sources alike: scans as one source are half of the views
     photos = load_sets(profile.run_dir / "photos/sets")
@@ -193,6 +200,9 @@ def main() -> int:
         return 0
     if args.train:
         stages, folder = train(profile), SHIPPED_FOLDER / "simulated/fine"
+    if not is_main_process():
+        return 0
+    if args.train:
         history = [read_params(stage)[1] for stage in stages]
         both = {key: sum(stage[key] for stage in history) for key in ("views", "seconds")}
         command = shlex.join(["python", "benchmarks/ship_weights.py", *sys.argv[1:]])

@@ -106,9 +106,9 @@ def out_of_time() -> bool:
     return time.time() > float(os.environ.get("ECG_DEADLINE") or "inf")
 
 
-def check_time(left: str) -> None:
-    """Raise OutOfTime, which names what is `left` to do, when the deadline has passed."""
-    if out_of_time():
+def check_time(left: str, up: bool | None = None) -> None:
+    """Raise OutOfTime, which names what is `left` to do, when the time is `up`; None: when the deadline has passed."""
+    if out_of_time() if up is None else up:
         raise OutOfTime(f"The time is up before {left}; what is done is kept: go on with --resume.")
 
 

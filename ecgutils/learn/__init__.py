@@ -7,6 +7,7 @@ model          the network: a timm backbone, with or without ImageNet weights, a
 settings       how long and how fast a training goes
 optimizer      which weights learn how fast, and by which rule
 redraw         flat pages drawn straight from signals, others each time
+processes      one training in several processes
 train          the training loop, resumable to the bit
 checkpoint     folders of weights and what made them
 exported       networks as ONNX files
@@ -27,6 +28,7 @@ _NAMES = {
     "exported": "ExportedModel load_exported",
     "inference": "PREDICTION_COLUMNS find_calibration predict predict_set read_photos",
     "model": "ECGModel build_model to_ink",
+    "processes": "is_main_process",
     "settings": "FitSettings",
     "train": "History fit",
     "views": "VIEWS View",

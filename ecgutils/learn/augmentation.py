@@ -45,7 +45,7 @@ def _warp(ink: torch.Tensor, maps: np.ndarray) -> torch.Tensor:
     _, _, height, width = ink.shape
     x = (torch.arange(width, device=ink.device) * 2 + 1) / width - 1  # pixel centres
     y = (torch.arange(height, device=ink.device) * 2 + 1) / height - 1
-    m = torch.from_numpy(maps).to(ink.device)[:, :, :, None, None]  # (B, 3, 3, 1, 1)
+    m = torch.from_numpy(maps).to(ink.device, non_blocking=True)[:, :, :, None, None]  # (B, 3, 3, 1, 1)
     u, v, w = (m[:, i, 0] * x + m[:, i, 1] * y[:, None] + m[:, i, 2] for i in range(3))  # each (B, H, W)
     grid = torch.stack((u / w, v / w), dim=-1)
     return F.grid_sample(ink, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
@@ -55,7 +55,7 @@ def _repaint(ink: torch.Tensor, rng: np.random.Generator, strength: float) -> to
     n, _, height, width = ink.shape
 
     def column(values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(values.astype(np.float32)).to(ink.device).view(n, 1, 1, 1)
+        return torch.from_numpy(values.astype(np.float32)).to(ink.device, non_blocking=True).view(n, 1, 1, 1)
 
     gamma = column(np.exp(rng.normal(0, GAMMA * strength, n)))
     gain = column(np.exp(rng.normal(0, GAIN * strength, n)))
@@ -72,4 +72,4 @@ def _repaint(ink: torch.Tensor, rng: np.random.Generator, strength: float) -> to
     rows = (y >= start[:, :1]) & (y < start[:, :1] + size[:, :1])
     columns = (x >= start[:, 1:]) & (x < start[:, 1:] + size[:, 1:])
     keep = ~(rows[:, :, None] & columns[:, None, :])  # (n, H, W): outside the image's rectangle, if it has one
-    return out.clamp_(0, 1).mul_(torch.from_numpy(keep).to(ink.device)[:, None])
+    return out.clamp_(0, 1).mul_(torch.from_numpy(keep).to(ink.device, non_blocking=True)[:, None])

@@ -15,8 +15,6 @@ from ecgutils.learn.model import ECGModel, to_ink
 def heat_maps(model: ECGModel, images: np.ndarray, finding: str) -> np.ndarray:
     """How much each place raised the logit of `finding`: float32 (N, H, W), 0 and up, of flat images uint8 (N, H, W).
 
-    Good for "which lead", not for "which wave": its grid is that of the last feature map, 32 x 32 px of the page each.
-
     Gradient times feature, summed over channels (HiResCAM, Draelos and Carin 2020, arXiv 2011.08891): a head that keeps
     places weighs V1 otherwise than aVF, which Grad-CAM's mean of the gradient over the page would mix.
 

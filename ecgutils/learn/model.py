@@ -252,9 +252,10 @@ def torch_device(name: str = "auto") -> torch.device:
     return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
 
 
-def to_ink(images: np.ndarray, device: str | torch.device = "cpu") -> torch.Tensor:
+def to_ink(images: np.ndarray | torch.Tensor, device: str | torch.device = "cpu") -> torch.Tensor:
     """uint8 (B, H, W), dark trace on white -> float32 (B, 1, H, W) in 0..1, inverted: ink 1, white and padding 0."""
-    if images.ndim != 3 or images.dtype != np.uint8:
-        raise ValueError(f"Flat images must be uint8 (B, H, W), got {images.dtype} {images.shape}.")
-    grey = torch.from_numpy(np.ascontiguousarray(images)).to(device).unsqueeze(1)
+    if images.ndim != 3 or images.dtype not in (np.uint8, torch.uint8):
+        raise ValueError(f"Flat images must be uint8 (B, H, W), got {images.dtype} {tuple(images.shape)}.")
+    images = images if isinstance(images, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(images))
+    grey = images.to(device, non_blocking=True).unsqueeze(1)
     return (255 - grey).float().div_(255).contiguous(memory_format=torch.channels_last)

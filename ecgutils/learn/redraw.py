@@ -57,10 +57,8 @@ def draw_flat(signal_mv: np.ndarray, rng: np.random.Generator, settings: Preproc
         steps = np.diff(xy, axis=0)
         order = np.argsort(xy[:-1, 1])
         weight = np.cumsum(np.hypot(*steps[order].T))
-        base = xy[
-            order[np.searchsorted(weight, weight[-1] / 2)], 1
-        ]  # half of the ink is above it, as arrange.py has it
-        xy[:, 1] += TALL_MM + FIRST_MM + row * ROW_MM - base + rng.normal(0, 0.15)
+        half = order[np.searchsorted(weight, weight[-1] / 2)]  # half of the ink is above it, as arrange.py has it
+        xy[:, 1] += TALL_MM + FIRST_MM + row * ROW_MM - xy[half, 1] + rng.normal(0, 0.15)
         left, right = round(column * COLUMN_MM * ppm), round((column + span) * COLUMN_MM * ppm)
         strip = np.zeros((size[1], right - left), np.uint8)
         line = (xy - [column * COLUMN_MM, 0]) * ppm

@@ -22,7 +22,7 @@ class FitSettings:
     Attributes
     ----------
     stage : name of the run; salts its random numbers and shows in the log and `params.json`.
-    views : training images seen in all, repeats counted; batch_size : images per gradient step.
+    views : training images seen in all, repeats counted; batch_size : images per gradient step, of all processes.
     optimizer : "muon" learns from scratch in fewer views, "adamw" suits weights that AdamW made; see `make_optimizer`.
     lr, weight_decay : of the optimizer (no decay of biases and norms).
     warmup : share of the steps with rising rate; a cosine to `final_lr` x lr follows.
@@ -35,7 +35,7 @@ class FitSettings:
     checkpoint_every, eval_every : in views. A run can be resumed from its last checkpoint.
     max_steps : stop the plan after so many gradient steps, None = as many as `views` need.
     threads : of torch, None = as it is. Results are bit-identical for the same number of threads.
-    device : "auto" (CUDA when there is one), "cpu", "cuda", "cuda:1".
+    device : "auto" (CUDA when there is one), "cpu", "cuda", "cuda:1"; of several processes each has a GPU of its own.
 
     Raises ValueError, by the setting's name, for one that is out of range.
     """

@@ -21,11 +21,12 @@ from tqdm import tqdm
 from ecgutils.evaluate.metrics import auroc_by_finding, difference_error
 from ecgutils.files import atomic_path, check_time, out_of_time, write_bytes
 from ecgutils.findings import FINDINGS
+from ecgutils.learn import processes
 from ecgutils.learn.augmentation import augment
 from ecgutils.learn.checkpoint import PARAMS_NAME, RESUME_NAME, WEIGHTS_NAME, read_params, save_model, take_weights
 from ecgutils.learn.dataset import FlatSet, draw_rows, sampling_probabilities
 from ecgutils.learn.inference import check_settings, predict_logits, predict_set
-from ecgutils.learn.model import ECGModel, to_ink, torch_device
+from ecgutils.learn.model import ECGModel, to_ink
 from ecgutils.learn.optimizer import make_optimizer
 from ecgutils.learn.redraw import redraw
 from ecgutils.learn.settings import FitSettings
@@ -68,15 +69,18 @@ def fit(
     probabilities of `val`); `resume.pt` is there until the run is done. What another run left there goes as this one
     starts: until it is done, `load_model` refuses the folder.
 
+    Processes that torchrun starts share each batch of one run, in one `out_dir`; another number of them may resume it.
+    The weights are those of one process but for rounding; with dropout or drop path they are as likely, not the same.
+
     Parameters
     ----------
     resume : go on from `resume.pt`; the end is the same, bit for bit on a CPU, as without the interruption. A
         finished run with the same settings and data is loaded and returned. Nothing there: start.
     params : what the caller wants recorded, put under "run" in params.json.
 
-    Raises ValueError when train and val share a patient, no training image is usable, images do not fit the
-    model, or what is in `out_dir` was made with other settings, data or first weights; OutOfTime, with `resume.pt`
-    written, when $ECG_DEADLINE passes.
+    Raises ValueError when train and val share a patient, no training image is usable, images do not fit the model, or
+    what is in `out_dir` or in another process is of other settings, data or first weights; OutOfTime, with `resume.pt`
+    written, when $ECG_DEADLINE passes for a process; RuntimeError when another process has ended.
     """
     out_dir = Path(out_dir)
     check_settings(model, train)
@@ -84,7 +88,12 @@ def fit(
     if shared := sorted({*train.cluster_ids.tolist()} & {*val.cluster_ids.tolist()}):
         some = f"{len(shared)} patient(s), e.g. {', '.join(shared[:5])}"
         raise ValueError(f"Leakage: {some}, are in both training and validation data; split by patient.")
+    if processes.rank_and_size()[1] > 1 and any("BatchNorm" in type(layer).__name__ for layer in model.modules()):
+        raise ValueError("This backbone's BatchNorm needs whole batches: train it in one process, or choose another.")
     fingerprint = _fingerprint(model, train, val, settings)
+    known = fingerprint | {RESUME_NAME: (out_dir / RESUME_NAME).exists()}
+    for theirs in processes.gather(known):
+        _same_run(theirs, known, "Another process")
     if resume and not (out_dir / RESUME_NAME).exists() and (out_dir / PARAMS_NAME).exists():
         return _finished(model, out_dir, fingerprint)
     threads = torch.get_num_threads()
@@ -105,21 +114,27 @@ class Run:
     def __init__(
         self, model: ECGModel, train: FlatSet, val: FlatSet, settings: FitSettings, out_dir: Path, fingerprint: dict
     ) -> None:
-        self.device = torch_device(settings.device)
+        self.device, self.mine = processes.own_device(settings.device), processes.own_part(settings.batch_size)
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimizer, self.targets = make_optimizer(self.model, settings), None
         if settings.target_weight and train.targets is not None and np.isfinite(train.targets).any():
             self.targets = _Targets(self.model, train.targets, train.target_names, settings.seed).to(self.device)
+            self.targets.mine = self.mine
             own = {"params": list(self.targets.parameters()), "lr_scale": 1.0, "use_fallback": True}
             self.optimizer.add_param_group(own)
-        self.amp_type = None
+        self.amp_type, self.images, self.read_every = None, train.images, 1
         if self.device.type == "cuda":
+            self.read_every = 16  # steps: before a loss can be read, a GPU has to finish all that it was given
+            if train.signals is None and 2 * train.images.nbytes < torch.cuda.mem_get_info(self.device)[0]:
+                self.images = torch.from_numpy(np.ascontiguousarray(train.images)).to(self.device)
             self.amp_type = torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
         self.scaler = torch.amp.GradScaler("cuda", enabled=self.amp_type == torch.float16)
         self.train, self.val, self.settings = train, val, settings
         self.out_dir, self.fingerprint = out_dir, fingerprint
         self.p = sampling_probabilities(train)
+        self.unread: list[torch.Tensor] = []  # losses of the last steps
+        self.loss, self.time_is_up = math.nan, False  # as they were read last
         self.step, self.seconds, self.loss_sum, self.loss_steps = 0, 0.0, 0.0, 0
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] = {"step": 0, "score": math.nan, "weights": None}  # that are kept
@@ -129,20 +144,20 @@ class Run:
         s, started = self.settings, time.perf_counter() - self.seconds
         if self.step == 0:
             self.save()  # from now on the folder is an unfinished run; nothing of a finished one may be taken for its
-            for name in (WEIGHTS_NAME, PARAMS_NAME, HISTORY_NAME, OOF_NAME):
+            for name in (WEIGHTS_NAME, PARAMS_NAME, HISTORY_NAME, OOF_NAME) if processes.is_main_process() else ():
                 (self.out_dir / name).unlink(missing_ok=True)
-        done, of = self.step * s.batch_size, s.steps * s.batch_size
-        with tqdm(total=of, initial=done, desc=s.stage, unit="view", disable=not progress) as bar:
+        done, of, shown = self.step * s.batch_size, s.steps * s.batch_size, progress and processes.is_main_process()
+        with tqdm(total=of, initial=done, desc=s.stage, unit="view", disable=not shown) as bar:
             while self.step < s.steps:
-                loss = self.one_step()
+                self.one_step()
                 bar.update(s.batch_size)
-                bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+                bar.set_postfix(loss=f"{self.loss:.3f}", refresh=False)
                 self.seconds = time.perf_counter() - started
                 if self.due(s.eval_every) or self.step == s.steps:
                     self.evaluate()
-                if self.step < s.steps and (self.due(s.checkpoint_every) or out_of_time()):
+                if self.step < s.steps and (self.due(s.checkpoint_every) or self.time_is_up):
                     self.save()
-                    check_time(f"the last {of - self.step * s.batch_size} of {of} views of {s.stage}")
+                    check_time(f"the last {of - self.step * s.batch_size} of {of} views of {s.stage}", self.time_is_up)
         return self.finish(params)
 
     def due(self, every_views: int) -> bool:
@@ -151,46 +166,59 @@ class Run:
         return self.step * batch // every_views > (self.step - 1) * batch // every_views
 
     def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-        """Ink (B, 1, H, W), labels (B, 5) and rows (B,) of a step; nothing but (seed, stage, step) decides them."""
+        """Ink (B, 1, H, W), labels (B, 5) and rows (B,) of a step, all processes'; (seed, stage, step) decides them."""
         s = self.settings
         rng = np.random.default_rng([s.seed, zlib.crc32(s.stage.encode()), step])
         rows = draw_rows(self.p, s.batch_size, rng)
-        torch.manual_seed(int(rng.integers(2**62)))  # dropout and drop path of this step
-        images = self.train.images[rows]
+        torch.manual_seed(int(rng.integers(2**62)) + processes.rank_and_size()[0])  # dropout and drop path of this step
+        images = self.images[rows]
         if self.train.signals is not None:
             images = redraw(images, self.train.signals[rows], rng, self.model.settings)
         ink = augment(to_ink(images, self.device), rng, s.geometry, s.appearance)
-        return ink, torch.from_numpy(self.train.labels[rows]).to(self.device), rows
+        return ink, torch.from_numpy(self.train.labels[rows]).to(self.device, non_blocking=True), rows
 
-    def one_step(self) -> float:
-        """Take a gradient step; returns the labels' loss. FloatingPointError names a loss that is not finite."""
+    def one_step(self) -> None:
+        """Take a gradient step; its losses wait for `read`."""
         s = self.settings
         self.model.train()
         ink, labels, rows = self.batch(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = s.lr * s.lr_factor(self.step) * group["lr_scale"]
         with torch.autocast("cuda", self.amp_type) if self.amp_type else nullcontext():
-            summary = self.model.embed(ink)
+            summary = self.model.embed(ink[self.mine])
             logits = self.model.head.classify(self.model.head.dropout(summary))
-            losses = {"labels": masked_bce(logits.float(), labels)}
+            losses = [masked_bce(logits.float(), labels, self.mine)]
             if self.targets is not None:
-                known = torch.from_numpy(self.train.targets[rows]).to(self.device)
-                losses["signal targets"] = s.target_weight * self.targets(summary, known)
+                known = torch.from_numpy(self.train.targets[rows]).to(self.device, non_blocking=True)
+                losses.append(s.target_weight * self.targets(summary, known))
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(sum(losses.values())).backward()
+        self.scaler.scale(sum(losses)).backward()
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        processes.all_reduce([weight.grad for weight in weights if weight.grad is not None])
         self.scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.model.parameters(), s.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.step += 1
         self.average()
-        values = {name: loss.item() for name, loss in losses.items()}
-        for name, value in values.items():
-            if not math.isfinite(value):
-                where = f"{s.stage}: the loss of the {name} is {value} at step {self.step}"
-                raise FloatingPointError(f"{where}; lower lr (now {s.lr:g}).")
-        self.loss_sum, self.loss_steps = self.loss_sum + values["labels"], self.loss_steps + 1
-        return values["labels"]
+        self.unread.append(torch.stack(losses).detach())
+        due = self.due(s.eval_every) or self.due(s.checkpoint_every) or self.step == s.steps
+        if due or len(self.unread) == self.read_every:  # nothing is kept before its loss was read
+            self.read()
+
+    def read(self) -> None:
+        """Count the losses since the last reading, and ask the time; FloatingPointError names one that isn't finite."""
+        s, found = self.settings, torch.stack(self.unread)
+        up = torch.full_like(found[0], out_of_time())
+        processes.all_reduce([found, up])
+        self.time_is_up, self.unread = bool(up.any()), []
+        for step, values in enumerate(found.tolist(), self.step - len(found) + 1):
+            for name, value in zip(("labels", "signal targets"), values, strict=False):
+                if not math.isfinite(value):
+                    where = f"{s.stage}: the loss of the {name} is {value} at step {step}"
+                    raise FloatingPointError(f"{where}; lower lr (now {s.lr:g}).")
+            self.loss = values[0]
+            self.loss_sum, self.loss_steps = self.loss_sum + self.loss, self.loss_steps + 1
 
     @torch.no_grad()
     def average(self) -> None:
@@ -202,10 +230,13 @@ class Run:
 
     def evaluate(self) -> None:
         s, rows = self.settings, slice(None) if self.val.readable.all() else self.val.readable
-        y, logits = self.val.labels[rows], predict_logits(self.ema, self.val.images[rows])
+        y, logits = self.val.labels[rows], np.zeros((self.val.readable.sum(), len(FINDINGS)), np.float32)
+        mine = processes.own_part(len(y))
+        logits[mine] = predict_logits(self.ema, self.val.images[rows][mine])
+        processes.all_reduce([torch.from_numpy(logits)])
         by_finding = auroc_by_finding(y, logits)
         macro = float(by_finding.mean()) if by_finding.notna().any() else math.nan
-        if math.isnan(macro) and not self.history:
+        if math.isnan(macro) and not self.history and processes.is_main_process():
             why = f"no finding has both classes among {len(y)} readable validation images"
             warnings.warn(f"{s.stage}: {why}, so the last weights are kept instead of the best.", stacklevel=4)
         val_loss = float(masked_bce(torch.from_numpy(logits), torch.from_numpy(y))) if len(y) else math.nan
@@ -229,12 +260,14 @@ class Run:
         state |= {name: part.state_dict() for name, part in self.learning().items()}
         path = self.out_dir / RESUME_NAME
         try:
-            with atomic_path(path) as temporary:
-                torch.save(state, temporary)
+            if processes.is_main_process():
+                with atomic_path(path) as temporary:
+                    torch.save(state, temporary)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError about positions
             free = shutil.disk_usage(self.out_dir).free / 1e9
             what = f"{path} could not be written; {free:.1f} GB are free there, twice its size is needed"
             raise OSError(f"{what}. Make room, then resume: any checkpoint before it is whole.") from error
+        processes.gather()  # all wait
 
     def learning(self) -> dict[str, Any]:
         """What has a state_dict of its own."""
@@ -261,19 +294,21 @@ class Run:
         self.model.load_state_dict(self.best["weights"])
         self.model.eval()
         table = pd.DataFrame(self.history)
-        write_bytes(self.out_dir / HISTORY_NAME, table.to_csv(index=False, lineterminator="\n").encode())
-        oof = predict_set(self.model, self.val)[["ID", *FINDINGS]]
-        write_bytes(self.out_dir / OOF_NAME, oof.to_csv(index=False, lineterminator="\n").encode())
-        record = {
-            "stage": s.stage, "seed": s.seed, "settings": asdict(s), "views": self.step * s.batch_size,
-            "steps": self.step, "seconds": round(self.seconds, 1), "device": str(self.device),
-            "threads": torch.get_num_threads(), "sources": sorted(set(self.train.sources.tolist())),
-            "n_train": int((self.p > 0).sum()), "n_val": int(self.val.readable.sum()), "grouped": self.train.grouped,
-            "best_step": self.best["step"], "best_val_macro_auroc": self.best["score"],
-            "fingerprint": self.fingerprint, "run": params,
-        }  # fmt: skip
-        save_model(self.model, self.out_dir, record)
-        (self.out_dir / RESUME_NAME).unlink(missing_ok=True)
+        if processes.is_main_process():
+            write_bytes(self.out_dir / HISTORY_NAME, table.to_csv(index=False, lineterminator="\n").encode())
+            oof = predict_set(self.model, self.val)[["ID", *FINDINGS]]
+            write_bytes(self.out_dir / OOF_NAME, oof.to_csv(index=False, lineterminator="\n").encode())
+            record = {
+                "stage": s.stage, "seed": s.seed, "settings": asdict(s), "views": self.step * s.batch_size,
+                "steps": self.step, "seconds": round(self.seconds, 1), "device": str(self.device),
+                "threads": torch.get_num_threads(), "sources": sorted(set(self.train.sources.tolist())),
+                "n_train": int((self.p > 0).sum()), "n_val": int(self.val.readable.sum()),
+                "grouped": self.train.grouped, "best_step": self.best["step"],
+                "best_val_macro_auroc": self.best["score"], "fingerprint": self.fingerprint, "run": params,
+            }  # fmt: skip
+            save_model(self.model, self.out_dir, record)
+            (self.out_dir / RESUME_NAME).unlink(missing_ok=True)
+        processes.gather()  # all wait
         return History(table, self.best["step"], self.best["score"])
 
 
@@ -282,6 +317,7 @@ class _Targets(nn.Module):
 
     def __init__(self, model: ECGModel, targets: np.ndarray, names: tuple[str, ...] | None, seed: int) -> None:
         super().__init__()
+        self.mine = slice(None)  # rows of a batch, as `masked_bce` takes them
         mean, std = np.nanmean(targets, axis=0), np.nanstd(targets, axis=0)
         self.register_buffer("mean", torch.from_numpy(mean.astype(np.float32)))
         # Samples that hardly vary (a flat PR segment) must not count as much as a QRS: .05 mV is their unit.
@@ -296,16 +332,19 @@ class _Targets(nn.Module):
         """Weighted mean smooth L1 distance in standard deviations over what is known (not NaN); 0 when nothing is."""
         there = ~torch.isnan(known)
         wanted = torch.where(there, (known - self.mean) / self.std, 0.0)
-        loss = F.smooth_l1_loss(self.draw(summary).float(), wanted, reduction="none")
+        loss = F.smooth_l1_loss(self.draw(summary).float(), wanted[self.mine], reduction="none")
         weight = self.weight * there
-        return (loss * weight).sum() / weight.sum().clamp(min=1)
+        return (loss * weight[self.mine]).sum() / weight.sum().clamp(min=1)
 
 
-def masked_bce(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean binary cross-entropy over the known labels (0, 1; NaN = unknown, no part in it); 0 when none is known."""
+def masked_bce(logits: torch.Tensor, labels: torch.Tensor, mine: slice = slice(None)) -> torch.Tensor:
+    """Mean binary cross-entropy over known labels (0 to 1; NaN is unknown), 0 when there are none.
+
+    mine : rows of `labels` that `logits` are of; the losses of all parts add up to the whole's.
+    """
     known = ~torch.isnan(labels)
-    loss = F.binary_cross_entropy_with_logits(logits, torch.where(known, labels, 0.0), reduction="none")
-    return (loss * known).sum() / known.sum().clamp(min=1)
+    loss = F.binary_cross_entropy_with_logits(logits, torch.where(known, labels, 0.0)[mine], reduction="none")
+    return (loss * known[mine]).sum() / known.sum().clamp(min=1)
 
 
 def _fingerprint(model: ECGModel, train: FlatSet, val: FlatSet, settings: FitSettings) -> dict[str, Any]:
@@ -319,7 +358,7 @@ def _fingerprint(model: ECGModel, train: FlatSet, val: FlatSet, settings: FitSet
     return computed | {"training data": train.digest(), "validation data": val.digest()}
 
 
-def _same_run(theirs: dict[str, Any], ours: dict[str, Any], path: Path) -> None:
+def _same_run(theirs: dict[str, Any], ours: dict[str, Any], path: Path | str) -> None:
     if other := [key for key in ours | theirs if theirs.get(key) != ours.get(key)]:
         listed = ", ".join(f"{key} ({theirs.get(key)} there, {ours.get(key)} now)" for key in other[:4])
         what = f"{path} is of a run with other settings: {listed}"

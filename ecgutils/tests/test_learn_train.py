@@ -325,6 +325,35 @@ def test_the_loss_that_diverges_is_named(sets, tmp_path, monkeypatch):
         run((replace(sets[0], targets=targets(sets[0])), sets[1]), tmp_path)
 
 
+def test_a_loss_that_is_read_late_is_named_by_its_step_before_anything_is_kept(sets, tmp_path, monkeypatch):
+    honest, losses = train.masked_bce, iter(range(9))
+    monkeypatch.setattr(train, "masked_bce", lambda *a: honest(*a) / (torch.nan if next(losses) == 1 else 1))
+    late = Run(tiny(), *sets, replace(QUICK, checkpoint_every=16), tmp_path, {})
+    late.read_every = 16  # as on a GPU
+    with pytest.raises(FloatingPointError, match="the loss of the labels is nan at step 2; lower lr"):
+        late.go({}, progress=False)
+    assert late.step == 4  # an evaluation and a checkpoint were due
+    assert not late.history
+    assert torch.load(tmp_path / "resume.pt", weights_only=True)["step"] == 0
+
+
+def test_images_that_lie_on_the_device_and_losses_read_late_change_nothing(sets, tmp_path):
+    run(sets, tmp_path / "a")
+    gpu_like = Run(tiny(), *sets, QUICK, tmp_path / "b", {})
+    gpu_like.images, gpu_like.read_every = torch.from_numpy(sets[0].images), 16
+    table = gpu_like.go({}, progress=False).table
+    assert same_weights(tmp_path / "a", tmp_path / "b")
+    np.testing.assert_array_equal(table.loss, pd.read_csv(tmp_path / "a/history.csv").loss)
+
+
+def test_parts_of_a_batch_have_losses_that_add_up_to_its_own():
+    rng = np.random.default_rng(0)
+    logits, labels = (torch.from_numpy(rng.random((5, 5), np.float32)) for _ in range(2))
+    labels[1:4, 2:] = torch.nan
+    parts = [masked_bce(logits[part], labels, part) for part in (slice(0, 2), slice(2, 5))]
+    assert float(sum(parts)) == pytest.approx(float(masked_bce(logits, labels)))
+
+
 def test_unknown_labels_take_no_part_in_the_loss():
     logits = torch.tensor([[0.0, 3.0], [1.0, -2.0]])
     labels = torch.tensor([[1.0, torch.nan], [torch.nan, torch.nan]])
