@@ -34,6 +34,12 @@ docs: .venv/.docs  ## the documentation site, in site/
 app: .venv/.app  ## a page to read photos on, in a browser
 	$(BIN)/python -m ecgutils app
 
+audit: .venv/.audit  ## known vulnerabilities of what is pinned
+	$(BIN)/python .ci/supply.py audit
+
+sbom: .venv/.audit  ## sbom.json: run-time packages with their licences; prints those under a GPL
+	$(BIN)/python .ci/supply.py sbom
+
 env: .venv/.dev  ## the environment alone, with what tests need
 
 .venv/bin/python:
@@ -50,8 +56,13 @@ env: .venv/.dev  ## the environment alone, with what tests need
 	$(BIN)/python -m pip install --quiet -r requirements-app.txt
 	touch $@
 
-.venv/.dev: .venv/.runtime requirements-dev.txt requirements-app.txt requirements-docs.txt requirements-onnx.txt
+.venv/.dev: .venv/.runtime requirements-dev.txt requirements-app.txt requirements-docs.txt requirements-onnx.txt \
+		requirements-audit.txt
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	touch $@
+
+.venv/.audit: .venv/.runtime requirements-app.txt requirements-onnx.txt requirements-audit.txt
+	$(BIN)/python -m pip install --quiet -r requirements-app.txt -r requirements-onnx.txt -r requirements-audit.txt
 	touch $@
 
 .venv/.docs: .venv/.runtime requirements-docs.txt
@@ -61,4 +72,4 @@ env: .venv/.dev  ## the environment alone, with what tests need
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
 
-.PHONY: run test test-slow lint kaggle lab app docs env help
+.PHONY: run test test-slow lint kaggle lab app docs audit sbom env help

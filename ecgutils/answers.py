@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pandas as pd
 
 from ecgutils.evaluate import Calibration
 from ecgutils.evaluate.predictions import ENDINGS, write_predictions
-from ecgutils.files import Progress, atomic_path, jsonable, page_of, settings_key
+from ecgutils.files import Progress, atomic_path, jsonable, page_of, settings_key, writing
 from ecgutils.findings import FINDINGS
 from ecgutils.learn import find_calibration, load_exported
 from ecgutils.learn.inference import PREDICTION_COLUMNS, Model, read_photos
@@ -66,14 +67,15 @@ def answer(
     Raises ValueError for another ending, or an `out` that is not this function's or of other weights;
     ModuleNotFoundError where pyarrow, which Parquet needs, is not installed.
     """
-    if overlay:
-        overlay.mkdir(parents=True, exist_ok=True)
     ids, quads, rows = image_ids(photos), quads or {}, {}
+    if overlay:
+        with writing(_picture(overlay, "")):
+            pass
     keys = {"weights": sorted(model.checkpoint[1] for model in models), "pages": [m.settings.key() for m in models]}
     made_by = settings_key({**keys, "calibration": calibration and asdict(calibration)})
     progress = Progress(f"{out}.progress.jsonl") if out else None
     if progress:
-        _check(out, progress, made_by)
+        _check(out, progress, made_by, ids)
     entries = [_entry(photo, quads.get(one), made_by) for photo, one in zip(photos, ids, strict=True)]
     for one, entry in zip(ids, entries, strict=True):
         old = progress.done.get(entry["name"], {}) if progress else {}
@@ -89,24 +91,27 @@ def answer(
         made = [{**rows[one], "ID": one} for one in ids if one in rows]
         return pd.DataFrame(made, columns=list(columns)).astype(dict.fromkeys((*FINDINGS, "quality"), float))
 
-    try:
-        for row, flat in read_photos(models, [photos[k] for k in todo.values()], workers, **how):
-            k = todo[row["ID"]]
-            if overlay:
-                _draw(_picture(overlay, row["ID"]), photos[k], flat, row)
-            if progress:
-                progress.add({**entries[k], "row": jsonable(row)})
-            rows[row["ID"]] = row
-            if out and len(rows) % _OFTEN == 0:
+    with progress.alone() if progress else nullcontext():
+        try:
+            for row, flat in read_photos(models, [photos[k] for k in todo.values()], workers, **how):
+                k = todo[row["ID"]]
+                if overlay:
+                    _draw(_picture(overlay, row["ID"]), photos[k], flat, row)
+                if progress:
+                    progress.add({**entries[k], "row": jsonable(row)})
+                rows[row["ID"]] = row
+                if out and len(rows) % _OFTEN == 0:
+                    write_predictions(table(), out)
+        finally:
+            if out and rows:
                 write_predictions(table(), out)
-    finally:
-        if out and rows:
-            write_predictions(table(), out)
     return table()
 
 
-def _check(out: Path, progress: Progress, made_by: str) -> None:
-    """Refuse a table that can't be written, or that isn't to be written over."""
+def _check(out: Path, progress: Progress, made_by: str, ids: list[str]) -> None:
+    """Refuse a table that can't be written, or that isn't to be written over; say which IDs look like formulas."""
+    if odd := [one for one in ids if one[0] in "=+-@\t\r"]:  # kept: by its ID a row finds its photo
+        warnings.warn(f"A spreadsheet may run {len(odd)} ID(s), e.g. {odd[0]!r}: import them as text.", stacklevel=3)
     if out.suffix.lower() not in ENDINGS:
         raise ValueError(f"--out ends in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}; got {str(out)!r}.")
     if out.suffix.lower() == ".parquet":
@@ -140,7 +145,7 @@ def _draw(picture: Path, photo: Path, flat: FlatECG, row: Mapping[str, Any]) -> 
         with atomic_path(picture) as temporary:
             plot_reading(photo, flat, row).savefig(temporary)
     except OSError as error:  # a full disk must not take the answers along
-        warnings.warn(f"No overlay of {photo}: {error.strerror}.", stacklevel=2)
+        warnings.warn(f"No overlay of {photo}: {error}", stacklevel=2)
 
 
 def summary(table: pd.DataFrame) -> str:

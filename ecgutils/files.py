@@ -1,5 +1,6 @@
 """Writing files so that a killed run leaves either the old file or the new one, never half of one."""
 
+import fcntl
 import hashlib
 import json
 import math
@@ -7,6 +8,7 @@ import os
 import re
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,18 +18,31 @@ import numpy as np
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Make the folder of `path`; an OSError of the system, then and inside, becomes a sentence that says what helps."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        if error.strerror is None or isinstance(error, FileNotFoundError):  # it is a sentence, or about another file
+            raise
+        todo = "make room, change its rights, or name another place, then repeat; what was written before is whole"
+        raise OSError(f"{path} can't be written ({error.strerror}): {todo}.") from error
+
+
+@contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it to disk and rename it into place."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}.part{path.suffix}")
-    try:
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        try:
+            yield temporary
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -39,6 +54,23 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 def write_json(path: str | Path, content: Any) -> None:
     """Write `content` as indented JSON with a trailing newline, atomically; NaN raises ValueError (JSON has none)."""
     write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path, advice: str) -> dict[str, Any]:
+    """The JSON object in a file; FileNotFoundError; ValueError, with what to do, where it is torn or no object."""
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is not a whole JSON object ({error}): {advice}.") from None
+
+
+def read_arrays(path: Path, advice: str) -> dict[str, np.ndarray]:
+    """The arrays, no pickles, in an .npz file; FileNotFoundError; ValueError, with what to do, where it is torn."""
+    with open(path, "rb") as file:
+        try:
+            return dict(np.load(file))
+        except Exception as error:  # of the archive, its compression, numpy's header, ...
+            raise ValueError(f"{path} is not a whole .npz file ({error}): {advice}.") from None
 
 
 def jsonable(value: Any) -> Any:
@@ -131,10 +163,25 @@ class Progress:
         """Remember `entry`, which has a `name`; one that is there already is not written again."""
         if self.done.get(entry["name"]) == entry:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "a+b") as log:  # each line is opened, written and closed: a kill loses at most one
+        with writing(self.path), open(self.path, "a+b") as log:  # and closed after each line: a kill loses at most one
             size = log.seek(0, os.SEEK_END)
             log.seek(max(0, size - 1))
             torn = size > 0 and log.read(1) != b"\n"
             log.write(b"\n" * torn + json.dumps(entry, allow_nan=False).encode() + b"\n")
         self.done[entry["name"]] = entry
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes from the same work meanwhile; OSError where one is at it, a dead one never is."""
+        with writing(self.path):
+            log = open(self.path, "ab")  # noqa: SIM115  the lock is that of the open file: it goes when that is closed
+        with log:
+            try:
+                fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                what = f"Another process is at work in {self.path.parent}, on what {self.path.name} tells"
+                raise OSError(f"{what}: wait for its end, or name another place.") from None
+            except OSError as error:  # not every network's file system has locks
+                said = f"{self.path} can't be locked ({error.strerror}): start no second run there."
+                warnings.warn(said, stacklevel=4)
+            yield

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecgutils.files import atomic_path, page_of, printable, write_bytes
+from ecgutils.files import atomic_path, page_of, printable, read_arrays, write_bytes
 from ecgutils.findings import FINDINGS
 
 CORNER_COLUMNS = tuple(f"{corner}_{axis}" for corner in ("tl", "tr", "br", "bl") for axis in "xy")
@@ -94,12 +94,9 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No manifest at {path}: run the notebook that writes it, or check the path.")
+    read_text_csv(path)  # pandas would take a line that was cut off for a row of unknown labels
     how = {"keep_default_na": False, "na_values": [""], "index_col": False}  # only "" is unknown: "NA" may be a name
-    try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), **how)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a CSV file ({error}); a manifest is one row per image.") from None
-    table = check_manifest(table, str(path))
+    table = check_manifest(pd.read_csv(path, dtype=dict.fromkeys((*_TEXT, "fold"), str), **how), str(path))
     return table.assign(path=[str(path.absolute().parent / p) if p else "" for p in table["path"]])
 
 
@@ -116,7 +113,7 @@ def check_manifest(table: pd.DataFrame, name: str = "manifest") -> pd.DataFrame:
         table[finding] = label_values(table[finding], name)
     folds = pd.to_numeric(table["fold"], errors="coerce")
     empty = table["fold"].isna() | table["fold"].eq("").fillna(True)
-    refuse(table["fold"], ~((folds % 1 == 0) | empty), name, "use a whole number or empty")
+    refuse(table["fold"], ~((folds % 1 == 0) & (folds.abs() < 1e9) | empty), name, "use a whole number or empty")
     table["fold"] = folds.astype("Int64")
     return table.reset_index(drop=True)
 
@@ -209,8 +206,8 @@ def write_targets(table: pd.DataFrame, path: str | Path) -> None:
 
 
 def read_targets(path: str | Path) -> pd.DataFrame:
-    """Read what `write_targets` wrote; FileNotFoundError when it isn't there."""
-    with np.load(Path(path)) as stored:
-        table = pd.DataFrame(stored["values"], columns=stored["columns"])
-        table.insert(0, "record_id", stored["record_id"])
+    """Read what `write_targets` wrote; FileNotFoundError when it isn't there, ValueError when it is torn."""
+    stored = read_arrays(Path(path), "run notebook 01 again, which writes it")
+    table = pd.DataFrame(stored["values"], columns=stored["columns"])
+    table.insert(0, "record_id", stored["record_id"])
     return table

@@ -1,6 +1,7 @@
 """Work on many independent rows: in order, in several processes, each with one thread of OpenCV and of BLAS."""
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
@@ -37,7 +38,7 @@ def for_each(function: Callable[..., T], rows: Iterable[tuple[Any, ...]], worker
     workers : processes; 1 works in this one, -1 is one per core; 0 raises ValueError. how : more of `joblib.Parallel`,
         whose active back end (`joblib.parallel_config`) takes the calls.
 
-    OutOfTime, when $ECG_DEADLINE passes, comes after a result, which the caller has kept.
+    OutOfTime, when $ECG_DEADLINE passes, comes after a result, which the caller has kept. RuntimeError: one was killed.
     """
     if workers == 0:
         raise ValueError("workers is 0; give at least 1, or -1 for one per core.")
@@ -46,9 +47,13 @@ def for_each(function: Callable[..., T], rows: Iterable[tuple[Any, ...]], worker
 
 
 def _in_time(results: Iterator[T]) -> Iterator[T]:
-    for result in results:
-        yield result
-        check_time("the last records or images")
+    try:
+        for result in results:
+            yield result
+            check_time("the last records or images")
+    except BrokenProcessPool:
+        todo = "repeat the command with fewer --workers (run: --set workers=1); what is done is kept"
+        raise RuntimeError(f"A worker process was killed, most often because memory ran out: {todo}.") from None
 
 
 def _alone(function: Callable[..., T], row: tuple[Any, ...]) -> T:

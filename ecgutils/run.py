@@ -30,7 +30,7 @@ def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], re
     `changes` are the profile keys that differ from the named profile; `only` lists numbers ("03"), empty = all.
     With `resume`, notebooks that finished with the same settings are skipped, and trainings go on where they stopped.
     Raises ValueError for an unknown number, RuntimeError (one sentence, naming the notebook) when a notebook fails,
-    OutOfTime when $ECG_DEADLINE passes.
+    OutOfTime when $ECG_DEADLINE passes, OSError when another process runs there.
     """
     papermill = optional("papermill")
     notebooks = find_notebooks()
@@ -41,33 +41,34 @@ def run_notebooks(profile: Profile, changes: dict[str, Any], only: list[str], re
     progress, profile_key = Progress(out / "progress.jsonl"), settings_key(asdict(profile))
     skipping, chosen = resume, [number for number in numbers if not only or number in only]
     bar = tqdm(total=sum(SHARES.get(number, 1) for number in chosen), desc="all notebooks", bar_format=BAR, smoothing=0)
-    for i, path in enumerate(notebooks):
-        if numbers[i] not in chosen:
-            continue
-        cells = [cell["source"] for cell in json.loads(path.read_text())["cells"]]
-        key = settings_key({"profile": profile_key, "cells": cells})
-        skipping = skipping and progress.done.get(path.name, {}).get("key") == key
-        if skipping:
-            bar.total -= SHARES.get(numbers[i], 1)
-            print(f"{path.name}: finished before, skipped", flush=True)
-            continue
-        check_time(f"{path.name} and what follows")
-        for later in notebooks[i:]:  # they read what this one writes
-            progress.add({"name": later.name})
-        print(f"{path.name}: running ...", flush=True)
-        start = time.perf_counter()
-        given = {"PROFILE": profile.name, "CHANGES": changes, "RESUME": resume}
-        try:
-            papermill.execute_notebook(path, out / path.name, given, kernel_name="python3", cwd=path.parent)
-        except papermill.PapermillExecutionError as error:
-            if error.ename == OutOfTime.__name__:
-                raise OutOfTime(f"{path.name} stopped: {error.evalue}") from None
-            advice = f"(traceback in {out / path.name}; mend the cause, then repeat the command with --resume)"
-            raise RuntimeError(f"{path.name} stopped: {error.ename}: {error.evalue} {advice}") from None
-        seconds = time.perf_counter() - start
-        progress.add({"name": path.name, "key": key, "profile": profile_key, "seconds": round(seconds, 1)})
-        print(f"{path.name}: {seconds:.0f} s", flush=True)
-        bar.update(SHARES.get(numbers[i], 1))
+    with progress.alone():
+        for i, path in enumerate(notebooks):
+            if numbers[i] not in chosen:
+                continue
+            cells = [cell["source"] for cell in json.loads(path.read_text())["cells"]]
+            key = settings_key({"profile": profile_key, "cells": cells})
+            skipping = skipping and progress.done.get(path.name, {}).get("key") == key
+            if skipping:
+                bar.total -= SHARES.get(numbers[i], 1)
+                print(f"{path.name}: finished before, skipped", flush=True)
+                continue
+            check_time(f"{path.name} and what follows")
+            for later in notebooks[i:]:  # they read what this one writes
+                progress.add({"name": later.name})
+            print(f"{path.name}: running ...", flush=True)
+            start = time.perf_counter()
+            given = {"PROFILE": profile.name, "CHANGES": changes, "RESUME": resume}
+            try:
+                papermill.execute_notebook(path, out / path.name, given, kernel_name="python3", cwd=path.parent)
+            except papermill.PapermillExecutionError as error:
+                if error.ename == OutOfTime.__name__:
+                    raise OutOfTime(f"{path.name} stopped: {error.evalue}") from None
+                advice = f"(traceback in {out / path.name}; mend the cause, then repeat the command with --resume)"
+                raise RuntimeError(f"{path.name} stopped: {error.ename}: {error.evalue} {advice}") from None
+            seconds = time.perf_counter() - start
+            progress.add({"name": path.name, "key": key, "profile": profile_key, "seconds": round(seconds, 1)})
+            print(f"{path.name}: {seconds:.0f} s", flush=True)
+            bar.update(SHARES.get(numbers[i], 1))
     bar.close()
     known = {path.stem: progress.done.get(path.name, {}) for path in notebooks}
     taken = {name: entry["seconds"] for name, entry in known.items() if "key" in entry}

@@ -77,8 +77,9 @@ class Calibration:
             content = json.loads(Path(path).read_text())
             findings = tuple(content.pop("findings"))
             calibration = cls(**content | {"models": tuple(content["models"])})
-            calibration.transform(np.full((1, len(FINDINGS)), 0.5))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if not np.isfinite(calibration.transform(np.full((1, len(FINDINGS)), 0.4))).all():
+                raise ValueError("a curve is not finite")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{path} is not a calibration ({error!r}): fit it anew.") from error
         if findings != FINDINGS:
             raise ValueError(f"{path} is a calibration of {findings}, not of {FINDINGS}.")

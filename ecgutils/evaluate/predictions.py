@@ -47,8 +47,9 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
             raise ValueError(f"{path} is not a Parquet file ({str(error).splitlines()[0]}); predict anew.") from None
     elif path.suffix.lower() == ".jsonl":
         try:
-            table = pd.DataFrame([dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()])
-        except (ValueError, TypeError) as error:
+            how = {"parse_int": lambda digits: int(digits) if len(digits) < 18 else digits}  # no float holds any
+            table = pd.DataFrame([dict(json.loads(line, **how)) for line in path.read_text("utf-8").splitlines()])
+        except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{path} is not a JSON object a line ({error}); predict anew.") from None
     else:
         table = read_text_csv(path).apply(lambda column: column.str.strip())

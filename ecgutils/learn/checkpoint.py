@@ -1,8 +1,6 @@
 """Checkpoint folders: `model.safetensors` and the `params.json` that says what it is."""
 
 import hashlib
-import json
-import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ import pandas as pd
 import safetensors.torch
 
 import ecgutils
-from ecgutils.files import content_hash, jsonable, write_bytes, write_json
+from ecgutils.files import content_hash, jsonable, read_json, write_bytes, write_json
 from ecgutils.findings import FINDINGS
 from ecgutils.learn.model import ECGModel, build_model, torch_device
 from ecgutils.preprocess import PreprocessSettings
@@ -66,7 +64,7 @@ def load_model(name_or_path: str | Path = "default", device: str = "cpu") -> ECG
     try:
         settings = PreprocessSettings.from_dict(params["preprocess"])
         model = build_model(settings=settings, **_spec(params))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # timm's builders raise whatever the values lead them to
         raise ValueError(f"{folder / PARAMS_NAME} does not describe a model of this version: {error}") from error
     _fill(model, folder, params)
     model.pretrained_status = params.get("pretrained_status", "not recorded")
@@ -103,6 +101,9 @@ def read_params(name_or_path: str | Path) -> tuple[Path, dict[str, Any]]:
     folder = Path(name_or_path)
     if str(name_or_path) in SHIPPED + SIMULATED:
         folder = SHIPPED_FOLDER / name_or_path
+    if folder.is_file():  # a pickle (.pt, .pth, .bin) can run code as it is read
+        what = f"a checkpoint is a folder with {WEIGHTS_NAME} and {PARAMS_NAME}, and no other weights are read"
+        raise ValueError(f"{folder} is a file: {what}.")
     if not folder.is_dir():
         pair = f"give {' or '.join(SIMULATED)}, for which it stands" if folder.name == "simulated" else ""
         what_to_do = pair or "train one, or give the folder of an existing one"
@@ -113,8 +114,8 @@ def read_params(name_or_path: str | Path) -> tuple[Path, dict[str, Any]]:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"Checkpoint {folder} has no {name}: train it, or copy the whole folder again.")
     try:
-        params = json.loads((folder / PARAMS_NAME).read_text())
-        findings, sha256 = tuple(params["findings"]), params["sha256"]
+        params = read_json(folder / PARAMS_NAME, "copy it")
+        findings, sha256, params["run"] = tuple(params["findings"]), params["sha256"], dict(params.get("run", {}))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder / PARAMS_NAME} does not describe a checkpoint ({error!r}): copy it.") from error
     if findings != FINDINGS:
@@ -126,7 +127,7 @@ def read_params(name_or_path: str | Path) -> tuple[Path, dict[str, Any]]:
 
 def trained_on(name_or_path: str | Path) -> str:
     """What a checkpoint learned from, in words."""
-    return read_params(name_or_path)[1].get("run", {}).get("trained_on", "data its card does not name")
+    return str(read_params(name_or_path)[1]["run"].get("trained_on", "data its card does not name"))
 
 
 def seen_before(names: Iterable[str], table: pd.DataFrame) -> pd.Series:
@@ -159,9 +160,9 @@ def _fill(model: ECGModel, folder: Path, params: dict[str, Any], rescale: bool =
         if not state[key].isfinite().all():
             raise ValueError(f"{path}: tensor {key} holds numbers that are not finite: train it anew.")
     model.load_state_dict(state)
-    for key, low in (("mean", -math.inf), ("std", 0)):
+    for key, low in (("mean", -1e30), ("std", 0)):
         match params["model"].get(key):
-            case [int() | float() as value] if low < value < math.inf:
+            case [int() | float() as value] if low < value < 1e30:  # float32 holds more
                 model.spec[key] = [value]
                 getattr(model, key).fill_(value)
             case other:

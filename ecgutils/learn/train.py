@@ -5,6 +5,7 @@ import math
 import shutil
 import time
 import warnings
+import zipfile
 import zlib
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -277,6 +278,8 @@ class Run:
     def load(self) -> None:
         path = self.out_dir / RESUME_NAME
         try:
+            if zipfile.ZipFile(path).testzip():  # PyTorch checks no checksum, and would go on with bits that flipped
+                raise ValueError("a checksum differs")
             # on the CPU, where logits and step counters belong; what belongs on the device is copied there below
             state = torch.load(path, map_location="cpu", weights_only=True)
             theirs = state["fingerprint"]

@@ -7,7 +7,6 @@ outline was corrected by hand.
 """
 
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -22,9 +21,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ecgutils.files import Progress, content_hash, jsonable, page_of, write_bytes, write_json
+from ecgutils.files import Progress, content_hash, jsonable, page_of, read_json, write_bytes, write_json
 from ecgutils.geometry import check_outline
-from ecgutils.manifest import CORNER_COLUMNS
+from ecgutils.manifest import CORNER_COLUMNS, read_text_csv
 from ecgutils.parallel import for_each
 from ecgutils.preprocess.judge import PASSING
 from ecgutils.preprocess.pipeline import Preprocessor, PreprocessSettings
@@ -49,14 +48,15 @@ class FlatCache:
 
     @classmethod
     def open(cls, folder: str | Path) -> "FlatCache":
-        """Open a finished cache; raises FileNotFoundError when `build_cache` has not finished there."""
+        """Open a finished cache; FileNotFoundError where none is, ValueError where it is torn or of another version."""
         folder = Path(folder)
         if not (folder / "index.csv").is_file():
             raise FileNotFoundError(f"No finished flat cache at {folder} (index.csv is missing): run build_cache.")
-        saved = json.loads((folder / "settings.json").read_text())
-        settings = PreprocessSettings.from_dict(saved["settings"])
+        saved = read_json(folder / "settings.json", "run build_cache again")
+        read_text_csv(folder / "index.csv")  # pandas would take a line that was cut off for an image
         # only an empty cell is unknown: "NA" may be an image's name
         index = pd.read_csv(folder / "index.csv", dtype=_TEXT, keep_default_na=False, na_values=[""])
+        settings = PreprocessSettings.from_dict(saved["settings"])
         if saved["key"] != settings.key() or tuple(index.columns) != INDEX_COLUMNS:
             raise ValueError(f"The flat cache at {folder} was made by another version of the code: run build_cache.")
         return cls(folder, settings, index.fillna(dict.fromkeys(_TEXT, "")))
@@ -118,15 +118,16 @@ def build_cache(
     progress = Progress(folder / "progress.jsonl")
     old = (progress.done.get(image_id, {}) for image_id in ids)
     todo = ((path, folder, *row, settings, outlines) for path, *row in zip(paths, names, old, strict=True))
-    made = for_each(_make, todo, workers)
-    (folder / "index.csv").unlink(missing_ok=True)  # from here until it is written anew, this is no finished cache
-    write_json(folder / "settings.json", {"settings": settings.to_dict(), "key": settings.key()})
-    for image_id, entry in zip(ids, tqdm(made, total=len(ids), desc="flatten"), strict=True):
-        progress.add({"name": image_id, **entry})
-    index = pd.DataFrame([{"image_id": i, **progress.done[i]} for i in ids], columns=list(INDEX_COLUMNS))
-    write_bytes(folder / "index.csv", index.to_csv(index=False, lineterminator="\n").encode())
-    for page in {entry["page"] for entry in progress.done.values()}.difference(names):  # of another table before
-        (folder / page).unlink(missing_ok=True)
+    with progress.alone():
+        made = for_each(_make, todo, workers)
+        (folder / "index.csv").unlink(missing_ok=True)  # from here until it is written anew, this is no finished cache
+        write_json(folder / "settings.json", {"settings": settings.to_dict(), "key": settings.key()})
+        for image_id, entry in zip(ids, tqdm(made, total=len(ids), desc="flatten"), strict=True):
+            progress.add({"name": image_id, **entry})
+        index = pd.DataFrame([{"image_id": i, **progress.done[i]} for i in ids], columns=list(INDEX_COLUMNS))
+        write_bytes(folder / "index.csv", index.to_csv(index=False, lineterminator="\n").encode())
+        for page in {entry["page"] for entry in progress.done.values()}.difference(names):  # of another table before
+            (folder / page).unlink(missing_ok=True)
     return FlatCache.open(folder)
 
 
@@ -158,7 +159,7 @@ def in_header(quad_xy: np.ndarray, points_xy: np.ndarray) -> np.ndarray:
 def _outlines(folder: Path) -> dict[str, str]:
     """Corrected corners, as text, by content hash."""
     path = folder / "corrections.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return read_json(path, "restore it, or delete it and correct outlines anew") if path.is_file() else {}
 
 
 def _page_names(ids: Sequence[str]) -> list[str]:

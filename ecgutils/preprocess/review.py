@@ -164,7 +164,7 @@ def write_report(
         "Research software, not a medical device.</p>",
         _histogram("quality", index["quality"], np.linspace(0, 1, 11)),
         _histogram("px/mm of the flat image", index["flat_px_per_mm"].dropna(), 8),
-        _table("reasons", [(why, n, html.escape(REASONS.get(why, ""))) for why, n in counts.items()]),
+        _table("reasons", [(html.escape(why), n, html.escape(REASONS.get(why, ""))) for why, n in counts.items()]),
     ]
     kinds = {"refused": f"not readable ({refused})", **{why: f"{why} ({n})" for why, n in counts.items()}}
     rows = index.to_dict("records")

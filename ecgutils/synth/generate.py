@@ -67,15 +67,16 @@ def generate_images(
         for i, record in enumerate(_unique(records))
     )
     rows: list[dict[str, Any]] = []
-    drawn = for_each(_render_record, tasks, workers, pre_dispatch="3*n_jobs")
-    for entries in tqdm(drawn, total=length_hint(records) or None, desc="rendering", unit="record"):
-        for entry in entries:
-            progress.add(entry)
-            rows.append(entry["row"])
-    if not rows:
-        raise ValueError(f"generate_images: no records were given, nothing was written to {out_dir}.")
-    table = pd.DataFrame(rows)
-    write_manifest(table, out_dir / name)
+    with progress.alone():
+        drawn = for_each(_render_record, tasks, workers, pre_dispatch="3*n_jobs")
+        for entries in tqdm(drawn, total=length_hint(records) or None, desc="rendering", unit="record"):
+            for entry in entries:
+                progress.add(entry)
+                rows.append(entry["row"])
+        if not rows:
+            raise ValueError(f"generate_images: no records were given, nothing was written to {out_dir}.")
+        table = pd.DataFrame(rows)
+        write_manifest(table, out_dir / name)
     return table
 
 

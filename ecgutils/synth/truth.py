@@ -2,7 +2,6 @@
 
 import io
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ecgutils.files import read_arrays
 from ecgutils.geometry import apply_homography, sample_field
 from ecgutils.synth.rendered import Rendered, Size
 
@@ -78,13 +78,9 @@ def read_truth(image_path: str | Path) -> Truth:
     """Read what `generate_images` wrote about an image; FileNotFoundError without it, ValueError when it is torn."""
     if not (path := truth_path(image_path)).is_file():
         raise FileNotFoundError(f"No truth at {path}: only images that generate_images drew have one.")
-    try:
-        with np.load(path) as parts:
-            arrays = dict(parts)
-        about = json.loads(arrays["about"].tobytes())
-        high, low = np.unpackbits(arrays["trace_bits"], axis=-1, count=about["width"])
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is not a truth file ({error}); render its image again.") from None
+    arrays = read_arrays(path, "render its image again")
+    about = json.loads(arrays["about"].tobytes())
+    high, low = np.unpackbits(arrays["trace_bits"], axis=-1, count=about["width"])
     plane = apply_homography(arrays["homography"], _nodes(about["page_size"], about["px_per_mm"]))
     return Truth(
         quad_xy=arrays["quad_xy"],

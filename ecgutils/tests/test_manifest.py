@@ -135,6 +135,14 @@ def test_a_file_that_is_no_csv_is_named(tmp_path, content):
         read_manifest(tmp_path / "m.csv")
 
 
+@pytest.mark.parametrize("fold", ["1e300", "9" * 19, "1" + "0" * 400, "inf", "1.5", "one"])
+def test_a_fold_that_is_no_whole_number_is_named(tmp_path, table, fold):
+    write_manifest(table.assign(fold=7), tmp_path / "m.csv")
+    (tmp_path / "m.csv").write_text((tmp_path / "m.csv").read_text().replace(",7,", f",{fold},"))
+    with pytest.raises(ValueError, match=r"m\.csv: fold is .* in data row 1; use a whole number or empty"):
+        read_manifest(tmp_path / "m.csv")
+
+
 def test_an_image_may_be_called_na(tmp_path, table):
     write_manifest(table.assign(image_id=["NA", "null", "b"]), tmp_path / "m.csv")
     assert read_manifest(tmp_path / "m.csv")["image_id"].tolist() == ["NA", "null", "b"]

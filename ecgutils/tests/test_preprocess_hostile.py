@@ -14,6 +14,7 @@ import resource
 import struct
 import tempfile
 import time
+import zlib
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -149,6 +150,38 @@ def header_bomb(kind):
 def test_a_header_that_says_20000_by_20000_is_refused_before_decoding(tmp_path, kind):
     (tmp_path / "bomb").write_bytes(header_bomb(kind))
     assert Preprocessor()(tmp_path / "bomb").reasons == ("too_large",)
+
+
+def pdf_of(width, height, side, content):
+    """A PDF whose page, in points, shows one grey picture of side x side px."""
+    body = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 %d %d]/Contents 4 0 R/Resources<</XObject<</I 5 0 R>>>>>>"
+        % (width, height),
+        b"<</Length 20>>stream\n%d 0 0 %d 0 0 cm /I Do\nendstream" % (width, height),
+        b"<</Type/XObject/Subtype/Image/Width %d/Height %d/ColorSpace/DeviceGray/BitsPerComponent 8"
+        b"/Filter/FlateDecode/Length %d>>stream\n%b\nendstream" % (side, side, len(content), content),
+    ]
+    objects = b"".join(b"%d 0 obj\n%b\nendobj\n" % (i, part) for i, part in enumerate(body, 1))
+    return b"%PDF-1.4\n" + objects + b"trailer<</Root 1 0 R/Size 6>>\n%%EOF\n"
+
+
+def read_bounded(path):
+    """Shape of an image and the peak of memory, in a process that may not have more than 8 GB."""
+    resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+    try:
+        return decode.read_image(path).shape, peak_bytes()
+    except decode.UnreadableImage as error:
+        return error.reason, peak_bytes()
+
+
+@pytest.mark.parametrize(("width", "side"), [(14_400, 10), (600, 60_000)], ids=["page", "picture"])
+def test_a_pdf_of_a_vast_page_or_picture_takes_bounded_memory(tmp_path, width, side):
+    (tmp_path / "bomb.pdf").write_bytes(pdf_of(width, width, side, zlib.compress(bytes(10_000_000))))
+    found, peak = in_a_child(read_bounded, tmp_path / "bomb.pdf")
+    assert found == "cannot_decode" or found[0] * found[1] <= 36_000_000
+    assert peak < MAX_BYTES
 
 
 def test_a_folder_of_horrors_becomes_a_table_and_loses_nothing_else(tmp_path):
