@@ -56,8 +56,8 @@ env: .venv/.dev  ## the environment alone, with what tests need
 	$(BIN)/python -m pip install --quiet -r requirements-app.txt
 	touch $@
 
-.venv/.dev: .venv/.runtime requirements-dev.txt requirements-app.txt requirements-docs.txt requirements-onnx.txt \
-		requirements-audit.txt
+.venv/.dev: .venv/.runtime requirements-dev.txt requirements-app.txt requirements-audit.txt requirements-cluster.txt \
+		requirements-docs.txt requirements-onnx.txt
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	touch $@
 

@@ -35,7 +35,7 @@ def make_sets(profile: Profile, out: Path) -> None:
     """Draw and flatten what isn't there yet."""
     workers = profile.n_workers
     first = np.cumsum([0, *PATIENTS.values()])
-    hearts = load_records(int(first[-1]), SEED, prefix="cross", workers=workers)
+    hearts = list(load_records(int(first[-1]), SEED, prefix="cross", workers=workers))
     tables = {}
     for part, a, b in zip(PATIENTS, first[:-1], first[1:], strict=True):
         drawn = []

@@ -112,7 +112,7 @@ def teach(profile: Profile) -> pd.DataFrame:
     workers = profile.n_workers
     others = simulate_cohort(10_000, TEACHER_SEED, fs=transfer.HZ, workers=workers)
     teacher = transfer.train(*transfer.arrays(others), seed=0)
-    records = load_records(sum(PATIENTS.values()), SEED, prefix="pair", workers=workers)
+    records = list(load_records(sum(PATIENTS.values()), SEED, prefix="pair", workers=workers))
     records += load_records(EXTRA, SEED + 1, prefix="extra", workers=workers)
     by = [resample_poly(record.signal_mv, 1, round(record.fs / transfer.HZ), axis=1) for record in records]
     slow = [replace(r, signal_mv=signal, fs=transfer.HZ) for r, signal in zip(records, by, strict=True)]

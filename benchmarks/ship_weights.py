@@ -90,8 +90,8 @@ def make_sets(profile: Profile, kind: str) -> None:
     if kind == "photos":
         kinds = [(PHOTO_SOURCE, profile.photo_size), (PHOTO_SOURCE, LARGE_PHOTO)]
     people = {
-        "train": load_records(n, profile.seed + (kind == "photos"), prefix=kind, workers=workers),
-        "val": load_records(N_VAL, SEED_VAL, prefix="val", workers=workers),
+        "train": list(load_records(n, profile.seed + (kind == "photos"), prefix=kind, workers=workers)),
+        "val": list(load_records(N_VAL, SEED_VAL, prefix="val", workers=workers)),
     }
     parts = {}
     for part, records in people.items():
@@ -136,10 +136,10 @@ def train(profile: Profile) -> list[Path]:
 def test_images(profile: Profile) -> dict[str, pd.DataFrame]:
     """Photos of simulated patients that no profile draws; photos and crisp scans of every record of a PTB-XL folder."""
     out, workers = profile.run_dir / "shipping", profile.n_workers
-    people = {"simulated test patients": load_records(N_TEST, SEED_TEST, prefix="test", workers=workers)}
+    people = {"simulated test patients": list(load_records(N_TEST, SEED_TEST, prefix="test", workers=workers))}
     wanted = [("simulated test patients", PHOTO_SOURCE, profile.photo_size)]
     if os.environ.get("ECG_PTBXL"):
-        people["PTB-XL records"] = load_records(0, 0, ptbxl=os.environ["ECG_PTBXL"])
+        people["PTB-XL records"] = list(load_records(0, 0, ptbxl=os.environ["ECG_PTBXL"]))
         wanted += [
             ("PTB-XL records", PHOTO_SOURCE, profile.photo_size),
             ("PTB-XL records", "vector", profile.scan_size),
@@ -158,7 +158,7 @@ def read(images: pd.DataFrame, workers: int) -> dict[str, pd.DataFrame]:
 
 def calibrate(profile: Profile) -> dict[str, Calibration]:
     """Fit the probabilities of each network and of "both", as `predict` gives them, on photos of further patients."""
-    records = load_records(N_CALIBRATION, SEED_CALIBRATION, prefix="calibration", workers=profile.n_workers)
+    records = list(load_records(N_CALIBRATION, SEED_CALIBRATION, prefix="calibration", workers=profile.n_workers))
     folder, size = profile.run_dir / "calibration", profile.photo_size
     images = draw(records, folder, [PHOTO_SOURCE], 1, profile.n_workers, size=size)
     domain = "photo-like renders of further simulated signals"

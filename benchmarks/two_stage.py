@@ -85,8 +85,8 @@ def make_sets(profile: Profile, out: Path, more: bool) -> None:
     """Draw and flatten what isn't there yet: `out/photos`, `out/scans` and, with `more`, `out/more`."""
     workers, settings = profile.n_workers, flat_settings(profile)
     first = np.cumsum([0, *PATIENTS.values()])
-    hearts = load_records(int(first[-1]), SEED, prefix="pair", workers=workers)
-    extra = load_records(EXTRA, SEED + 1, prefix="extra", workers=workers)
+    hearts = list(load_records(int(first[-1]), SEED, prefix="pair", workers=workers))
+    extra = list(load_records(EXTRA, SEED + 1, prefix="extra", workers=workers))
     people = {part: hearts[a:b] for part, a, b in zip(PATIENTS, first[:-1], first[1:], strict=True)}
     targets = beat_targets([*hearts, *extra])
 

@@ -20,6 +20,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_rest, **_named: print(f"warning: {message}", file=sys.stderr)
+            if cluster := getattr(args, "cluster", None):
+                from ecgutils.parallel import join_cluster
+
+                join_cluster(cluster)
+                os.environ["ECG_CLUSTER"] = cluster  # for notebooks, too
             return args.command(args) or 0
     except ModuleNotFoundError as error:
         if (error.name or "ecgutils").startswith("ecgutils"):  # a mistake of ours, and no matter of what is installed
@@ -42,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, function: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         sub.set_defaults(command=function)
+        if name in ("run", "predict", "evaluate", "adapt", "preprocess", "generate"):
+            what = "of a Dask scheduler, whose workers do this instead; all its machines see the same folders"
+            sub.add_argument("--cluster", metavar="ADDRESS", help=what)
         return sub
 
     run = command("run", _run, "run the notebooks 01-05 in order")
@@ -132,6 +140,7 @@ def _add_images(command: Callable[..., argparse.ArgumentParser]) -> None:
     generate.add_argument("--sources", nargs="+", help="image sources; default: all")
     generate.add_argument("--size", help="WIDTHxHEIGHT in pixels; default: each source's own")
     generate.add_argument("--seed", type=int, default=0)
+    generate.add_argument("--shard", type=int, nargs=2, default=(1, 1), metavar=("K", "N"), help="only part K of N")
 
     for sub in (prepare, generate):
         sub.add_argument("--workers", type=int, default=1, help="processes")
@@ -333,9 +342,10 @@ def _generate(args: argparse.Namespace) -> None:
     from ecgutils.synth import SOURCES, generate_images
 
     size = _size(args.size) if args.size else None
-    records = load_records(args.n, args.seed, ptbxl=args.data, workers=args.workers)
-    table = generate_images(records, args.out, args.sources or SOURCES, args.seed, workers=args.workers, size=size)
-    print(f"{len(table)} images, manifest {args.out / 'manifest.csv'}")
+    how = {"workers": args.workers, "shard": tuple(args.shard)}
+    records = load_records(args.n, args.seed, ptbxl=args.data, **how)
+    table = generate_images(records, args.out, args.sources or SOURCES, args.seed, size=size, **how)
+    print(f"{len(table)} images and their manifest in {args.out}")
 
 
 def _validate(args: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-import threading
+import secrets
 import time
 import warnings
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def writing(path: Path) -> Iterator[None]:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it to disk and rename it into place."""
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}.part{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(8)}.part{path.suffix}")
     with writing(path):
         try:
             yield temporary

@@ -4,6 +4,7 @@ import importlib
 from types import ModuleType
 
 _USES = {  # module: what to install, and what it is for
+    "distributed": ("distributed", "reaches the workers of a cluster"),
     "iterstrat.ml_stratifiers": ("iterative-stratification", "deals patients to folds"),
     "papermill": ("papermill", "runs the notebooks"),
     "wfdb": ("wfdb", "reads WFDB records and PTB-XL"),

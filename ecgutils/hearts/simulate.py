@@ -67,8 +67,10 @@ def simulate(rng: Generator, findings: Iterable[str] | None = None, fs: float = 
     return Record(twelve_leads(eight), fs, wanted, record_id="sim", source="simulated", details=_details(heart, rhythm))
 
 
-def simulate_cohort(n: int, seed: int, fs: float = 500, workers: int = 1, prefix: str = "sim") -> Iterator[Record]:
-    """Yield `n` simulated Records, each of another patient.
+def simulate_cohort(
+    n: int, seed: int, fs: float = 500, workers: int = 1, prefix: str = "sim", shard: tuple[int, int] = (1, 1)
+) -> Iterator[Record]:
+    """Yield `n` simulated Records, each of another patient, or a `shard` of them.
 
     Record i depends on `seed` and i alone: not on `n`, nor on the number of `workers` (processes). Its ids are
     "sim-000000" and "sim-p000000" for i = 0 with the prefix "sim", its fold is i % 10 + 1.
@@ -76,8 +78,9 @@ def simulate_cohort(n: int, seed: int, fs: float = 500, workers: int = 1, prefix
     """
     if n < 0 or seed < 0:
         raise ValueError(f"simulate_cohort: n and seed must not be negative, got n={n}, seed={seed}.")
-    records = for_each(_row, ((seed, i, fs, prefix) for i in range(n)), workers, batch_size="auto")
-    return iter(tqdm(records, total=n, desc="simulate", unit="ECG", disable=None))
+    numbers = range(shard[0] - 1, n, shard[1])
+    records = for_each(_row, ((seed, i, fs, prefix) for i in numbers), workers)
+    return iter(tqdm(records, total=len(numbers), desc="simulate", unit="ECG", disable=None))
 
 
 def _row(seed: int, i: int, fs: float, prefix: str) -> Record:
@@ -86,26 +89,36 @@ def _row(seed: int, i: int, fs: float, prefix: str) -> Record:
 
 
 def load_records(
-    n: int, seed: int, ptbxl: Folder | None = None, prefix: str = "sim", workers: int = 1, wfdb: Folder | None = None
-) -> list[Record]:
-    """`n` simulated records, or at most `n` records of a PTB-XL folder, or of one of WFDB records with SNOMED codes.
+    n: int,
+    seed: int,
+    ptbxl: Folder | None = None,
+    prefix: str = "sim",
+    workers: int = 1,
+    wfdb: Folder | None = None,
+    shard: tuple[int, int] = (1, 1),
+) -> Iterator[Record]:
+    """Yield `n` simulated records, or at most `n` of a PTB-XL folder, or of one of WFDB records with SNOMED codes.
 
     n : number of records; of a folder, 0 means all. A part is drawn with `seed` and kept in the table's order; signals
         are those of 500 Hz, or where PTB-XL's folder has only these, of 100 Hz.
     prefix : first part of simulated record and patient ids, so that two cohorts stay apart.
+    shard : (k, n), only part k of n: of all these records those numbered k - 1, k - 1 + n, ...
 
     A WFDB folder names no patient: a record's fold, 1 to 10, is a hash of its id, the same in any part of the folder.
     Raises ValueError for a negative n, and what `read_ptbxl` or `read_wfdb_folder` raises.
     """
+    if not 1 <= shard[0] <= shard[1]:
+        raise ValueError(f"Shard {shard[0]} of {shard[1]} does not exist: give one from 1 to the number of shards.")
     if ptbxl is None and wfdb is None:
-        return list(simulate_cohort(n, seed, workers=workers, prefix=prefix))
+        return simulate_cohort(n, seed, workers=workers, prefix=prefix, shard=shard)
     there = check_wfdb_folder(wfdb) if ptbxl is None else check_ptbxl(ptbxl)
     total = sum(there.get(key, 0) for key in ("records", "unreadable", "without_codes"))
-    rows = np.random.default_rng(seed).choice(total, min(n, total), replace=False) if n else None
+    rows = np.random.default_rng(seed).choice(total, min(n, total), replace=False) if n else np.arange(total)
+    rows = np.sort(rows)[shard[0] - 1 :: shard[1]]
     if ptbxl is None:
         found = read_wfdb_folder(wfdb, rows=rows)
-        return [replace(record, fold=zlib.crc32(record.record_id.encode()) % 10 + 1) for record in found]
-    return list(read_ptbxl(ptbxl, rate=100 if there["rates"] == [100] else 500, rows=rows))
+        return (replace(record, fold=zlib.crc32(record.record_id.encode()) % 10 + 1) for record in found)
+    return read_ptbxl(ptbxl, rate=100 if there["rates"] == [100] else 500, rows=rows)
 
 
 def draw_findings(rng: Generator) -> frozenset[str]:

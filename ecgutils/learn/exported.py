@@ -43,7 +43,7 @@ class ExportedModel:
 
 def load_exported(folder: str | Path) -> list[ExportedModel]:
     """All classifiers of a folder that `export` wrote; FileNotFoundError for another, and as ExportedModel raises."""
-    folder = Path(folder)
+    folder = Path(folder).absolute()
     found = sorted(folder.rglob(ONNX_NAME))
     if not found or not (folder / READER_NAME).is_dir():
         raise FileNotFoundError(f"{folder} is no folder that export wrote: give one that it did write.")

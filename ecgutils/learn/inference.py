@@ -135,7 +135,7 @@ def read_photos(
     for model in members:
         groups.setdefault(model.settings, []).append(model)
     by = members[0].exported  # all models see the pages that the first one's networks read
-    jobs = [(path, quads.get(one), list(groups), by) for path, one in zip(paths, ids, strict=True)]
+    jobs = [(path.absolute(), quads.get(one), list(groups), by) for path, one in zip(paths, ids, strict=True)]
     with tqdm(total=len(paths), desc="predict", unit="image", disable=not progress) as bar:
         for start in range(0, len(jobs), _BATCH):
             pages = []  # of each photo, one page per group

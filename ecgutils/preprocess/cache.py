@@ -107,7 +107,7 @@ def build_cache(
 
     Raises ValueError where an image_id is repeated, `workers` is 0, or an image lies where the pages are written.
     """
-    settings, folder = settings or PreprocessSettings(), Path(out_dir)
+    settings, folder = settings or PreprocessSettings(), Path(out_dir).absolute()
     ids, paths = table["image_id"].astype(str).tolist(), table["path"].astype(str).tolist()
     if len(set(ids)) < len(ids):
         raise ValueError(f"image_id {Counter(ids).most_common(1)[0][0]!r} is repeated.")

@@ -158,7 +158,7 @@ def beat_targets(records: Iterable[Record]) -> pd.DataFrame:
     steps = np.arange(-12, 23)
     numbers = ["rr_mean", "rr_sd", "qrs_ms", "pr_ms", "p_ms", "qtc_ms", "axis_cos", "axis_sin"]
     columns = [*numbers, *(f"{lead}_{20 * step}" for lead in LEADS for step in steps)]
-    rows = []
+    ids, rows = [], []
     for record in records:
         m = measure(record.signal_mv, record.fs)
         values = np.full(len(columns), np.nan)
@@ -166,8 +166,10 @@ def beat_targets(records: Iterable[Record]) -> pd.DataFrame:
             rr, axis = 60 / m.rate_bpm, np.radians(m.axis)
             read = [rr, rr * m.rr_cv, m.qrs_ms, m.pr_ms, m.p_ms, m.qtc_ms, np.cos(axis), np.sin(axis)]
             values = np.r_[read, m.beat[:, _BEFORE + 10 * steps].ravel()]
-        rows.append((record.record_id, *values))
-    return pd.DataFrame(rows, columns=["record_id", *columns]).astype(dict.fromkeys(columns, np.float32))
+        ids.append(record.record_id)
+        rows.append(values.astype(np.float32))
+    values = np.reshape(rows, (-1, len(columns)))
+    return pd.DataFrame(values, pd.Index(ids, name="record_id"), columns, np.float32).reset_index()
 
 
 def _read_p(before: np.ndarray, onset: int, there: bool) -> dict[str, Any]:

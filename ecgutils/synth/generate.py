@@ -2,8 +2,10 @@
 
 import hashlib
 import re
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from operator import length_hint
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,7 @@ def generate_images(
     workers: int = 1,
     size: Size | None = None,
     name: str = "manifest.csv",
+    shard: tuple[int, int] = (1, 1),
 ) -> pd.DataFrame:
     """Render every record once in every source and write the manifest.
 
@@ -51,24 +54,29 @@ def generate_images(
     seed : the image of record i in a source uses `stream(seed, i, source)`: the same seed gives the same bytes for any
         number of workers, and a source more, or a new one, changes no other image.
     size : (W, H) of all images; default 1100 x 850 for scans and 1280 x 704 for photos.
+    shard : (k, n), part k of n: `records` are those numbered k - 1, k - 1 + n, ... of the set. Each has a manifest of
+        its own; once all are there, that of the set is written with the bytes that it has without shards. Until then
+        it isn't there, and a warning says what is missing. Those of another seed, source or size don't count.
 
     Returns the manifest as written (relative paths), with CORNER_COLUMNS and "rotation", the clockwise degrees that
     make the image upright. A second call keeps every file whose settings, seed, record and bytes are unchanged.
-    ValueError : no record, a repeated record_id, an unknown or repeated source, an impossible size.
+    ValueError : no record, a repeated record_id, an unknown or repeated source, an impossible size or shard.
     """
-    out_dir = Path(out_dir)
+    out_dir = Path(out_dir).absolute()  # workers of a cluster were started elsewhere
     default = dict.fromkeys(SCANS, DEFAULT_SCAN_SIZE) | {PHOTO_SOURCE: DEFAULT_PHOTO_SIZE}
     if isinstance(sources, str) or not sources or not set(sources) <= set(default) or len(set(sources)) < len(sources):
         raise ValueError(f"sources must be a list of different names from {', '.join(default)}; got {sources!r}.")
     sizes = {source: check_size(size or default[source]) for source in sources}
-    progress = Progress(out_dir / f"{name}.progress.jsonl")
+    parts = _shards(out_dir / name, *shard, settings_key([VERSION, seed, sizes]))
+    own = parts[shard[0] - 1]
+    progress = Progress(f"{own}.progress.jsonl")
     tasks = (
         (i, record, seed, sizes, out_dir, [progress.done.get(_image_id(record, source)) for source in sizes])
-        for i, record in enumerate(_unique(records))
+        for i, record in zip(count(shard[0] - 1, shard[1]), _unique(records), strict=False)
     )
     rows: list[dict[str, Any]] = []
     with progress.alone():
-        drawn = for_each(_render_record, tasks, workers, pre_dispatch="3*n_jobs")
+        drawn = for_each(_render_record, tasks, workers)
         for entries in tqdm(drawn, total=length_hint(records) or None, desc="rendering", unit="record"):
             for entry in entries:
                 progress.add(entry)
@@ -76,8 +84,29 @@ def generate_images(
         if not rows:
             raise ValueError(f"generate_images: no records were given, nothing was written to {out_dir}.")
         table = pd.DataFrame(rows)
-        write_manifest(table, out_dir / name)
+        write_manifest(table, own)
+    if len(parts) > 1:
+        _join(parts, out_dir / name, len(sizes))
     return table
+
+
+def _shards(whole: Path, k: int, n: int, key: str) -> list[Path]:
+    """The manifests of all shards; that of number k and the `whole` are outdated, and go."""
+    if not 1 <= k <= n:
+        raise ValueError(f"Shard {k} of {n} does not exist: give one from 1 to the number of shards.")
+    parts = [whole.with_name(f"{whole.stem}.{key}-{i}-of-{n}.csv") for i in range(1, n + 1)]
+    for outdated in (parts[k - 1], whole) if n > 1 else ():
+        outdated.unlink(missing_ok=True)
+    return parts if n > 1 else [whole]
+
+
+def _join(parts: list[Path], whole: Path, each: int) -> None:
+    """Deal the rows, `each` of a record, from the shards' manifests into one, once all are there."""
+    if missing := [str(i) for i, part in enumerate(parts, 1) if not part.is_file()]:
+        return warnings.warn(f"{whole} follows when shard {', '.join(missing)} of {len(parts)} is made.", stacklevel=3)
+    tables = [pd.read_csv(part, dtype=str, keep_default_na=False) for part in parts]  # as text nothing is rounded
+    order = np.concatenate([np.arange(len(table)) // each for table in tables]).argsort(kind="stable")
+    write_manifest(pd.concat(tables, ignore_index=True).iloc[order], whole)
 
 
 def stream(seed: int, row: int, source: str) -> np.random.Generator:

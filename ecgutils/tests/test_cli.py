@@ -44,6 +44,8 @@ PHOTO = Path(__file__).parents[2] / "docs" / "photo.jpg"
         (["check", "ptbxl", "nowhere"], "No PTB-XL folder"),
         (["check", "bhf", "nowhere"], "nowhere"),
         (["generate", "--out", "x", "--size", "big"], "WIDTHxHEIGHT"),
+        (["generate", "--out", "x", "--shard", "4", "3"], "Shard 4 of 3 does not exist"),
+        (["generate", "--out", "x", "--shard", "0", "0"], "Shard 0 of 0 does not exist"),
         (["generate", "--out", "x", "--data", "nowhere"], "No PTB-XL folder"),
         (["preprocess", "nowhere", "--out", "x"], "No folder or manifest"),
         (["predict", "photo.jpg", "--model", "nowhere"], "nowhere"),
@@ -196,6 +198,7 @@ def test_a_folder_that_may_not_be_looked_into_takes_nothing_along(tmp_path, caps
         ("wfdb", ["generate", "--out", "x", "--data", "ptbxl"]),
         ("timm", ["predict", str(PHOTO)]),
         ("nicegui", ["app"]),
+        ("distributed", ["generate", "--out", "x", "--cluster", "10.0.0.5:8786"]),
     ],
 )
 def test_a_library_that_is_missing_is_one_sentence(tmp_path, library, command):
@@ -242,6 +245,9 @@ def test_a_name_that_is_not_utf8_costs_nothing_but_its_letter(tmp_path):
 def test_places_of_a_run_mean_the_same_to_the_notebooks_and_are_read_first(tmp_path, monkeypatch, capsys):
     given = {}
     monkeypatch.setattr("ecgutils.run.run_notebooks", lambda profile, changes, *_: given.update(changes) or tmp_path)
+    joined = []
+    monkeypatch.setattr("ecgutils.parallel.join_cluster", joined.append)
+    monkeypatch.setenv("ECG_CLUSTER", "")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ECG_RUNS", "out")
     (tmp_path / "w.safetensors").touch()
@@ -254,7 +260,9 @@ def test_places_of_a_run_mean_the_same_to_the_notebooks_and_are_read_first(tmp_p
     assert main(["run", "--profile", "smoke", "--bhf", "photos.csv", *options]) == 2  # each photo is in both
     assert not given
     assert "Leakage" in capsys.readouterr().err
-    assert main(["run", "--profile", "smoke", "--bhf", "photos.csv", *options[:2]]) == 0
+    command = ["run", "--profile", "smoke", "--bhf", "photos.csv", *options[:2], "--cluster", "10.0.0.5:8786"]
+    assert main(command) == 0
+    assert joined == ["10.0.0.5:8786"] == [os.environ["ECG_CLUSTER"]]
     assert given == {"photos": str(tmp_path / "photos.csv"), "pretrained": str(tmp_path / "w.safetensors")}
     assert "results are ungrouped" in capsys.readouterr().out
     assert os.environ["ECG_RUNS"] == str(tmp_path / "out")

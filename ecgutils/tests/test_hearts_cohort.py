@@ -14,13 +14,13 @@ from ecgutils.tests.test_signals_snomed import write_record
 
 
 def test_two_simulated_cohorts_have_no_id_in_common():
-    first, second = load_records(3, seed=1), load_records(3, seed=2, prefix="extra")
+    first, second = (list(load_records(3, seed, prefix=name)) for seed, name in ((1, "sim"), (2, "extra")))
     assert [r.record_id for r in second] == ["extra-000000", "extra-000001", "extra-000002"]
     assert not {r.patient_id for r in first} & {r.patient_id for r in second}
 
 
 def test_no_records_are_no_error():
-    assert load_records(0, seed=1) == []
+    assert list(load_records(0, seed=1)) == []
 
 
 def test_a_negative_number_is_refused():
@@ -47,6 +47,19 @@ def test_a_part_of_ptbxl_is_drawn_once_for_a_seed(tmp_path):
     assert [r.record_id for r in load_records(0, seed=3, ptbxl=tmp_path)] == everything
 
 
+@pytest.mark.parametrize("real", [False, True])
+def test_shards_deal_out_all_records(real, tmp_path):
+    write_ptbxl_folder(tmp_path, n=8)
+
+    def ids(**how):
+        return [r.record_id for r in load_records(5, seed=3, ptbxl=tmp_path if real else None, **how)]
+
+    everything = ids()
+    assert len(everything) == 5
+    for k in (1, 2, 3):
+        assert ids(shard=(k, 3)) == everything[k - 1 :: 3]
+
+
 def test_a_part_of_a_wfdb_folder_keeps_its_folds(tmp_path):
     for i in range(30):
         write_record(tmp_path, f"A{i:04d}")
@@ -56,6 +69,6 @@ def test_a_part_of_a_wfdb_folder_keeps_its_folds(tmp_path):
     assert len(fold) == 30
     assert set(fold.values()) <= set(range(1, 11))
     assert len(set(fold.values())) >= 6
-    part = load_records(8, seed=3, wfdb=tmp_path)
+    part = list(load_records(8, seed=3, wfdb=tmp_path))
     assert 7 <= len(part) <= 8
     assert {r.record_id: r.fold for r in part}.items() <= fold.items()

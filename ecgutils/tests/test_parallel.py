@@ -34,6 +34,21 @@ def test_when_the_time_is_up_no_result_is_lost(workers, monkeypatch):
         next(results)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rows_may_come_from_workers_too_and_not_far_ahead(workers):
+    drawn = []
+
+    def numbers():
+        for i in range(50):
+            drawn.append(i)
+            yield (i,)
+
+    results = for_each(square, ((one[0],) for one in for_each(square, numbers(), workers)), workers)
+    assert next(results)[0] == 0
+    assert len(drawn) <= 20
+    assert [result[0] for result in results] == [i**4 for i in range(1, 50)]
+
+
 def test_no_workers_are_refused():
     with pytest.raises(ValueError, match="workers is 0"):
         for_each(square, [(1,)], workers=0)

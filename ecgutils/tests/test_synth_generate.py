@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import tracemalloc
 from dataclasses import replace
 
 import cv2
@@ -13,7 +14,9 @@ import pandas as pd
 import pytest
 
 from ecgutils.files import content_hash
+from ecgutils.hearts import load_records
 from ecgutils.manifest import CORNER_COLUMNS, read_manifest
+from ecgutils.signals import beat_targets
 from ecgutils.synth import SOURCES, generate_images, render_photo
 from ecgutils.synth.generate import stream
 from ecgutils.synth.sources import SCANS
@@ -48,6 +51,52 @@ def test_same_seed_same_bytes_whatever_the_workers(tmp_path):
     generate_images(iter(toy_records(3)), tmp_path / "two", ("fax", "photo"), seed=5, size=SIZE, workers=2)
     assert hashes(tmp_path / "one") == hashes(tmp_path / "two")
     assert content_hash(tmp_path / "one/manifest.csv") == content_hash(tmp_path / "two/manifest.csv")
+
+
+def test_shards_are_joined_to_the_bytes_of_the_whole_set(tmp_path):
+    how = {"sources": ("fax", "photo"), "seed": 5, "size": SIZE}
+    generate_images(toy_records(5), tmp_path / "whole", **how)
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/manifest.csv").write_text("outdated")
+    for k, missing in ((3, "shard 1, 2 of 3"), (1, "shard 2 of 3"), (1, "shard 2 of 3")):
+        with pytest.warns(UserWarning, match=f"manifest.csv follows when {missing} is made."):
+            table = generate_images(toy_records(5)[k - 1 :: 3], tmp_path / "parts", shard=(k, 3), **how)
+        assert set(table["record_id"]) == {record.record_id for record in toy_records(5)[k - 1 :: 3]}
+        assert not (tmp_path / "parts/manifest.csv").exists()
+    generate_images(toy_records(5)[1::3], tmp_path / "parts", shard=(2, 3), **how)
+    assert hashes(tmp_path / "parts") == hashes(tmp_path / "whole")
+    manifests = [(tmp_path / name / "manifest.csv").read_bytes() for name in ("parts", "whole")]
+    assert manifests[0] == manifests[1]
+
+
+def test_shards_of_another_seed_are_not_joined(tmp_path):
+    for k, seed in ((1, 0), (2, 1)):
+        with pytest.warns(UserWarning, match=f"shard {3 - k} of 2 is made"):
+            generate_images(toy_records(2)[k - 1 : k], tmp_path, ("vector",), seed, size=SIZE, shard=(k, 2))
+
+
+def test_a_record_in_two_shards_is_refused(tmp_path):
+    with pytest.warns(UserWarning, match="shard 2 of 2"):
+        generate_images(toy_records(1), tmp_path, ("vector",), size=SIZE, shard=(1, 2))
+    with pytest.raises(ValueError, match="image_id is '0-vector'"):
+        generate_images(toy_records(1), tmp_path, ("vector",), size=SIZE, shard=(2, 2))
+    assert not (tmp_path / "manifest.csv").exists()
+
+
+def test_memory_does_not_grow_with_the_signals_of_a_stream(tmp_path):
+    def peak(n):
+        tracemalloc.start()
+        try:
+            generate_images(load_records(n, seed=0), tmp_path / str(n), ("vector",), size=SIZE)
+            beat_targets(load_records(n, seed=0))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(2)  # what is loaded once
+    small, large = peak(10), peak(40)
+    signals = 30 * next(load_records(1, seed=0)).signal_mv.nbytes  # 7 MB at 500 Hz
+    assert large - small < signals / 5  # rows of tables stay
 
 
 def test_another_source_changes_no_image_and_another_seed_all(tmp_path):
@@ -157,6 +206,8 @@ def test_odd_record_ids_become_safe_file_names(tmp_path):
         ({"sources": "vector"}, "sources"),
         ({"sources": ()}, "sources"),
         ({"size": (10, 10)}, "size"),
+        ({"shard": (3, 2)}, "Shard 3 of 2"),
+        ({"shard": (0, 2)}, "Shard 0 of 2"),
     ],
 )
 def test_bad_arguments_are_refused(tmp_path, kwargs, word):
