@@ -56,11 +56,19 @@ def for_each(function: Callable[..., T], rows: Iterable[tuple[Any, ...]], worker
         return _in_time(_ahead(partial(client.submit, call, pure=False), rows, partial(_workers, client), lost, said))
     if processes == 1:
         return _in_time(map(call, rows))
+    return _in_time(_in_processes(call, rows, processes))
+
+
+def _in_processes(call: Callable[..., T], rows: Iterator, processes: int) -> Iterator[T]:
     env = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cpu_count() // processes)))}
     pool = get_reusable_executor(processes, timeout=300, env=env)
     todo = "repeat the command with fewer --workers (run: --set workers=1); what is done is kept"
     said = f"A worker process was killed, most often because memory ran out: {todo}."
-    return _in_time(_ahead(partial(pool.submit, call), rows, lambda: processes, (BrokenProcessPool,), said))
+    try:
+        yield from _ahead(partial(pool.submit, call), rows, lambda: processes, (BrokenProcessPool,), said)
+    except KeyboardInterrupt:  # the end would wait for what they are at
+        pool.shutdown(kill_workers=True)
+        raise
 
 
 @cache

@@ -95,8 +95,8 @@ def test_a_progress_log_on_a_full_disk_is_one_sentence(tmp_path):
 
 def test_a_place_below_a_file_is_one_sentence_of_the_command_line(tmp_path, capsys):
     (tmp_path / "file").touch()
-    write_manifest(manifest().assign(**dict.fromkeys(FINDINGS, 1)).head(0), tmp_path / "m.csv")
-    assert main(["bhf", str(tmp_path / "m.csv"), "--out", str(tmp_path / "file" / "out")]) == 2
+    how = ["-n", "1", "--sources", "vector", "--size", "320x240"]
+    assert main(["generate", *how, "--out", str(tmp_path / "file" / "out")]) == 2
     (error,) = capsys.readouterr().err.strip().splitlines()
     assert "can't be written (Not a directory): make room, change its rights, or name another place" in error
 
@@ -107,7 +107,8 @@ def test_a_killed_worker_is_one_sentence_that_says_to_take_fewer():
 
 
 PATIENT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from ecgutils import __main__
 from ecgutils.parallel import for_each
 
