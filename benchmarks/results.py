@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from common import options
+
 from ecgutils.files import write_bytes
 
 HERE = Path(__file__).parent
@@ -41,5 +43,11 @@ def table(folder: Path = HERE) -> str:
     return HEAD + "\n".join(lines) + "\n"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write the page."""
+    options(__doc__).parse_args()
     write_bytes(HERE / "RESULTS.md", table().encode())
+
+
+if __name__ == "__main__":
+    main()

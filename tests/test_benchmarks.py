@@ -32,6 +32,12 @@ def test_every_result_says_its_command_and_commit(name, capsys):
     assert found["commit"] in capsys.readouterr().out
 
 
+def test_the_page_of_all_results_is_of_these_files(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    page = runpy.run_path(str(FOLDER / "results.py"), run_name="results")["table"]()
+    assert (FOLDER / "RESULTS.md").read_text() == page, "run python benchmarks/results.py"
+
+
 def test_what_a_benchmark_writes_names_command_commit_and_device(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     monkeypatch.setattr(sys, "argv", ["benchmarks/simulate.py", "--out", "a b.json"])
