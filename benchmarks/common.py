@@ -104,8 +104,21 @@ def new_model(profile: Profile, flat: FlatSet, seed: int, **how: Any) -> ECGMode
                        **{"backbone": profile.backbone} | how)  # fmt: skip
 
 
-def ship(checkpoint: Path, folder: Path) -> dict[str, Any]:
-    """Write a checkpoint's weights into a folder, in half precision; returns what a card says of them."""
+def average(model: ECGModel, others: Sequence[str | Path]) -> None:
+    """Make a network's weights the mean of its own and those of other checkpoints; `pretrained_status` says so."""
+    import torch
+
+    from ecgutils.learn import load_model
+
+    for k, other in enumerate(map(load_model, others), start=2):
+        with torch.no_grad():
+            torch._foreach_lerp_(list(model.parameters()), list(other.parameters()), 1 / k)
+        path, sha256 = other.checkpoint
+        model.pretrained_status += f"; averaged with {path.name} (sha256 {sha256[:12]})"
+
+
+def ship(checkpoint: Path, folder: Path, others: Sequence[str | Path] = ()) -> dict[str, Any]:
+    """Write a checkpoint's weights, or their mean with others', in half precision; returns what a card says of them."""
     from ecgutils.learn import load_model, save_model
     from ecgutils.learn.checkpoint import read_params
 
@@ -113,6 +126,7 @@ def ship(checkpoint: Path, folder: Path) -> dict[str, Any]:
     own = ("model", "findings", "preprocess", "pretrained_status", "sha256", "versions", "git", "fingerprint")
     kept = {key: value for key, value in params.items() if key not in own} | {"trained_at": params["git"]}
     model = load_model(checkpoint)
+    average(model, others)
     shipped = read_params(save_model(model, folder, kept, half=True))[1]
     (height, width), px_per_mm = model.input_size, model.settings.px_per_mm
     about = {"backbone": model.spec["backbone"], "width": width, "height": height, "px_per_mm": px_per_mm}

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import transfer
-from common import main_process_first, options, ptbxl, write
+from common import average, main_process_first, options, ptbxl, write
 from hearts_pages import CANVASES, load_part, records_of
 from sklearn.model_selection import GroupKFold
 from tqdm import tqdm
@@ -30,14 +30,12 @@ from ecgutils import FINDINGS
 from ecgutils.evaluate import bootstrap_auroc
 from ecgutils.hearts import simulate, simulate_cohort
 from ecgutils.learn import (
-    ECGModel,
     FitSettings,
     FlatSet,
     build_model,
     fit,
     is_main_process,
     join_sets,
-    load_model,
     predict_set,
     take_weights,
 )
@@ -142,17 +140,6 @@ def grouped(kinds: np.ndarray, shares: dict[str, float]) -> np.ndarray:
     return found
 
 
-def begin(model: ECGModel, starts: list[str]) -> None:
-    """Take the mean of the weights of checkpoints: of one network before and after more training, better than both."""
-    take_weights(model, starts[0])
-    for k, start in enumerate(starts[1:], start=2):
-        other = load_model(start)
-        with torch.no_grad():
-            torch._foreach_lerp_(list(model.parameters()), list(other.parameters()), 1 / k)
-        path, sha256 = other.checkpoint
-        model.pretrained_status = f"the mean of {path.name} (sha256 {sha256[:12]}) and {model.pretrained_status}"
-
-
 def main() -> None:
     """Train and score one network."""
     parser = options(__doc__, "data", "workers", "out")
@@ -182,7 +169,8 @@ def main() -> None:
     settings = PreprocessSettings(size=size, px_per_mm=px_per_mm)
     model = build_model("convnext_atto_ols", settings, drop_path=args.drop_path, dropout=args.dropout, seed=args.seed)
     if args.start:
-        begin(model, args.start)
+        take_weights(model, args.start[0])
+        average(model, args.start[1:])
     how = FitSettings(
         stage=args.name, views=args.views, batch_size=args.batch, optimizer="muon", lr=args.lr, layer_decay=0.95,
         weight_decay=args.decay, target_weight=args.beats, geometry=args.geometry, appearance=args.appearance,

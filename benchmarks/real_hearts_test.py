@@ -1,12 +1,13 @@
 """Calibrate and test networks on PTB-XL's real hearts; ship them: python benchmarks/real_hearts_test.py FOLDER
 
-    python benchmarks/real_hearts_test.py FOLDER --ship default=FOLDER/default
+    python benchmarks/real_hearts_test.py FOLDER --ship default=FOLDER/default fine=FOLDER/fine2+FOLDER/fine
 
 FOLDER holds the pages of hearts_pages.py ("val" of fold 8, "test" of fold 9), each record once as a photo and once as a
 scan. The networks that ship are calibrated on the photos of fold 8 and tested on fold 9, which nothing was chosen on,
 as `predict` reads pages: the mean of the networks and of five slightly moved views; beside them those of simulated
 hearts alone, whose probabilities stay calibrated on simulated ones. A refused page counts with each finding's share of
-fold 8. `--ship NAME=CHECKPOINT` first makes a training's result one of the networks that ship. `--only` keeps what
+fold 8. `--ship NAME=CHECKPOINT` first makes a training's result, or the mean of several, one of the networks
+that ship. `--only` keeps what
 real_hearts.json says of the others. Writes ecgutils/weights/ and benchmarks/real_hearts.json.
 """
 
@@ -136,7 +137,8 @@ def main() -> None:
     args = parser.parse_args()
     for pair in args.ship:
         name, _, checkpoint = pair.partition("=")
-        about = ship(Path(checkpoint), SHIPPED_FOLDER / name)
+        first, *others = checkpoint.split("+")
+        about = ship(Path(first), SHIPPED_FOLDER / name, others)
         write_bytes(SHIPPED_FOLDER / name / "README.md", CARD.format(name=name, ptbxl=PTBXL, **about).encode())
     fold8 = Pages("val", args.folder, photos=True)
     share = prevalence(fold8.truth[list(FINDINGS)].to_numpy(float))
