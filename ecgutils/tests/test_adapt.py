@@ -205,7 +205,7 @@ def test_the_command_prints_what_was_measured(photos, start, tmp_path, capsys):
     options = ["--out", str(tmp_path), "--start", start, "--folds", "3", "--views", "16"]
     assert main(["adapt", str(photos / "photos.csv"), *options]) == 0
     printed = capsys.readouterr().out
-    assert "In train: no label of AF is known." in printed
+    assert "In train: no label of AF is known: it can be neither learnt nor scored." in printed
     assert "Not better: adapted, the macro AUROC changes by" in printed
     assert main(["adapt", str(photos / "photos.csv"), *options[:-1], "0"]) == 2
     assert "views" in capsys.readouterr().err

@@ -341,7 +341,10 @@ def test_images_that_lie_on_the_device_and_losses_read_late_change_nothing(sets,
     run(sets, tmp_path / "a")
     gpu_like = Run(tiny(), *sets, QUICK, tmp_path / "b", {})
     gpu_like.images, gpu_like.read_every = torch.from_numpy(sets[0].images), 16
+    threads = torch.get_num_threads()
+    torch.set_num_threads(QUICK.threads)  # as `fit` does
     table = gpu_like.go({}, progress=False).table
+    torch.set_num_threads(threads)
     assert same_weights(tmp_path / "a", tmp_path / "b")
     np.testing.assert_array_equal(table.loss, pd.read_csv(tmp_path / "a/history.csv").loss)
 

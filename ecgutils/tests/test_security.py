@@ -123,7 +123,6 @@ def test_names_write_nothing_outside(tmp_path):
     Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
     table = make_manifest(list(OUTSIDE), "m", path=str(tmp_path / "a.png"), **dict.fromkeys(FINDINGS, 0))
     write_manifest(table, tmp_path / "m.csv")
-    assert main(["bhf", str(tmp_path / "m.csv"), "--out", str(inside / "bhf"), "--test-folds", "9", "--intact"]) == 0
     cache = build_cache(table, inside / "flat", SMALL)
     write_report(cache, table, inside / "review.html")
     record = replace(simulate(np.random.default_rng(0)), record_id=OUTSIDE[0])

@@ -104,7 +104,7 @@ def test_each_image_has_its_truth_which_is_drawn_again_when_torn(tmp_path):
     before = [truth_path(p).read_bytes() for p in paths]
     assert max(map(len, before)) < 40_000
     truth_path(paths[1]).write_bytes(before[1][:100])
-    with pytest.raises(ValueError, match="not a truth file"):
+    with pytest.raises(ValueError, match=r"is not a whole \.npz file"):
         read_truth(paths[1])
     generate_images([make_record()], tmp_path, ("vector", "photo"), size=(400, 220))
     assert [truth_path(p).read_bytes() for p in paths] == before
