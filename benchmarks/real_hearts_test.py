@@ -6,9 +6,8 @@ FOLDER holds the pages of hearts_pages.py ("val" of fold 8, "test" of fold 9), e
 scan. The networks that ship are calibrated on the photos of fold 8 and tested on fold 9, which nothing was chosen on,
 as `predict` reads pages: the mean of the networks and of five slightly moved views; beside them those of simulated
 hearts alone, whose probabilities stay calibrated on simulated ones. A refused page counts with each finding's share of
-fold 8. `--ship NAME=CHECKPOINT` first makes a training's result, or the mean of several, one of the networks
-that ship. `--only` keeps what
-real_hearts.json says of the others. Writes ecgutils/weights/ and benchmarks/real_hearts.json.
+fold 8. `--ship NAME=CHECKPOINT` first makes a training's result, or the mean of several, one of the networks that ship.
+`--only` keeps what real_hearts.json says of the others. Writes ecgutils/weights/ and benchmarks/real_hearts.json.
 """
 
 from __future__ import annotations
