@@ -24,8 +24,8 @@ from ecgutils.files import write_bytes
 
 SETS = {"BHF, 18,000 photos": 18_000, "PTB-XL, six sources": 6 * 21_799, "a million renders": 1_000_000}
 CORES = (2, 16, 64)
-CORE_HOUR, GPU_HOUR = 0.05, 3.0  # US dollars, what clouds asked for in 2026, roughly
-VIEWS_A_SECOND, EPOCHS = 838, 10  # of the loop on one H200 at 768 x 384 (README), and how often an image is shown
+# Assumed, not measured: US dollars, images that one GPU trains on in a second, how often each is shown.
+CORE_HOUR, GPU_HOUR, VIEWS_A_SECOND, EPOCHS = 0.05, 3.0, 800, 10
 
 
 def commands(n: int, folder: Path, workers: int) -> dict[str, list[str]]:
@@ -116,7 +116,7 @@ def main() -> None:
     lines = ["# At full size", f"`python benchmarks/scale.py`: photos of {width} x {height} px.",
              markdown(table), "Processor milliseconds of a further image, by size:",
              markdown(costs.pivot(index="step", columns="n", values="ms_per_image").reset_index()),
-             "Extrapolated from the last column: cores are taken to add up, the disk to keep pace; a core hour costs "
+             "Extrapolated from the last column, and assumed: cores add up, the disk keeps pace, a core hour costs "
              f"{CORE_HOUR:.2f} USD, a GPU hour {GPU_HOUR:.0f}; one GPU trains on {VIEWS_A_SECOND} a second. Larger "
              "photos cost more to draw and decode, hardly more to flatten.",
              markdown(ahead)]  # fmt: skip

@@ -103,7 +103,8 @@ def _shards(whole: Path, k: int, n: int, key: str) -> list[Path]:
 def _join(parts: list[Path], whole: Path, each: int) -> None:
     """Deal the rows, `each` of a record, from the shards' manifests into one, once all are there."""
     if missing := [str(i) for i, part in enumerate(parts, 1) if not part.is_file()]:
-        return warnings.warn(f"{whole} follows when shard {', '.join(missing)} of {len(parts)} is made.", stacklevel=3)
+        warnings.warn(f"{whole} follows when shard {', '.join(missing)} of {len(parts)} is made.", stacklevel=3)
+        return
     tables = [pd.read_csv(part, dtype=str, keep_default_na=False) for part in parts]  # as text nothing is rounded
     order = np.concatenate([np.arange(len(table)) // each for table in tables]).argsort(kind="stable")
     write_manifest(pd.concat(tables, ignore_index=True).iloc[order], whole)
