@@ -66,11 +66,11 @@ def records_of(part: str, folder: str | Path) -> list[Record]:
     return records
 
 
-def draw_part(part: str, n: int, folder: Path, data: str | Path, workers: int) -> None:
-    """Draw what isn't there yet of n images of a part; 0 = two of each record."""
+def draw_part(part: str, first: int, n: int, folder: Path, data: str | Path, workers: int) -> None:
+    """Draw what isn't there yet of the images `first` to n of a part; n = 0: two of each record."""
     records = records_of(part, data)
     n = n or 2 * len(records)
-    for start in tqdm(range(0, n, PIECE), desc=part, unit="piece"):
+    for start in tqdm(range(first, n, PIECE), desc=part, unit="piece"):
         path = folder / f"{part}-{start:06d}.npz"
         if path.exists():
             continue
@@ -104,9 +104,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--part", choices=FOLDS, default="train")
     parser.add_argument("--images", type=int, default=0, help="0 = two of each record")
+    parser.add_argument("--first", type=int, default=0, help=f"leave out those before; a multiple of {PIECE}")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
-    draw_part(args.part, args.images, args.folder, ptbxl(args), args.workers)
+    draw_part(args.part, args.first, args.images, args.folder, ptbxl(args), args.workers)
 
 
 if __name__ == "__main__":
