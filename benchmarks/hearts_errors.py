@@ -1,4 +1,4 @@
-"""Where the shipped networks err on fold 8, by PTB-XL's own codes.
+"""Where the shipped network errs on fold 8, by PTB-XL's own codes.
 
     python benchmarks/hearts_errors.py FOLDER --data PTBXL
 
@@ -26,7 +26,7 @@ PART, LEAST, WORST = "val", 5, 50  # a code counts where it has so many records
 
 
 def answers(folder: Path) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """Mean probabilities per record, and the flat pages of `default` with their record_id."""
+    """Mean probabilities per record, and its small flat pages with their record_id."""
     tables = []
     for name in SHIPPED:
         model = load_model(name)

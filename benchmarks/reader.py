@@ -8,7 +8,7 @@ small    dark grids on a third of the frame, textured tables: refused, or traces
 readable ordinary renders: refused
 leads    every layout, all four turns: leads whose box is right, pages that are upright
 units    both speeds and three gains, with and without legend and pulse
-coarse   photos reduced to so many px/mm: refused, and by how much the answers of `default` change
+coarse   photos reduced to so many px/mm: refused, and by how much the answers of `small` change
 negative pictures of other things and of parts of ECGs (negatives.py): read without a refusal or "leads_missing"
 Runs with older versions of the package too, which know no leads. Writes benchmarks/reader.json.
 """
@@ -207,7 +207,7 @@ def coarse(rng: np.random.Generator, i: int) -> dict:
     from ecgutils.learn import load_model
     from ecgutils.learn.inference import predict_logits
 
-    model = load_model("default")
+    model = load_model("small")
     image = render_photo(simulate(rng), rng, size=(1600, 880)).image
 
     def answer(picture: np.ndarray) -> np.ndarray | None:

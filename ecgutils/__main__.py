@@ -148,7 +148,7 @@ def _add_images(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    from ecgutils.learn import SHIPPED, SIMULATED
+    from ecgutils.learn import NAMED
     from ecgutils.profiles import PLACES, load_profile
     from ecgutils.run import publish_notebooks, run_notebooks
     from ecgutils.targets import read_target, run_parts
@@ -159,7 +159,7 @@ def _run(args: argparse.Namespace) -> None:
     options = ("signals", "data", "photos", "photos_test")
     changes |= {key: getattr(args, key) for key in options if getattr(args, key)}
     for key in PLACES:  # notebooks run in their own folder, where a relative path means another
-        if changes.get(key) not in (None, "", "hub", *SHIPPED, *SIMULATED):
+        if changes.get(key) not in (None, "", "hub", *NAMED):
             changes[key] = str(Path(changes[key]).resolve())
     if os.environ.get("ECG_RUNS"):
         os.environ["ECG_RUNS"] = str(Path(os.environ["ECG_RUNS"]).resolve())

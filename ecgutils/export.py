@@ -17,7 +17,7 @@ from ecgutils.files import content_hash, write_json
 from ecgutils.findings import FINDINGS
 from ecgutils.hearts import simulate
 from ecgutils.learn import ECGModel, find_calibration, load_exported, load_model, predict
-from ecgutils.learn.checkpoint import SHIPPED, SHIPPED_FOLDER, SIMULATED, expanded, trained_on
+from ecgutils.learn.checkpoint import NAMED, SHIPPED_FOLDER, expanded, trained_on
 from ecgutils.learn.exported import ONNX_NAME, READER_NAME
 from ecgutils.onnx import OnnxNetwork
 from ecgutils.preprocess import Preprocessor
@@ -55,7 +55,7 @@ def export(names: Sequence[str | Path], out: str | Path) -> list[str]:
     answers that are not PyTorch's; and as `load_model` does.
     """
     out, wanted = Path(out).absolute(), expanded(names)
-    named = {str(one) if str(one) in SHIPPED + SIMULATED else Path(one).resolve().name: one for one in wanted}
+    named = {str(one) if str(one) in NAMED else Path(one).resolve().name: one for one in wanted}
     if len(named) < len(wanted):
         raise ValueError(f"Two of {', '.join(map(str, wanted))} have one name: export them into folders of their own.")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ecgutils.files import runs_root
-from ecgutils.learn import SHIPPED, SIMULATED, FitSettings, build_model
+from ecgutils.learn import NAMED, REAL, FitSettings, build_model
 from ecgutils.learn.checkpoint import read_params
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.synth import SCAN_SOURCES
@@ -56,7 +56,7 @@ class Profile:
     # --- learning --------------------------------------------------------------------------------
     backbone: str = "convnext_atto_ols"
     pretrained: str = ""  # "" = from scratch, "hub" = timm's hub, else a local file
-    start: str = "default"  # what the third arm begins with: a network that ships, or a checkpoint's folder
+    start: str = "small"  # what the third arm begins with: a network that ships, or a checkpoint's folder
     batch_size: int = 16
     stage1_views: int = 3400  # images shown, with repetition
     stage2_views: int = 1000
@@ -140,7 +140,7 @@ class Profile:
     def shipped(self) -> tuple[str, ...]:
         """The networks that ship and read pages of this size."""
         mine = self.preprocess_settings.to_dict()
-        return tuple(name for name in SHIPPED if read_params(name)[1]["preprocess"] == mine)
+        return tuple(name for name in REAL if read_params(name)[1]["preprocess"] == mine)
 
     @property
     def n_workers(self) -> int:
@@ -173,7 +173,7 @@ class Profile:
 
     def settings(self) -> dict[str, Any]:
         """All of it for cards that are passed on: of a user's folders only the last part of the path is told."""
-        told = {key: Path(getattr(self, key)).name for key in PLACES if getattr(self, key) not in SHIPPED + SIMULATED}
+        told = {key: Path(getattr(self, key)).name for key in PLACES if getattr(self, key) not in NAMED}
         return asdict(self) | told
 
 
@@ -196,6 +196,7 @@ _OTHER_THAN_DEMO: dict[str, tuple[Any, Any, Any]] = {  # in smoke, weights and f
     "px_per_mm": (None, 2.8, 1.867),
     "backbone": ("convnext_zepto_rms_ols", None, "convnext_base"),
     "pretrained": (None, None, "hub"),
+    "start": (None, None, "default"),
     "batch_size": (None, 64, 64),
     "optimizer": (None, None, "adamw"),
     "stage1_views": (256, 140_000, 640_000),

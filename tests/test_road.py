@@ -73,7 +73,7 @@ def test_weights_say_what_each_stage_learned_from(smoke_run):
     assert told["stage1"] == "rendered scans of 50 simulated hearts"  # of five folds of the 60, and of 20 more
     assert told["single_source"] == "rendered photos of 30 simulated hearts"
     assert told["two_stage"] == f"{told['stage1']}, then {told['single_source']}"
-    shipped = read_params("default")[1]["run"]["trained_on"]
+    shipped = read_params("small")[1]["run"]["trained_on"]
     assert told["from_shipped"] == f"{shipped}, then {told['single_source']}"
 
 
@@ -85,8 +85,8 @@ def test_the_calibration_names_the_networks_of_the_ensemble(smoke_run):
 
 def test_what_was_shipped_is_far_better_than_what_a_minute_teaches(smoke_run):
     arms = json.loads((smoke_run / "results_04.json").read_text())
-    macro = {arm: arms[arm][0]["value"] for arm in ("single_source", "from_shipped", "default")}
-    assert min(macro["from_shipped"], macro["default"]) > macro["single_source"] + 0.1
+    macro = {arm: arms[arm][0]["value"] for arm in ("single_source", "from_shipped", "small")}
+    assert min(macro["from_shipped"], macro["small"]) > macro["single_source"] + 0.1
 
 
 def test_no_patient_is_both_learned_from_and_tested_on(smoke_run):
@@ -218,7 +218,7 @@ def test_a_table_of_photos_with_three_findings_goes_through(smoke_run, run_photo
     unlabelled = Path(photos["path"][29]).stem
     assert unlabelled in table.index
     assert unlabelled not in set(learned["image_id"])
-    files = [run / f"predictions/{name}-submit.csv" for name in ("from_shipped", "default")]
+    files = [run / f"predictions/{name}-submit.csv" for name in ("from_shipped", "small")]
     networks = [pd.read_csv(file, dtype={"ID": str}).set_index("ID") for file in files]
     known_before = np.mean([answers.loc[table.index, "HYP"] for answers in networks], axis=0)
     readable = networks[0].loc[table.index, "readable"].to_numpy()

@@ -22,7 +22,7 @@ from typing import Any
 
 _NAMES = {
     "augmentation": "augment",
-    "checkpoint": "SHIPPED SIMULATED load_model save_model seen_before start_from take_weights",
+    "checkpoint": "NAMED REAL SHIPPED SIMULATED load_model save_model seen_before start_from take_weights",
     "dataset": "FlatSet build_sets join_sets load_sets",
     "explain": "heat_maps heat_on_photo",
     "exported": "ExportedModel load_exported",

@@ -17,9 +17,11 @@ from ecgutils.provenance import git_describe, versions
 
 WEIGHTS_NAME, PARAMS_NAME = "model.safetensors", "params.json"
 RESUME_NAME = "resume.pt"  # beside them as long as a training is not finished
-SHIPPED = ("default", "fine")  # checkpoints in the package; `predict` on the command line takes their mean
+SHIPPED = ("default",)  # what `predict` on the command line takes, where no checkpoint is named
 SIMULATED = ("simulated/default", "simulated/fine")  # a pair that no patient's signal was in; "simulated" names both
-SEEN_FOLDS = range(1, 8)  # of PTB-XL: the patients that SHIPPED learned from
+REAL = (*SHIPPED, "small")  # learned from real hearts; "small" reads smaller pages, and is quicker to train further
+NAMED = REAL + SIMULATED  # all checkpoints in the package
+SEEN_FOLDS = range(1, 8)  # of PTB-XL: the patients that REAL learned from
 SHIPPED_FOLDER = Path(ecgutils.__file__).parent / "weights"
 
 
@@ -50,7 +52,7 @@ def expanded(names: Iterable[str | Path]) -> list[str | Path]:
 
 
 def load_model(name_or_path: str | Path = "default", device: str = "cpu") -> ECGModel:
-    """Load a checkpoint folder, or one of SHIPPED or SIMULATED by its name.
+    """Load a checkpoint folder, or one of NAMED by its name.
 
     device : where it answers: "cpu", "cuda", "cuda:1", or "auto" (CUDA when there is one). `fit` moves it by itself.
 
@@ -99,7 +101,7 @@ def take_weights(model: ECGModel, name_or_path: str | Path) -> None:
 def read_params(name_or_path: str | Path) -> tuple[Path, dict[str, Any]]:
     """A checkpoint's folder and its params.json; raises as `load_model` does, for everything but the tensors."""
     folder = Path(name_or_path)
-    if str(name_or_path) in SHIPPED + SIMULATED:
+    if str(name_or_path) in NAMED:
         folder = SHIPPED_FOLDER / name_or_path
     if folder.is_file():  # a pickle (.pt, .pth, .bin) can run code as it is read
         what = f"a checkpoint is a folder with {WEIGHTS_NAME} and {PARAMS_NAME}, and no other weights are read"
@@ -131,8 +133,8 @@ def trained_on(name_or_path: str | Path) -> str:
 
 
 def seen_before(names: Iterable[str], table: pd.DataFrame) -> pd.Series:
-    """Which images of a manifest, bool, are of hearts that one of SHIPPED learned from, if it is among `names`."""
-    folds = SEEN_FOLDS if set(names) & set(SHIPPED) else ()
+    """Which images of a manifest, bool, are of hearts that one of REAL learned from, if it is among `names`."""
+    folds = SEEN_FOLDS if set(names) & set(REAL) else ()
     return table["signal_source"].eq("ptbxl") & table["fold"].isin(folds)
 
 

@@ -146,7 +146,7 @@ def test_refused_photos_and_copies_take_no_part_and_the_test_is_left_alone(photo
 
 def test_what_flatters_a_side_is_said(better, photos, tmp_path, monkeypatch):
     start = str(better[0])
-    monkeypatch.setattr("ecgutils.learn.checkpoint.SHIPPED", (start,))
+    monkeypatch.setattr("ecgutils.learn.checkpoint.REAL", (start,))
     found = labelled(photos, MI=KIND, AF=0)
     found.train["signal_source"], found.train["fold"] = "ptbxl", np.repeat([1, 8], N // 2)
     notes = run(photos, tmp_path, start, found, views=8)["notes"]

@@ -9,9 +9,9 @@ import pytest
 from ecgutils.evaluate import Calibration
 from ecgutils.findings import FINDINGS
 from ecgutils.learn import (
+    NAMED,
     PREDICTION_COLUMNS,
     SHIPPED,
-    SIMULATED,
     VIEWS,
     build_model,
     find_calibration,
@@ -265,6 +265,6 @@ def test_a_model_is_no_checkpoint_once_it_is_changed(pair, model):
 
 
 def test_what_ships_is_calibrated_alone_and_together():
-    for models in (*SHIPPED, SHIPPED, *SIMULATED, "simulated"):
+    for models in (SHIPPED, *NAMED, "simulated"):
         calibration, words = find_calibration(models)
         assert words == f"calibrated on {calibration.describe()}"

@@ -118,7 +118,7 @@ def test_a_sample_without_folds_9_and_10_tests_on_its_last_two(tmp_path):
 
 
 def test_shipped_networks_take_part_where_they_read_pages_of_that_size(tmp_path):
-    assert load_profile("demo").shipped == load_profile("smoke").shipped == ("default",)
+    assert load_profile("demo").shipped == load_profile("smoke").shipped == ("small",)
     assert load_profile("demo", px_per_mm=1.5).shipped == ()
     with pytest.raises(ValueError, match=r"start='no/where': No checkpoint folder at no/where"):
         load_profile("demo", start="no/where")
