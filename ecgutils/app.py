@@ -248,7 +248,7 @@ class Photo:
 
     def _heat(self, flat: FlatECG) -> None:
         ui.label("Heat by lead").classes("font-bold")
-        ui.label("Share of what raised a score, and how many times its share of the page; of the first network only.")
+        ui.label("Share of what raised a score, and how many times its share of the page.")
         with ui.row().classes("gap-2"):
             for finding in FINDINGS:
                 ui.button(finding, on_click=lambda finding=finding: show(finding)).props("dense padding='4px 8px'")
