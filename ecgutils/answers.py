@@ -17,6 +17,7 @@ from ecgutils.findings import FINDINGS
 from ecgutils.learn import find_calibration, load_exported
 from ecgutils.learn.inference import PREDICTION_COLUMNS, Model, read_photos
 from ecgutils.manifest import image_ids
+from ecgutils.optional import optional
 from ecgutils.preprocess import FlatECG
 from ecgutils.preprocess.judge import PASSING, explain
 
@@ -115,7 +116,7 @@ def _check(out: Path, progress: Progress, made_by: str, ids: list[str]) -> None:
     if out.suffix.lower() not in ENDINGS:
         raise ValueError(f"--out ends in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}; got {str(out)!r}.")
     if out.suffix.lower() == ".parquet":
-        import pyarrow  # noqa: F401  before hours of reading, not after
+        optional("pyarrow")  # before hours of reading, not after
     if out.exists() and not progress.done:
         raise ValueError(f"{out} is there already, and no {progress.path} beside it: give another --out, or delete it.")
     if any(entry.get("made_by") != made_by for entry in progress.done.values()):

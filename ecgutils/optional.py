@@ -7,6 +7,7 @@ _USES = {  # module: what to install, and what it is for
     "distributed": ("distributed", "reaches the workers of a cluster"),
     "iterstrat.ml_stratifiers": ("iterative-stratification", "deals patients to folds"),
     "papermill": ("papermill", "runs the notebooks"),
+    "pyarrow": ("pyarrow", "reads and writes Parquet"),
     "wfdb": ("wfdb", "reads WFDB records and PTB-XL"),
 }
 

@@ -39,7 +39,7 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
     if not (path := Path(path)).is_file():
         raise FileNotFoundError(f"No predictions at {path}: check the path.")
     if path.suffix.lower() == ".parquet":
-        import pyarrow as pa
+        pa = optional("pyarrow")
 
         try:
             table = pd.read_parquet(path)

@@ -107,8 +107,6 @@ def test_the_challenge_s_labels_are_a_truth_by_its_own_ids(tmp_path):
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_predictions_are_read_as_they_were_written(tmp_path, ending):
-    if ending == ".parquet":
-        pytest.importorskip("pyarrow", reason="the optional Parquet library is not installed")
     predictions, _ = made_up(4)
     predictions = predictions.assign(ID=["007", "NA", "a,b", "x"], quality=[0.25, 0.5, np.nan, 1])
     predictions.loc[2, COLUMNS] = np.nan
