@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from ecgutils.__main__ import main
 from ecgutils.files import Progress, content_hash
 from ecgutils.parallel import _workers, for_each, join_cluster
 
+PHOTO = Path(__file__).parents[2] / "docs" / "photo.jpg"
 pytest.importorskip("distributed", reason="distributed, of requirements-cluster.txt, is not there")
 
 
@@ -114,6 +116,18 @@ def test_a_worker_killed_amid_flattening_costs_no_page(cluster, killing, tmp_pat
     assert len(came) == len(set(came)) == 10
     assert files(tmp_path / "many") == files(tmp_path / "one")
     assert len(files(tmp_path / "one")) == 10 + 3
+
+
+def test_photos_read_on_a_cluster_get_the_same_answers(cluster, tmp_path, monkeypatch):
+    monkeypatch.setenv("ECG_CLUSTER", "")
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    shutil.copy(PHOTO, "photos/photo.jpg")
+    shutil.copy(PHOTO, "photos/again.jpg")
+    Path("photos/torn.jpg").write_bytes(PHOTO.read_bytes()[:200])
+    assert main(["predict", "photos", "--model", "small", "--out", "one.csv"]) == 1
+    assert main(["predict", "photos", "--model", "small", "--out", "many.csv", "--cluster", cluster.address]) == 1
+    assert Path("many.csv").read_bytes() == Path("one.csv").read_bytes()
 
 
 def test_a_mistake_of_a_row_comes_back_as_it_is(cluster, monkeypatch):
