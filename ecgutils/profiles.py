@@ -39,7 +39,7 @@ class Profile:
     signals: str = "simulated"  # or "ptbxl", "wfdb": then `data` is the folder
     data: str = ""
     n_records: int = 600  # simulated records; of real ones the most that are read, 0 = all
-    extra_records: int = 1600  # more simulated patients, for stage 1 only
+    extra_records: int = 1000  # more simulated patients, for stage 1 only
     # a simulated cohort is dealt evenly to folds 1..10; four test: an interval from one fold's 60 people says little
     train_folds: tuple[int, ...] = (1, 2, 3, 4, 5)
     val_folds: tuple[int, ...] = (6,)
