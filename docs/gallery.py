@@ -23,7 +23,6 @@ from ecgutils.synth.photo import Severity
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = 760  # px, of a picture on the page
 Files = dict[str, bytes]
-Source = Path | np.ndarray
 
 SOURCE_WORDS = {
     "vector": "Export of a viewing program: crisp, everything set by a machine; nothing happened to it.",
@@ -66,13 +65,12 @@ STRIP = PageStyle(source=PHOTO_SOURCE, width_mm=260, height_mm=150, footer_mm=8,
 class Example:
     """How an image with one reason comes about: `make(folder)` returns what is read, and is shown if an array is.
 
-    show : the picture instead of what is read. corners : as `Preprocessor` takes them.
+    corners : as `Preprocessor` takes them; they are drawn on the picture.
     """
 
     said: str
-    make: Callable[[Path], Source]
-    show: Callable[[], np.ndarray] | None = None
-    corners: list[list[int]] | None = None
+    make: Callable[[Path], Path | np.ndarray]
+    corners: tuple[tuple[int, int], ...] | None = None
 
 
 def page(seed: int = 0, px_per_mm: float = 5.0, **style: object) -> Rendered:
@@ -100,10 +98,6 @@ def _covered() -> np.ndarray:
 def _one_row() -> np.ndarray:
     drawn = page(layout="12x1")
     return drawn.image[: int(drawn.lead_boxes["aVR"][1])]
-
-
-def _strip() -> np.ndarray:
-    return np.tile(page(layout="3x4+1").image[720:790], (1, 2, 1))
 
 
 def _letter() -> np.ndarray:
@@ -141,15 +135,6 @@ def _locked(path: Path) -> Path:
     return _write(path, f"{body}trailer<</Root 1 0 R/Size 4{lock}>>\n%%EOF".encode())
 
 
-SLIP = [[500, 80], [80, 80], [500, 640], [80, 640]]
-
-
-def _slip() -> np.ndarray:
-    image = photo(2, {"framing": 0.5})
-    cv2.polylines(image, [np.array(SLIP, np.int32)], True, (220, 30, 30), 4, cv2.LINE_AA)
-    return image
-
-
 EXAMPLES = {
     "missing": Example("A path that leads nowhere.", lambda at: at / "none.png"),
     "not_a_file": Example("A folder.", lambda at: at),
@@ -162,8 +147,14 @@ EXAMPLES = {
     ),
     "too_small": Example("A thumbnail, 90 px wide (shown larger).", lambda at: _scaled(90 / 279.4)),
     "bad_array": Example("An array of floating-point numbers.", lambda at: np.zeros((9, 9))),
-    "bad_outline": Example("Corners given in the wrong order.", lambda at: photo(2, {"framing": 0.5}), _slip, SLIP),
-    "too_narrow": Example("One row, 40 times as long as high.", lambda at: _strip()),
+    "bad_outline": Example(
+        "Corners given in the wrong order.",
+        lambda at: photo(2, {"framing": 0.5}),
+        ((500, 80), (80, 80), (500, 640), (80, 640)),
+    ),
+    "too_narrow": Example(
+        "One row, 40 times as long as high.", lambda at: np.tile(page(layout="3x4+1").image[720:790], (1, 2, 1))
+    ),
     "not_an_ecg": Example("A page of text.", lambda at: _letter()),
     "not_12_leads": Example("The first three rows of a 12x1 page.", lambda at: _one_row()),
     "mirrored": Example("A page, mirrored.", lambda at: np.ascontiguousarray(page().image[:, ::-1])),
@@ -209,7 +200,9 @@ def read_example(code: str) -> tuple[FlatECG, np.ndarray | None]:
         flat = Preprocessor()(source, quad_xy=corners)
     assert code in [reason.split(" ")[0] for reason in flat.reasons], f"{code}: its example got {flat.reasons}"
     shown = source if isinstance(source, np.ndarray) and source.ndim == 3 else None
-    return flat, example.show() if example.show else shown
+    if corners is not None:
+        cv2.polylines(shown, [corners.astype(np.int32)], True, (220, 30, 30), 4, cv2.LINE_AA)
+    return flat, shown
 
 
 def _jpeg(image: np.ndarray) -> bytes:
