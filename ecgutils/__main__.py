@@ -194,9 +194,7 @@ def _predict(args: argparse.Namespace) -> int:
     quads = {} if args.corners is None else {image_ids(photos)[0]: read_corners(args.corners)}
     models, calibration, origin = prepare(args.model, args.raw, args.calibration, args.onnx)
     table = answer(models, photos, args.out, args.workers, quads, calibration, args.overlay)
-    print(summary(table))
-    print(origin)
-    print(DISCLAIMER)
+    print(summary(table), origin, DISCLAIMER, sep="\n")
     return 0 if table["readable"].all() else 1
 
 
