@@ -254,8 +254,8 @@ def notebook_figures(path: Path) -> Iterator[tuple[str, str]]:
                     yield heading, f"output_{i}_{j}.{ending}"
 
 
-def gallery(pictures: int | None = None) -> tuple[str, Files]:
-    """The page as Markdown, and its pictures by name. pictures : draw only the first ones of each kind; None: all."""
+def gallery(pictures: float = np.inf) -> tuple[str, Files]:
+    """The page as Markdown, and its pictures by name. pictures : draw only so many of each kind, the first ones."""
     files: Files = {}
     intro = """# Gallery
 
@@ -266,11 +266,11 @@ what the pre-processing said when it read it.
     return "\n".join([intro, *(line for part in parts for line in part)]), files
 
 
-def _sources(files: Files, pictures: int | None) -> Iterator[str]:
+def _sources(files: Files, pictures: float) -> Iterator[str]:
     yield "## Image sources\n\n`python -m ecgutils generate` draws a heart in each of these.\n"
     for i, name in enumerate(SOURCES):
         yield f"### {name} {{#source-{name}}}\n\n{SOURCE_WORDS[name]}\n"
-        if pictures is None or i < pictures:
+        if i < pictures:
             rng = np.random.default_rng(4)
             record = simulate(rng, set())
             drawn = render_photo(record, rng) if name == PHOTO_SOURCE else render_scan(record, rng, name)
@@ -279,7 +279,7 @@ def _sources(files: Files, pictures: int | None) -> Iterator[str]:
             yield _answer(Preprocessor()(drawn.image))
 
 
-def _effects(files: Files, pictures: int | None) -> Iterator[str]:
+def _effects(files: Files, pictures: float) -> Iterator[str]:
     yield (
         "## Photo effects\n\nEach alone: without it on the left, at full strength on the right, the last ones from"
         " close by. `render_photo` takes the strength of each, 0 to 1. What they cost is measured, see "
@@ -287,14 +287,14 @@ def _effects(files: Files, pictures: int | None) -> Iterator[str]:
     )
     for i, name in enumerate(EFFECTS):
         yield f"### {name} {{#effect-{name}}}\n\n{_sentence(EFFECT_WORDS[name])}\n"
-        if pictures is None or i < pictures:
+        if i < pictures:
             both, flat = _effect(name)
             files[f"effect-{name}.jpg"] = _jpeg(both)
             yield _figure(f"effect-{name}.jpg", f"a photo without and with {name}")
             yield _answer(flat)
 
 
-def _reasons(files: Files, pictures: int | None) -> Iterator[str]:
+def _reasons(files: Files, pictures: float) -> Iterator[str]:
     yield (
         "## Reasons\n\nWhat `predict` and `preprocess` say about a photo, and what helps. Each example was read, and"
         " got its reason.\n"
@@ -303,7 +303,7 @@ def _reasons(files: Files, pictures: int | None) -> Iterator[str]:
         yield f"### {code} {{#reason-{code}}}\n\n{_sentence(words)}\n"
         if code in NOT_DRAWN:
             yield f"No example: it {NOT_DRAWN[code]}.\n"
-        elif pictures is None or i < pictures:
+        elif i < pictures:
             flat, image = read_example(code)
             yield f"Example{'' if image is not None else ', without a picture'}: *{EXAMPLES[code].said}*\n"
             if image is not None:

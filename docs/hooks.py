@@ -58,20 +58,15 @@ def site_links(markdown: str, page: str) -> str:
 def api_page(package: str) -> str:
     """What a package gives to others, then its modules with all that is public in them."""
     path = ROOT / "ecgutils" / package / "__init__.py"
-    given = [] if not path.exists() else [
-        f"`{alias.name}`"
-        for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    ]  # fmt: skip
+    body = ast.parse(path.read_text()).body if path.exists() else []
+    given = [f"`{alias.name}`" for node in body if isinstance(node, ast.ImportFrom) for alias in node.names]
     imports = f"Import from `ecgutils.{package}`: {', '.join(given)}.\n\n" if given else ""
     return f"# ecgutils.{package}\n\n{imports}::: ecgutils.{package}\n"
 
 
 def made() -> Iterator[tuple[str, str | bytes]]:
     """Path and content of what is made while the site is built."""
-    number = os.environ.get(PICTURES)
-    page, pictures = gallery(int(number) if number else None)
+    page, pictures = gallery(float(os.environ.get(PICTURES) or "inf"))
     yield "docs/gallery.md", page
     yield from ((f"docs/gallery/{name}", content) for name, content in pictures.items())
     yield from ((f"docs/api/{package}.md", api_page(package)) for package in API)
