@@ -102,11 +102,12 @@ def render_photo(
 
 def _photograph(layers: np.ndarray, ppm: float, nodes: NodeGrid, scene: np.ndarray) -> np.ndarray:
     """The page's layers, resampled once, over the scene, in place; all uint8 (H, W, 4)."""
-    if ppm < _FINE_PPM and np.abs(nodes.projection.homography[:2, :2] - np.eye(2)).max() > 1e-6:
+    projection = nodes.projection
+    if ppm < _FINE_PPM and np.abs(projection.homography[:2, :2] - np.eye(2)).max() > 1e-6:
         layers = blur(layers, 0.45)
-    if nodes.projection.is_plane:
+    if projection.surface.is_flat and not projection.lens.k:
         warp = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_TRANSPARENT}
-        return cv2.warpPerspective(layers, nodes.projection.homography, nodes.size, dst=scene, **warp)
+        return cv2.warpPerspective(layers, projection.homography, nodes.size, dst=scene, **warp)
     x, y = (nodes.enlarge(np.ascontiguousarray(nodes.page_xy[..., i])) for i in (0, 1))
     return cv2.remap(layers, x, y, cv2.INTER_LINEAR, dst=scene, borderMode=cv2.BORDER_TRANSPARENT)
 

@@ -87,10 +87,6 @@ class Projection:
     camera: tuple[float, ...] = (0.0, 0.0, 1.0)
     lens: Lens = field(default_factory=Lens)
 
-    @property
-    def is_plane(self) -> bool:
-        return self.surface.is_flat and not self.lens.k
-
     def to_image(self, page_xy: np.ndarray) -> np.ndarray:
         """Page px (..., 2) -> image px (..., 2), float64."""
         xy = np.asarray(page_xy, dtype=np.float64)
