@@ -4,8 +4,6 @@ Weights and what they learned from are in ecgutils/weights/reader (made by bench
 legend_weights.py). What they answer is made sense of without PyTorch, in network.py and legend.py.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.resources import as_file, files
 
 import numpy as np
@@ -118,17 +116,6 @@ class LegendReader(nn.Module):
         return (self.net(legend_input(crops)).softmax(1),)
 
 
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    """PyTorch at one thread inside: the number changes its rounding, and several processes would fight."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def shipped(name: str) -> nn.Module:
     """The shipped "reader" or "legend"; the reader's normalisations are folded into its convolutions."""
     module = {"reader": PageReader, "legend": LegendReader}[name]()
@@ -144,6 +131,12 @@ def shipped(name: str) -> nn.Module:
 
 
 def run(module: nn.Module, array: np.ndarray) -> list[np.ndarray]:
-    """What a module makes of an array."""
-    with _one_torch_thread(), torch.inference_mode():
-        return [found.numpy() for found in module(torch.from_numpy(array))]
+    """What a module makes of an array, at one thread: their number changes PyTorch's rounding, and several processes
+    would fight."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            return [found.numpy() for found in module(torch.from_numpy(array))]
+    finally:
+        torch.set_num_threads(before)
