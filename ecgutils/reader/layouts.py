@@ -96,7 +96,7 @@ def _offsets(words: Words, rows: np.ndarray) -> list[int]:
     """mm from rows to their names: the two likeliest, for names may stand half way between two rows."""
     tries = np.arange(-16, 13)
     dy = words.y[:, None, None] - rows[:, None] - tries
-    votes = (np.clip(words.odds.max(1, initial=0), 0, 2)[:, None, None] * np.exp(-0.5 * (dy / 1.5) ** 2)).sum((0, 1))
+    votes = (np.clip(words.odds.max(1), 0, 2)[:, None, None] * np.exp(-0.5 * (dy / 1.5) ** 2)).sum((0, 1))
     votes *= 1 - 0.04 * np.abs(tries)
     first = int(votes.argmax())
     votes[max(0, first - 4) : first + 5] = 0
@@ -125,8 +125,6 @@ def _match(words: Words, rows: np.ndarray, columns: np.ndarray, y_off: int) -> n
     """Log odds (rows, columns, 13) of each lead's name standing in a cell, last: of no name belonging there."""
     odds = np.zeros((len(rows), len(columns), 13))
     odds[..., :12] = _MISSED
-    if not len(words.x):
-        return odds
     dx = words.x[:, None] - columns
     column = np.abs(dx - 1).argmin(1)
     dx = dx[np.arange(len(column)), column]
@@ -138,7 +136,7 @@ def _match(words: Words, rows: np.ndarray, columns: np.ndarray, y_off: int) -> n
     dy = dy[np.arange(len(row)), row]
     ok = (np.abs(dx - x_off) < 8) & (np.abs(dy - y_off) < 6)
     far = -0.5 * ((dx - x_off) / 4) ** 2 - 0.5 * ((dy - y_off) / 3) ** 2
-    for r in np.unique(row[ok]) if ok.any() else ():
+    for r in np.unique(row[ok]):
         for c in np.unique(column[ok & (row == r)]):
             here = np.flatnonzero(ok & (row == r) & (column == c))
             stray = _STRAY * sure[here]
@@ -163,7 +161,7 @@ def _fit(words: Words, rows: np.ndarray, columns: np.ndarray, y_off: int) -> Fit
     n, count = odds.shape[:2]
     strip = odds[:, 0, :12] + odds[:, 1:, 12].sum(1)[:, None]
     best = Fit(-np.inf, columns, [], "", odds)
-    for n_rows, n_columns, prior, index in _FAMILIES if count <= 4 else ():
+    for n_rows, n_columns, prior, index in _FAMILIES:
         for first in range(1 - n_rows, n) if count <= n_columns else ():
             seen = np.arange(max(first, 0), min(first + n_rows, n))
             strips = np.arange(seen[-1] + 1, n)

@@ -52,10 +52,9 @@ def find_leads(trace: np.ndarray, marks: np.ndarray, px_per_mm: float = 4) -> Le
     width, height = (max(1, round(n / px_per_mm)) for n in trace.shape[::-1])
     ink, steep = (cv2.resize(m, (width, height), interpolation=cv2.INTER_AREA) for m in (trace, steep))
     ink, steep = ink.astype(np.float32) / 255, steep.astype(np.float32) / 255
-    parts = split_pages(words, width, height)
     pages = [
         (page, ink[y0:y1, x0:x1].sum())
-        for x0, y0, x1, y1 in parts
+        for x0, y0, x1, y1 in split_pages(words, width, height)
         if (page := _read(ink, steep, words, (x0, y0, x1, y1)))
     ]
     if not pages:
@@ -166,8 +165,6 @@ def _extent(ink: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
 
 def _alignment(steep: np.ndarray, rows: np.ndarray) -> float:
     """0..1: how near to no delay the beats of different rows fit best."""
-    if len(rows) < 2:
-        return 0.0
     reach = max(3, round(min(_pitch(rows), 24) / 2))
     beats = np.stack([steep[max(0, round(r) - reach) : round(r) + reach].sum(0) for r in rows])
     beats = gaussian_filter1d(np.sqrt(beats), 1.0, axis=1)
@@ -175,10 +172,8 @@ def _alignment(steep: np.ndarray, rows: np.ndarray) -> float:
     beats /= np.linalg.norm(beats, axis=1, keepdims=True) + 1e-6
     lags = np.arange(-15, 16)
     total, weight = 0.0, 0.0
-    for i in range(len(rows)):
+    for i in range(len(rows) - 1):
         rest = beats[i + 1 :]
-        if not len(rest):
-            break
         c = np.stack([(np.roll(beats[i], lag) * rest).sum(1) for lag in lags])
         low, top = np.median(c, 0), c.max(0)
         near = c[14:17].max(0)
