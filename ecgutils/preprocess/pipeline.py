@@ -221,7 +221,7 @@ def _read(seen: Rectified, settings: PreprocessSettings, exported: Path | None) 
     if traces.box is None:
         few = ("not_an_ecg",) if length_mm < judge.LEAST_MM else ("not_12_leads 0",)
         return RefusedPage(judge.weigh_page(seen.grid, seen.page, seen.copy.work, few), steps)
-    units = measure_units(dark, trace, marks, read_legends(dark, marks, exported), PLANE_PX_PER_MM)
+    units = measure_units(dark, trace, marks, read_legends(dark, marks, exported))
     # 3. judge
     contrast = judge.contrast_of(dark, traces.mask)
     sharp = judge.sharpness(dark, traces.mask, contrast)

@@ -35,12 +35,10 @@ class Units:
     gain_confidence: float
 
 
-def measure_units(
-    dark: np.ndarray, trace: np.ndarray, marks: np.ndarray, legends: np.ndarray, px_per_mm: float = 4
-) -> Units:
-    """Speed and gain of an upright page. dark, trace: uint8 (h, w); marks: uint8 (19, h/4, w/4) at 1 px/mm, in the
-    order of the reader's MARKS; legends: float (n, 6), as `read_legends` gives them."""
-    size = tuple(max(1, round(n * PPM / px_per_mm)) for n in dark.shape[1::-1])
+def measure_units(dark: np.ndarray, trace: np.ndarray, marks: np.ndarray, legends: np.ndarray) -> Units:
+    """Speed and gain of an upright page. dark, trace: uint8 (h, w) at 4 px/mm; marks: uint8 (19, h/4, w/4) at 1 px/mm,
+    in the order of the reader's MARKS; legends: float (n, 6), as `read_legends` gives them."""
+    size = tuple(max(1, round(n * PPM / 4)) for n in dark.shape[1::-1])
     dark, trace = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (dark, trace))
     pulses = _pulse_gain(cv2.subtract(dark, cv2.dilate(trace, None)), marks[PULSE])
     printed_numbers, answers = (_legends(legends[:, 1:3]), _legends(legends[:, 3:6])), []
