@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from ecgutils.geometry import affine, apply_homography, frame_corners, order_corners
+from ecgutils.geometry import affine, apply_homography, frame_corners, order_corners, thumbnail
 from ecgutils.preprocess.grid import Grid
 from ecgutils.preprocess.phase import INVERSE
 
@@ -141,8 +141,7 @@ def _step_profile(lab: np.ndarray, shown: np.ndarray, width: int) -> np.ndarray:
 def _segment(rgb: np.ndarray, whole: bool = True) -> Page | None:
     """The best quadrilateral among masks by brightness, by colour distance to the middle and by saturation: one that
     fills the middle of the image; with `whole` off the largest one anywhere, however small."""
-    scale = min(1.0, SMALL / max(rgb.shape[:2]))
-    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    small, scale = thumbnail(rgb, SMALL)
     lab = cv2.cvtColor(cv2.medianBlur(cv2.dilate(small, np.ones((3, 3), np.uint8)), 7), cv2.COLOR_RGB2LAB)
     height, width = lab.shape[:2]
     middle = np.zeros((height, width), bool)

@@ -36,9 +36,8 @@ def unit_ratio(image_from_plane: np.ndarray, shape: tuple[int, ...]) -> float:
     How fast lines converge tells how far the plane is tilted, and so how much of what looks short is foreshortened: the
     first columns of the homography are K r1 and K r2 times these lengths (Zhang 2000).
     """
-    height, width = shape[:2]
-    focal = FOCAL * max(height, width)
-    rays = np.array([[1 / focal, 0, -(width - 1) / 2 / focal], [0, 1 / focal, -(height - 1) / 2 / focal], [0, 0, 1]])
+    focal = FOCAL * max(shape[:2])
+    rays = affine(1 / focal, -(np.array(shape[1::-1]) - 1) / 2 / focal)
     along_x, along_y = np.linalg.norm(rays @ image_from_plane, axis=0)[:2]
     return float(along_x / along_y)
 
@@ -304,7 +303,7 @@ def pitch_in_mm(contrast: np.ndarray, cycles_from_image: np.ndarray, seen_xy: np
     low, high = (f(apply_homography(cycles_from_image, seen_xy), axis=0) for f in (np.min, np.max))
     size = np.clip((high - low) / step, 64, 1600).astype(int)
     px_per_sample = step * px_per_cycle
-    image_from_sample = np.linalg.inv(cycles_from_image) @ np.array([[step, 0, low[0]], [0, step, low[1]], [0, 0, 1]])
+    image_from_sample = np.linalg.inv(cycles_from_image) @ affine(step, low)
     source = cv2.GaussianBlur(contrast, (0, 0), 0.4 * px_per_sample) if px_per_sample > 1.5 else contrast
     square = cv2.warpPerspective(source, image_from_sample, size.tolist(), flags=INVERSE)
     spectra = [_line_spectrum(square, step), _line_spectrum(square.T, step)]
