@@ -52,13 +52,11 @@ def find_traces(trace: np.ndarray, px_per_mm: int) -> tuple[np.ndarray, np.ndarr
 
 def place_traces(mask: np.ndarray, lead_boxes: Iterable[np.ndarray], length_mm: float, px_per_mm: int) -> Traces:
     """The traces in and between the leads' boxes, x0, y0, x1, y1 px each: what lies elsewhere does not count."""
-    if not len(boxes := np.array(list(lead_boxes)).reshape(-1, 4)):
-        return Traces(np.zeros(mask.shape, bool), length_mm)
-    beside = BESIDE_MM * px_per_mm
-    left, top = np.maximum(boxes[:, :2].min(0).astype(int) - beside, 0)
-    right, bottom = boxes[:, 2:].max(0).astype(int) + beside
-    inside = np.zeros_like(mask)
-    inside[top:bottom, left:right] = mask[top:bottom, left:right]
+    inside, beside = np.zeros_like(mask), BESIDE_MM * px_per_mm
+    if len(boxes := np.array(list(lead_boxes)).reshape(-1, 4)):
+        left, top = np.maximum(boxes[:, :2].min(0).astype(int) - beside, 0)
+        right, bottom = boxes[:, 2:].max(0).astype(int) + beside
+        inside[top:bottom, left:right] = mask[top:bottom, left:right]
     if not inside.any():
         return Traces(inside.view(bool), length_mm)
     x0, y0, width, height = cv2.boundingRect(inside)
