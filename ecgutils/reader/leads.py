@@ -29,7 +29,6 @@ class Leads:
     layout: "3x4", "3x4+1", "6x2", "12x1" or another "RxC+n" of the rows that are seen.
     assumed: the order was assumed, not read.
     missing: leads of the 12 without a box, or with hardly any trace in it, as under a note.
-    n_leads: number of different leads that have a trace.
     groups: number of 12-lead pages seen side by side or stacked; `boxes` are those of the larger one.
     """
 
@@ -37,7 +36,6 @@ class Leads:
     layout: str
     assumed: bool
     missing: tuple[str, ...]
-    n_leads: int
     groups: int = 1
 
 
@@ -59,7 +57,7 @@ def find_leads(trace: np.ndarray, marks: np.ndarray, px_per_mm: float = 4) -> Le
     ]
     if not pages:
         return None
-    best, _ = max(pages, key=lambda page: (page[0].n_leads, page[1]))
+    best, _ = max(pages, key=lambda page: (-len(page[0].missing), page[1]))
     boxes = {name: (box * px_per_mm).astype(np.float32) for name, box in best.boxes.items()}
     return replace(best, boxes=boxes, groups=len(pages))
 
@@ -100,7 +98,7 @@ def _read(ink: np.ndarray, steep: np.ndarray, words: Words, part: tuple[int, int
         if seen.size and seen.mean() > _TRACED:
             traced.add(LEADS[lead])
     missing = tuple(lead for lead in LEADS if lead not in traced)
-    return Leads(boxes, fit.layout, assumed, missing, len(traced))
+    return Leads(boxes, fit.layout, assumed, missing)
 
 
 def _decide(
