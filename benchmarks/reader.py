@@ -205,14 +205,13 @@ def negative(rng: np.random.Generator, i: int) -> dict:
 def coarse(rng: np.random.Generator, i: int) -> dict:
     """Largest change of a probability where a photo of known px/mm is reduced; a refusal is none."""
     from ecgutils.learn import load_model
-    from ecgutils.learn.inference import predict_logits
 
     model = load_model("small")
     image = render_photo(simulate(rng), rng, size=(1600, 880)).image
 
     def answer(picture: np.ndarray) -> np.ndarray | None:
         flat = Preprocessor(model.settings)(picture)
-        return expit(predict_logits(model, flat.image[None])[0]) if flat.readable else None
+        return expit(model.logits(flat.image[None])[0]) if flat.readable else None
 
     px_per_mm, full = rectify(image, model.settings).px_per_mm, answer(image)
     row: dict = {"readable": full is not None and px_per_mm is not None, "why": ""}

@@ -1,7 +1,7 @@
 """From images to a table of probabilities.
 
 `read_photos` is the policy, `predict` its table: the mean over the models and over VIEWS, calibrated where there is a
-calibration of just these models. `predict_set` and `predict_logits` are the raw tools below it.
+calibration of just these models. `predict_set` is the raw tool below it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +17,6 @@ from tqdm import tqdm
 from ecgutils.evaluate import Calibration
 from ecgutils.findings import FINDINGS
 from ecgutils.learn.dataset import FlatSet
-from ecgutils.learn.exported import CPU_PIXELS, ExportedModel
 from ecgutils.learn.views import VIEWS
 from ecgutils.manifest import image_ids
 from ecgutils.parallel import for_each
@@ -25,6 +24,7 @@ from ecgutils.preprocess import FlatECG, Preprocessor, PreprocessSettings
 from ecgutils.preprocess.pages import pages_of
 
 if TYPE_CHECKING:  # PyTorch takes seconds, and exported models need none
+    from ecgutils.learn.exported import ExportedModel
     from ecgutils.learn.model import ECGModel
 
 Model: TypeAlias = "ECGModel | ExportedModel"
@@ -34,27 +34,6 @@ _SAME = PreprocessSettings()  # whose size and scale stand for any
 _LEFT_OUT = {"rectified": None, "image_grid": np.empty((0, 0), np.uint8), "image_from_flat": np.empty((0, 0, 2))}
 _BATCH = 64
 _AT_ONCE = 256  # images whose views are held in memory
-
-
-def predict_logits(model: Model, images: np.ndarray) -> np.ndarray:
-    """Logits float32 (N, 5) of flat images uint8 (N, H, W); ValueError for another type or size than the model's."""
-    if isinstance(model, ExportedModel):
-        return model.logits(images)
-    import torch
-
-    from ecgutils.learn.model import to_ink
-
-    device, was_training = model.mean.device, model.training
-    model.eval()
-    height, width = model.input_size
-    batch_size = max(1, CPU_PIXELS // (height * width)) if device.type == "cpu" else _BATCH
-    logits = np.empty((len(images), len(FINDINGS)), np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(images), batch_size):
-            ink = to_ink(images[start : start + batch_size], device)
-            logits[start : start + batch_size] = model(ink).float().cpu().numpy()
-    model.train(was_training)
-    return logits
 
 
 def predict_set(models: Models, flat: FlatSet, views: bool = False) -> pd.DataFrame:
@@ -240,7 +219,7 @@ def _probabilities(model: Model, images: np.ndarray, views: bool) -> np.ndarray:
     chosen, found = VIEWS if views else VIEWS[:1], np.zeros((len(images), len(FINDINGS)))
     for start in range(0, len(images), _AT_ONCE):
         part = images[start : start + _AT_ONCE]
-        logits = predict_logits(model, np.concatenate([view(part) for view in chosen]))
+        logits = model.logits(np.concatenate([view(part) for view in chosen]))
         found[start : start + _AT_ONCE] = expit(logits.astype(np.float64)).reshape(len(chosen), len(part), -1).mean(0)
     return found
 

@@ -1,6 +1,7 @@
 """The classifier: a timm backbone, with or without ImageNet weights, and a head that keeps the places on the page."""
 
 import difflib
+import math
 import threading
 import warnings
 from contextlib import suppress
@@ -17,11 +18,13 @@ from torch import nn
 
 from ecgutils.files import content_hash
 from ecgutils.findings import FINDINGS
+from ecgutils.learn.exported import CPU_PIXELS
 from ecgutils.preprocess import PreprocessSettings
 
 HUB_TIMEOUT_S = 6.0  # left alone, huggingface_hub retries an unreachable hub for minutes
 PLACES_GRID = 4  # rows and columns of places; a 3x4 page with a rhythm strip has about this many cells
 PLACE_WIDTH = 96  # channels kept for each place
+GPU_PAGES = 64  # of a batch that a GPU answers
 NEARNESS = 40.0  # how sharply a place begins around its point: a neighbour, 1/4 of the page away, has exp(-2.5)
 
 
@@ -125,6 +128,18 @@ class ECGModel(nn.Module):
 
     def forward(self, ink: torch.Tensor) -> torch.Tensor:
         return self.head(self.features(ink))
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Logits float32 (N, 5) of flat pages uint8 (N, H, W); ValueError for another type or size than the model's."""
+        device, was_training = self.mean.device, self.training
+        self.eval()
+        step = max(1, CPU_PIXELS // math.prod(self.input_size)) if device.type == "cpu" else GPU_PAGES
+        logits = np.empty((len(images), len(FINDINGS)), np.float32)
+        with torch.inference_mode():
+            for i in range(0, len(images), step):
+                logits[i : i + step] = self(to_ink(images[i : i + step], device)).float().cpu().numpy()
+        self.train(was_training)
+        return logits
 
     def parameter_layers(self) -> dict[str, int]:
         """Layer number of each parameter, 0 = stem ... last = head: what layer-wise lr decay counts in."""

@@ -26,7 +26,7 @@ from ecgutils.learn import processes
 from ecgutils.learn.augmentation import augment
 from ecgutils.learn.checkpoint import PARAMS_NAME, RESUME_NAME, WEIGHTS_NAME, read_params, save_model, take_weights
 from ecgutils.learn.dataset import FlatSet, draw_rows, sampling_probabilities
-from ecgutils.learn.inference import check_settings, predict_logits, predict_set
+from ecgutils.learn.inference import check_settings, predict_set
 from ecgutils.learn.model import ECGModel, to_ink
 from ecgutils.learn.optimizer import make_optimizer
 from ecgutils.learn.redraw import redraw
@@ -233,7 +233,7 @@ class Run:
         s, rows = self.settings, slice(None) if self.val.readable.all() else self.val.readable
         y, logits = self.val.labels[rows], np.zeros((self.val.readable.sum(), len(FINDINGS)), np.float32)
         mine = processes.own_part(len(y))
-        logits[mine] = predict_logits(self.ema, self.val.images[rows][mine])
+        logits[mine] = self.ema.logits(self.val.images[rows][mine])
         processes.all_reduce([torch.from_numpy(logits)])
         by_finding = auroc_by_finding(y, logits)
         macro = float(by_finding.mean()) if by_finding.notna().any() else math.nan

@@ -23,7 +23,6 @@ from ecgutils.findings import FINDINGS
 from ecgutils.hearts import simulate
 from ecgutils.learn import build_model, load_exported, load_model, predict, predict_set, save_model
 from ecgutils.learn.checkpoint import read_params
-from ecgutils.learn.inference import predict_logits
 from ecgutils.onnx import OnnxNetwork
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.reader.nets import shipped
@@ -85,7 +84,7 @@ def test_a_model_without_torch_stands_for_its_checkpoint(checkpoints, exported):
     one, model = load_exported(exported)[0], load_model(checkpoints[0])
     assert (one.settings, one.input_size, one.checkpoint[1]) == (model.settings, (32, 64), model.checkpoint[1])
     pages = np.random.default_rng(0).integers(0, 256, (600, 32, 64), np.uint8)  # more than are worked on at once
-    np.testing.assert_allclose(one.logits(pages), predict_logits(model, pages), atol=1e-4)
+    np.testing.assert_allclose(one.logits(pages), model.logits(pages), atol=1e-4)
     assert one.logits(pages[:0]).shape == (0, 5)
     flat = ecg_like(3, seed=1)
     pd.testing.assert_frame_equal(predict_set(one, flat), predict_set(model, flat), atol=1e-5)

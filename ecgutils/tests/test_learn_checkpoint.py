@@ -20,7 +20,6 @@ from ecgutils.learn import (
     start_from,
     take_weights,
 )
-from ecgutils.learn.inference import predict_logits
 from ecgutils.preprocess import PreprocessSettings
 
 SMALL = PreprocessSettings(size=(128, 64))
@@ -54,7 +53,7 @@ def weights_file(tmp_path):
 @pytest.mark.parametrize("half", [False, True])
 def test_a_checkpoint_comes_back(model, images, tmp_path, half):
     loaded = load_model(save_model(model, tmp_path, {"seed": 3}, half=half))
-    np.testing.assert_allclose(predict_logits(loaded, images), predict_logits(model, images), atol=5e-3 if half else 0)
+    np.testing.assert_allclose(loaded.logits(images), model.logits(images), atol=5e-3 if half else 0)
     assert next(loaded.parameters()).dtype == torch.float32
     assert loaded.settings == SMALL
     assert not loaded.training
@@ -142,7 +141,7 @@ def test_damaged_params_are_one_sentence(saved):
 def test_a_model_can_start_from_a_checkpoint(saved, model, images):
     new = build_model(TINY, SMALL, drop_path=0.2, seed=8)
     take_weights(new, saved)
-    np.testing.assert_array_equal(predict_logits(new, images), predict_logits(model, images))
+    np.testing.assert_array_equal(new.logits(images), model.logits(images))
     assert new.spec["drop_path"] == 0.2
     assert "which began with: random initialisation" in new.pretrained_status
 
@@ -194,7 +193,7 @@ def test_shipped_weights_load_without_warnings(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = load_model(name)
-    assert predict_logits(model, np.full((1, *model.input_size), 255, np.uint8)).shape == (1, 5)
+    assert model.logits(np.full((1, *model.input_size), 255, np.uint8)).shape == (1, 5)
 
 
 def test_a_model_is_loaded_onto_the_device_that_is_asked_for(model, tmp_path):

@@ -12,7 +12,6 @@ from ecgutils.learn import (
     build_model,
 )
 from ecgutils.learn import model as hub
-from ecgutils.learn.inference import predict_logits
 from ecgutils.learn.optimizer import STEPS, make_optimizer, orthogonalise
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.profiles import arm_settings, load_profile
@@ -92,14 +91,14 @@ def test_a_wrong_input_shape_says_what_was_expected(model, images):
     with pytest.raises(ValueError, match=r"must be \(B, 1, 64, 128\), got \(1, 1, 128, 64\)"):
         model(torch.zeros(1, 1, 128, 64))
     with pytest.raises(ValueError, match="must be uint8"):
-        predict_logits(model, images.astype(float))
+        model.logits(images.astype(float))
 
 
 def test_logits_do_not_depend_on_the_mode(model, images):
-    all_at_once = predict_logits(model, images)
+    all_at_once = model.logits(images)
     assert all_at_once.shape == (5, 5)
     assert all_at_once.dtype == np.float32
-    np.testing.assert_allclose(predict_logits(model.train(), images), all_at_once, atol=1e-5)
+    np.testing.assert_allclose(model.train().logits(images), all_at_once, atol=1e-5)
     assert model.training
 
 
@@ -226,6 +225,6 @@ def test_a_backbone_that_has_no_weights_says_so():
 
 
 def test_logits_do_not_depend_on_how_many_images_are_read_at_once(model, images, monkeypatch):
-    at_once = predict_logits(model, images)
-    monkeypatch.setattr("ecgutils.learn.inference.CPU_PIXELS", 2 * 64 * 128)
-    np.testing.assert_allclose(predict_logits(model, images), at_once, atol=1e-5)
+    at_once = model.logits(images)
+    monkeypatch.setattr("ecgutils.learn.model.CPU_PIXELS", 2 * 64 * 128)
+    np.testing.assert_allclose(model.logits(images), at_once, atol=1e-5)

@@ -22,7 +22,6 @@ from ecgutils.learn import (
     save_model,
     take_weights,
 )
-from ecgutils.learn.inference import predict_logits
 from ecgutils.preprocess import FlatECG, PreprocessSettings
 from ecgutils.tests.test_learn_train import ecg_like
 
@@ -67,7 +66,7 @@ def model():
 
 
 def probabilities(model, table_or_images):
-    logits = predict_logits(model, table_or_images).astype(float)
+    logits = model.logits(table_or_images).astype(float)
     return 1 / (1 + np.exp(-logits))
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from ecgutils.findings import FINDINGS
 from ecgutils.learn import VIEWS, View, build_model, predict_set
-from ecgutils.learn.inference import predict_logits
 from ecgutils.tests.test_learn_predict import SMALL
 from ecgutils.tests.test_learn_train import ecg_like
 
@@ -60,5 +59,5 @@ def test_views_are_averaged_and_unreadable_rows_stay_nan():
     assert 0 < (table[list(FINDINGS)] - plain[list(FINDINGS)]).abs().max(axis=None) < 0.2
     mixed = predict_set(model, flat.subset(np.array([4, 0, 5, 1, 3, 2])), views=True)
     pd.testing.assert_frame_equal(mixed.set_index("ID").loc[table.ID], table.set_index("ID"), atol=1e-6)
-    each = [1 / (1 + np.exp(-predict_logits(model, view(flat.images)[:1]).astype(float))) for view in VIEWS]
+    each = [1 / (1 + np.exp(-model.logits(view(flat.images)[:1]).astype(float))) for view in VIEWS]
     assert table.loc[0, list(FINDINGS)].to_numpy(float) == pytest.approx(np.mean(each, axis=0)[0], abs=1e-6)
