@@ -191,10 +191,10 @@ def image_ids(paths: Sequence[Path]) -> list[str]:
     return ids
 
 
-def manifest_from_paths(paths: Sequence[Path]) -> pd.DataFrame:
-    """A manifest of plain image files: `image_ids` are the image_id, everything else is unknown."""
-    absolute = [str(path.absolute()) for path in paths]
-    return make_manifest(image_ids(paths), "list of images", path=absolute, image_source="photo files")
+def manifest_from_paths(paths: Sequence[Path], name: str = "list of images", **known: Any) -> pd.DataFrame:
+    """A manifest of image files: `image_ids` are the image_id, all else but `known` (as `make_manifest`) is unknown."""
+    known = {"image_source": "photo files", **known}
+    return make_manifest(image_ids(paths), name, path=[str(path.absolute()) for path in paths], **known)
 
 
 def write_targets(table: pd.DataFrame, path: str | Path) -> None:

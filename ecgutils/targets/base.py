@@ -55,9 +55,10 @@ def all_to_train(table: pd.DataFrame, *notes: str) -> Labelled:
     return Labelled(table, table.iloc[:0], tuple(filter(None, notes)))
 
 
-def left_out(paths: Sequence[Path], why: str) -> str:
-    """A note on photos that were left out; "" for none."""
-    return f"{len(paths)} photo(s) left out, {why}, e.g. {paths[0]}." if paths else ""
+def left_out(found: Sequence[Path], taken: Sequence[Path], why: str) -> str:
+    """A note on photos that were found and not taken; "" for none."""
+    rest = sorted(set(found) - set(taken))
+    return f"{len(rest)} photo(s) left out, {why}, e.g. {rest[0]}." if rest else ""
 
 
 def put_apart(train: Labelled, test: Labelled, names: str) -> Labelled:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ecgutils.findings import FINDINGS, LEADS
 from ecgutils.geometry import frame_corners
-from ecgutils.manifest import CORNER_COLUMNS, image_ids, make_manifest
+from ecgutils.manifest import CORNER_COLUMNS, manifest_from_paths
 from ecgutils.signals.snomed import findings_from_snomed
 from ecgutils.targets.base import Labelled, Target, all_to_train, images, label_columns, left_out
 from ecgutils.targets.table import sheet_by_id, sheet_rows
@@ -41,14 +41,14 @@ def read_kit(path: Path) -> Labelled:
     unknown = dict.fromkeys((*CORNER_COLUMNS, "rotation", "width", "height", "px_per_mm"), np.nan)
     unknown |= {"layout": "", "lead_boxes": ""}
     columns = {name: [truth.get(name, empty) for truth in known] for name, empty in unknown.items()}
-    manifest = make_manifest(
-        image_ids(photos), str(path), path=[str(photo.absolute()) for photo in photos], image_source="ecg-image-kit",
-        record_id=[header.stem for header in headers], patient_id=rows["patient"].tolist(), **labels, **columns,
+    manifest = manifest_from_paths(
+        photos, str(path), image_source="ecg-image-kit", record_id=[header.stem for header in headers],
+        patient_id=rows["patient"].tolist(), **labels, **columns,
     )  # fmt: skip
     broken = [photo for photo, truth in zip(photos, truths, strict=True) if truth is None]
     return all_to_train(
         manifest,
-        left_out(sorted(set(found) - set(photos)), "with neither a JSON nor a header beside"),
+        left_out(found, photos, "with neither a JSON nor a header beside"),
         f"{len(broken)} JSON(s) can't be read, beside e.g. {broken[0]}; where things are is unknown." if broken else "",
         f"SNOMED codes that are none of the five findings: {', '.join(sorted(unscored))}." if unscored else "",
     )

@@ -4,8 +4,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ecgutils.findings import FINDINGS
-from ecgutils.manifest import image_ids, make_manifest
+from ecgutils.manifest import manifest_from_paths
 from ecgutils.targets.base import Labelled, Target, images, label_columns, left_out
 
 NONE = ("NORMAL", "NORM", "NONE")
@@ -17,21 +19,14 @@ def read_folders(path: Path) -> Labelled:
 
     ValueError for a folder whose name is no finding. Photos beside the folders are left out, as a note says.
     """
-    photos, parts, findings, beside = [], [], [], []
-    for photo in images(path):
-        part, names = _place(photo.parent.relative_to(path).parts)
-        if not names:
-            beside.append(photo)
-            continue
-        photos.append(photo)
-        parts.append(part)
-        findings.append(_findings(names, photo.parent))
-    where = [str(photo.absolute()) for photo in photos]
-    known = {"path": where, "image_source": "photo files", **label_columns(findings)}
-    table = make_manifest(image_ids(photos), str(path), **known)
-    tests = table["path"].isin([place for place, part in zip(where, parts, strict=True) if part == "test"])
+    found = images(path)
+    places = {photo: _place(photo.parent.relative_to(path).parts) for photo in found}
+    photos = [photo for photo in found if places[photo][1]]
+    findings = [_findings(places[photo][1], photo.parent) for photo in photos]
+    table = manifest_from_paths(photos, str(path), **label_columns(findings))
+    tests = np.array([places[photo][0] == "test" for photo in photos], bool)
     train, test = (table[rows].reset_index(drop=True) for rows in (~tests, tests))
-    return Labelled(train, test, tuple(filter(None, [left_out(beside, "in no folder of a finding")])))
+    return Labelled(train, test, tuple(filter(None, [left_out(found, photos, "in no folder of a finding")])))
 
 
 def _place(names: Sequence[str]) -> tuple[str, Sequence[str]]:

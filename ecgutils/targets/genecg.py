@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from ecgutils.findings import findings_from_scp
-from ecgutils.manifest import image_ids, make_manifest
+from ecgutils.manifest import manifest_from_paths
 from ecgutils.signals import check_ptbxl
 from ecgutils.targets.base import Labelled, Target, all_to_train, images, label_columns, left_out
 
@@ -40,14 +40,13 @@ def read_genecg(path: Path, ptbxl: str | Path | None = None) -> Labelled:
     if not photos:
         raise ValueError(f"{path}: no image is named after an ecg_id of {root / TABLE}, as 02000_hr_1R.png is.")
     rows = table.loc[[ids[photo] for photo in photos]]
-    manifest = make_manifest(
-        image_ids(photos), str(path), path=[str(photo.absolute()) for photo in photos], image_source="genecg",
-        signal_source="ptbxl", record_id=[str(int(ecg_id)) for ecg_id in rows.index],
+    manifest = manifest_from_paths(
+        photos, str(path), image_source="genecg", signal_source="ptbxl",
+        record_id=[str(int(ecg_id)) for ecg_id in rows.index],
         patient_id=[f"ptbxl-{int(number)}" for number in rows["patient_id"]], fold=rows["strat_fold"].tolist(),
         **label_columns([findings_from_scp(ast.literal_eval(codes), statements) for codes in rows["scp_codes"]]),
     )  # fmt: skip
-    others = sorted(set(found) - set(photos))
-    return all_to_train(manifest, left_out(others, f"without an ecg_id of {TABLE}"))
+    return all_to_train(manifest, left_out(found, photos, f"without an ecg_id of {TABLE}"))
 
 
 def _matches(path: Path) -> bool:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from ecgutils.findings import FINDINGS
-from ecgutils.manifest import image_ids, make_manifest
+from ecgutils.manifest import manifest_from_paths
 from ecgutils.targets.base import Labelled, Target, all_to_train, images, left_out
 from ecgutils.targets.table import sheet_by_id, sheet_rows
 
@@ -25,13 +25,11 @@ def read_image_database(path: Path) -> Labelled:
     ids = [photo.parent.name for photo in photos]
     rows = sheet_rows(sheet_by_id(path), ids, path)
     numbers = [photo.stem.rpartition("-")[2] for photo in photos]
-    manifest = make_manifest(
-        image_ids(photos), str(path), path=[str(photo.absolute()) for photo in photos], record_id=ids,
-        image_source=[KINDS.get(number, number) for number in numbers],
+    manifest = manifest_from_paths(
+        photos, str(path), record_id=ids, image_source=[KINDS.get(number, number) for number in numbers],
         patient_id=rows["patient"].tolist(), **rows[list(FINDINGS)].to_dict("list"),
     )  # fmt: skip
-    others = sorted(set(found) - set(photos))
-    return all_to_train(manifest, left_out(others, "not named <id>/<id>-0001"))
+    return all_to_train(manifest, left_out(found, photos, "not named <id>/<id>-0001"))
 
 
 def _named(photo: Path) -> bool:
