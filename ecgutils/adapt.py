@@ -115,7 +115,7 @@ def _usable(
 
 def _dealt(flat: FlatSet, folds: int, seed: int) -> np.ndarray:
     """Fold of each photo, int (N,) from 0, whole patients; ValueError where a fold would be empty."""
-    fold = grouped_folds(flat.labels, flat.cluster_ids, np.full(folds, 1 / folds), seed)
+    fold = grouped_folds(flat.labels, flat.cluster_ids, folds, seed)
     if len(set(fold)) < folds:
         patients = len(set(flat.cluster_ids))
         raise ValueError(f"{patients} patient(s) are too few for {folds} folds: give photos of more, or fewer folds.")

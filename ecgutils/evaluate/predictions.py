@@ -95,7 +95,7 @@ class Scored:
         """Bool masks (N,) of the fifth of patients left out in turn, or of one; ValueError with fewer than two."""
         if (folds := min(FOLDS, len(set(self.clusters)))) < 2:
             raise ValueError(f"Cross-fitting needs images of two patients or more, got {folds}.")
-        fold = grouped_folds(self.y, self.clusters, np.full(folds, 1 / folds), seed)
+        fold = grouped_folds(self.y, self.clusters, folds, seed)
         return [fold == k for k in range(folds)]
 
 
@@ -133,8 +133,8 @@ def scores_by_id(predictions: pd.DataFrame, ids: Sequence[str], prevalence: Mapp
     return fill_unreadable(predictions, prevalence).set_index("ID").loc[list(ids), list(FINDINGS)].to_numpy(np.float64)
 
 
-def grouped_folds(labels: np.ndarray, clusters: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:
-    """Fold 0..len(shares)-1 of each row, int (N,): whole clusters are dealt, each fold gets its share of every label.
+def grouped_folds(labels: np.ndarray, clusters: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Fold 0..folds-1 of each row, int (N,): whole clusters are dealt, each fold gets as much of every label.
 
     Multi-label stratified (Sechidis et al. 2011, doi:10.1007/978-3-642-23808-6_10) over clusters: the labels of one
     patient are pooled. An unknown label counts as absent. Depends on the set of rows and the seed, not on their order.
@@ -146,5 +146,5 @@ def grouped_folds(labels: np.ndarray, clusters: np.ndarray, shares: np.ndarray, 
     rng = np.random.default_rng([seed, STAGE_FOLDS])
     order, fold = rng.permutation(len(names)), np.zeros(len(names), int)
     if len(names):
-        fold[order] = deal(pooled[order], shares, rng)
+        fold[order] = deal(pooled[order], np.full(folds, 1 / folds), rng)
     return fold[cluster_of_row]

@@ -27,7 +27,7 @@ def run_parts(found: Labelled, seed: int) -> dict[str, pd.DataFrame]:
     train = train.assign(image_id=train["image_id"].mask(twice, "train-" + train["image_id"]))
     bare, train = train[~known], train[known]
     if train["fold"].isna().all():
-        fold = 1 + grouped_folds(label_array(train), clusters(train), np.full(10, 0.1), seed)
+        fold = 1 + grouped_folds(label_array(train), clusters(train), 10, seed)
         train = train.assign(fold=pd.array(fold, dtype="Int64"))
     elif absent := train["fold"].isna().sum():
         raise ValueError(f"{absent} of {len(train)} labelled photo(s) have no fold; give all of them one, or none.")

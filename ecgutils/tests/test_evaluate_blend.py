@@ -169,7 +169,7 @@ def test_cross_fitted_weights_bring_no_more_than_the_best_member_truly_has():
 
 def test_weights_of_a_patient_come_from_the_others(monkeypatch):
     members, truth = members_of_known_worth(80)
-    dealt = lambda y, names, shares, seed: np.array([int(n[1:]) % 5 for n in names])  # noqa: E731
+    dealt = lambda y, names, folds, seed: np.array([int(n[1:]) % 5 for n in names])  # noqa: E731
     monkeypatch.setattr("ecgutils.evaluate.predictions.grouped_folds", dealt)
     own = truth["patient_id"] == "p7"
     changed = truth.copy()

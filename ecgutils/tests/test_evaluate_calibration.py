@@ -76,7 +76,7 @@ def test_out_of_fold_means_that_a_patient_never_shapes_his_own_curve(monkeypatch
     fixed = {f"p{k}": k % 5 for k in range(60)}
     monkeypatch.setattr(
         "ecgutils.evaluate.predictions.grouped_folds",
-        lambda y, names, shares, seed: np.array([fixed[n] for n in names]),
+        lambda y, names, folds, seed: np.array([fixed[n] for n in names]),
     )
     own = truth["patient_id"] == "p7"
     changed = truth.copy()
