@@ -12,7 +12,7 @@ from ecgutils.evaluate.labelled import FEWEST
 from ecgutils.files import jsonable, write_json
 from ecgutils.findings import FINDINGS
 from ecgutils.learn import FitSettings, FlatSet, fit, load_model, predict_set, seen_before, start_from
-from ecgutils.learn.checkpoint import PARAMS_NAME, read_params
+from ecgutils.learn.checkpoint import PARAMS_NAME, read_params, trained_on
 from ecgutils.preprocess import PreprocessSettings, build_cache
 from ecgutils.targets import Labelled
 
@@ -70,8 +70,7 @@ def adapt(
     facts |= {"views": settings.views, "domain": domain}
     write_json(out / NAME, jsonable(facts))
     if facts["better"]:
-        before = origin.get("trained_on", "data its card does not name")
-        train("all folds", out, 0, 0, trained_on=f"{before}, then {domain}", adapted_to=domain)
+        train("all folds", out, 0, 0, trained_on=f"{trained_on(start)}, then {domain}", adapted_to=domain)
         positives, negatives = ((flat.labels == label).sum(axis=0) for label in (1, 0))
         if np.minimum(positives, negatives).max() >= FEWEST:
             where = f"{domain}, cross-fitted: by {folds} networks adapted as this one, each to other patients"
