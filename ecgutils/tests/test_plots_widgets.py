@@ -8,9 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ecgutils.geometry import check_outline
-from ecgutils.manifest import CORNER_COLUMNS
-from ecgutils.plots.widgets import ZOOM, before_after, browse, edit_outline, wipe
+from ecgutils.plots.widgets import ZOOM, before_after, browse, wipe
 from ecgutils.preprocess import Preprocessor, PreprocessSettings
 from ecgutils.tests.test_preprocess_flatten import QUADS, draw_page, photograph
 
@@ -24,7 +22,7 @@ def table(tmp_path_factory):
     Image.fromarray(photograph(draw_page(), QUADS[0])[0]).save(folder / "test_7.png")
     rows = pd.DataFrame({"part": ["train", "test"], "image_id": "7", "quality": [0.0, 0.9]})
     rows["path"] = [str(folder / f"{part}_7.png") for part in rows["part"]]
-    return rows.assign(**dict.fromkeys(CORNER_COLUMNS, np.nan))
+    return rows
 
 
 def parts(panel, kind):
@@ -77,44 +75,6 @@ def test_browsing_shows_the_chosen_image_and_the_wiped_share(table):
     assert np.abs(pixels(picture).astype(int) - after).mean() < 6
     slider.value = 1
     assert np.abs(pixels(picture).astype(int) - before).mean() < 6
-
-
-def test_without_an_outline_the_editor_starts_at_the_corners_of_the_photo(table):
-    panel = edit_outline(table.iloc[1:], PREPROCESS, print)
-    assert [slider.value for slider in parts(panel, ipywidgets.IntSlider)] == [0, 0, 1279, 0, 1279, 703, 0, 703]
-
-
-def test_corners_set_by_hand_are_tried_and_remembered_for_the_file_whatever_its_id(table):
-    kept, known = {}, table.copy()
-    known.loc[1, list(CORNER_COLUMNS)] = np.ravel(QUADS[0])
-    known.loc[1, "tl_x"] -= 80
-    panel = edit_outline(known, PREPROCESS, kept.__setitem__)
-    parts(panel, ipywidgets.Dropdown)[0].value = 1
-    sliders = parts(panel, ipywidgets.IntSlider)
-    assert [slider.value for slider in sliders] == known.loc[1, list(CORNER_COLUMNS)].tolist()
-    sliders[0].value += 80
-    expected = PREPROCESS(table["path"][1], quad_xy=np.array(QUADS[0], float))
-    after = before_after(np.array(Image.open(table["path"][1])), expected)[1]
-    assert np.abs(pixels(parts(panel, ipywidgets.Image)[1]).astype(int) - after).mean() < 6
-    assert kept == {}
-    parts(panel, ipywidgets.Button)[0].click()
-    np.testing.assert_array_equal(kept[table["path"][1]], QUADS[0])
-    assert "remembered" in parts(panel, ipywidgets.Label)[-1].value
-    parts(panel, ipywidgets.Dropdown)[0].value = 0
-    parts(panel, ipywidgets.Dropdown)[0].value = 1  # and they are there when one comes back
-    assert [slider.value for slider in sliders] == np.ravel(QUADS[0]).tolist()
-
-
-def test_corners_that_cross_are_not_remembered(table):
-    def refuse(_path, quad_xy):
-        check_outline(quad_xy)
-
-    panel = edit_outline(table.iloc[1:], PREPROCESS, refuse)
-    sliders, verdict = parts(panel, ipywidgets.IntSlider), parts(panel, ipywidgets.Label)[-1]
-    sliders[0].value, sliders[2].value = 1279, 0  # top left and top right change places
-    assert "bad_outline" in verdict.value
-    parts(panel, ipywidgets.Button)[0].click()
-    assert "clockwise" in verdict.value
 
 
 def test_without_a_kernel_a_panel_is_one_line_of_text(table):
