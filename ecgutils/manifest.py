@@ -14,6 +14,7 @@ import pandas as pd
 from ecgutils.files import atomic_path, page_of, printable, read_arrays, write_bytes
 from ecgutils.findings import FINDINGS
 
+pd.options.mode.string_storage = "python"  # pyarrow's, where it is installed, refuse a file name that is not UTF-8
 CORNER_COLUMNS = tuple(f"{corner}_{axis}" for corner in ("tl", "tr", "br", "bl") for axis in "xy")
 MANIFEST_COLUMNS = (
     "image_id", "path", "image_source", "signal_source", "record_id", "patient_id", "fold",
