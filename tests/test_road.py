@@ -78,7 +78,7 @@ def test_weights_say_what_each_stage_learned_from(smoke_run):
 
 
 def test_the_calibration_names_the_networks_of_the_ensemble(smoke_run):
-    networks = (smoke_run / "checkpoints/from_shipped", "default")
+    networks = (smoke_run / "checkpoints/from_shipped", "small")
     known = tuple(read_params(network)[1]["sha256"] for network in networks)
     assert Calibration.load(smoke_run / "checkpoints/calibration.json").models == known
 
