@@ -3,12 +3,10 @@
 import json
 import re
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit
 
 from ecgutils.evaluate import (
     match_truth,
@@ -16,23 +14,9 @@ from ecgutils.evaluate import (
 )
 from ecgutils.evaluate.predictions import ENDINGS, write_predictions
 from ecgutils.findings import FINDINGS
-from ecgutils.manifest import clusters, image_ids, make_manifest
+from ecgutils.manifest import clusters, image_ids
 from ecgutils.targets import read_truth
-
-COLUMNS = list(FINDINGS)
-PHOTO = Path(__file__).parents[2] / "docs" / "photo.jpg"
-
-
-def made_up(n, seed=0, images=1):
-    """Predictions, which say something, and truth of `n` photos; every `images` of them are of one patient."""
-    rng = np.random.default_rng(seed)
-    y = (rng.random((n, 5)) < 0.4).astype(float)
-    y[:2] = [[0] * 5, [1] * 5]
-    ids, patients = [f"i{k:03d}" for k in range(n)], [f"p{k // images}" for k in range(n)]
-    predictions = pd.DataFrame(expit(2 * y - 1 + rng.standard_normal((n, 5))), columns=COLUMNS)
-    predictions.insert(0, "ID", ids)
-    truth = make_manifest(ids, "made up", patient_id=patients, **dict(zip(FINDINGS, y.T, strict=True)))
-    return predictions.assign(quality=0.5, readable=True, reasons=""), truth
+from ecgutils.tests.test_evaluate_labelled import COLUMNS, made_up
 
 
 @pytest.mark.parametrize("text", [
