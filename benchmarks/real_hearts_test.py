@@ -55,7 +55,7 @@ Scores are in [the card of all](../README.md).
 ALL_CARD = """# Shipped weights
 
 `python -m ecgutils predict` uses `default`, which learned from **real patients**: {ptbxl}, folds 1 to 7.
-`small` learned from them, too, and reads smaller pages: they have half as many pixels, and it is what a notebook trains further.
+`small` learned from them, too, reads pages of about half as many pixels, and is what a notebook trains further.
 `--model simulated` uses the pair in [simulated](simulated/README.md), which no patient's signal was in: for whoever
 wants that, and for competitions whose test set may be drawn from PTB-XL's records, which these weights have seen.
 
