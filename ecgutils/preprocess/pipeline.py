@@ -32,12 +32,12 @@ from ecgutils.preprocess.plane import (
 from ecgutils.preprocess.traces import find_traces, place_traces
 from ecgutils.reader.leads import find_leads
 from ecgutils.reader.legend import read_legends
-from ecgutils.reader.network import read_page
+from ecgutils.reader.network import Reading, read_page
 from ecgutils.reader.units import measure_units
 
 Source = str | Path | np.ndarray
 Canvas = tuple[tuple[int, int], float]  # size (W, H) and px/mm
-VERSION = 13  # raise when the same settings would give other pixels: caches are then redone
+VERSION = 14  # raise when the same settings would give other pixels: caches are then redone
 FINER, COARSE_PX_PER_MM = 1.25, 3.0  # a page coarser than this on a copy reduced by more than that is cut out first
 LONGEST = 30  # times as long as wide; a strip of 1 m of 40 mm paper has 25
 
@@ -80,6 +80,13 @@ class PreprocessSettings:
             raise ValueError(f"Unknown preprocess setting(s) {', '.join(unknown)}: this version has no such stage.")
         return cls(**values)
 
+    def reduced(self, size: tuple[int, int]) -> "PreprocessSettings":
+        """The same part of the page on fewer pixels; raises ValueError for more, or for another shape."""
+        (width, height), (new_width, new_height) = self.size, size
+        if new_width > width or new_width * height != width * new_height:
+            raise ValueError(f"{new_width}x{new_height} px is not {width}x{height} px reduced.")
+        return replace(self, size=size, px_per_mm=self.px_per_mm * (new_width / width))
+
     def key(self) -> str:
         """12 hex digits that change with any setting and with VERSION."""
         return settings_key({**self.to_dict(), "version": VERSION})
@@ -119,7 +126,7 @@ class Preprocessor:
         if max(rgb.shape[:2]) > LONGEST * min(rgb.shape[:2]) and quad_xy is None:
             return RefusedPage(("too_narrow",))
         if quad_xy is None:
-            return _read(rectify(rgb, self.settings), self.settings, self.exported)
+            return self._turned_upright(rgb)
         try:
             quad_xy = check_outline(quad_xy).astype(np.float32)
         except ValueError:
@@ -130,11 +137,30 @@ class Preprocessor:
         if max(sides) > LONGEST * max(64, min(sides)):
             return RefusedPage(("too_narrow",))
         settings = replace(self.settings, find_page=False, upright=False)
-        page = _read(rectify_part(rgb, quad_xy, settings), settings, self.exported)
+        seen = rectify_part(rgb, quad_xy, settings)
+        page = _read(seen, read_page(seen.even, self.exported), settings, self.exported)
         if isinstance(page, RefusedPage):
             return page
         turn = round(np.degrees(np.arctan2(*(quad_xy[1] - quad_xy[0])[::-1])) / 90)  # how the outline's top edge runs
         return replace(page, quad_xy=quad_xy, rotation=-90 * turn % 360)
+
+    def _turned_upright(self, rgb: np.ndarray) -> FlatPage | RefusedPage:
+        """Read a page as it lies upright. A photo that shows it turned by quarters is begun again turned back, so that
+        it gets the very answer of one that was not."""
+        seen = rectify(rgb, self.settings)
+        reading = read_page(seen.even, self.exported)
+        quarters = int(reading.turned[:4].argmax()) if self.settings.upright else 0
+        if not quarters:
+            return _read(seen, reading, self.settings, self.exported)
+        seen = rectify(np.ascontiguousarray(np.rot90(rgb, -quarters)), self.settings)
+        page = _read(seen, read_page(seen.even, self.exported), self.settings, self.exported)
+        if isinstance(page, RefusedPage):
+            return page
+        back = np.linalg.inv(quarter_turns(quarters, rgb.shape[1::-1]))
+        quad_xy = apply_homography(back, page.quad_xy).astype(np.float32)
+        return replace(
+            page, quad_xy=quad_xy, rotation=90 * quarters, to_image=lambda xy: apply_homography(back, page.to_image(xy))
+        )
 
 
 @dataclass(frozen=True)
@@ -200,36 +226,29 @@ def rectify_part(rgb: np.ndarray, quad: np.ndarray, settings: PreprocessSettings
     return replace(near, quad_xy=quad_xy, to_image=lambda xy: apply_homography(rgb_from_cut, near.to_image(xy)))
 
 
-def _read(seen: Rectified, settings: PreprocessSettings, exported: Path | None) -> FlatPage | RefusedPage:
-    """What is on the page, and whether it may be read."""
-    # 1. traces, names and which way is up, as the network sees them; from here on the page is upright
-    reading = read_page(seen.even, exported)
-    quarters = int(reading.turned[:4].argmax()) if settings.upright else 0
-    rgb, even, paper, ends, trace = (
-        np.ascontiguousarray(np.rot90(part, -quarters))
-        for part in (seen.flat.rgb, seen.even, seen.flat.paper, seen.flat.ends, reading.trace)
-    )
-    image_from_upright = np.linalg.inv(quarter_turns(quarters, seen.even.shape[1::-1]))
-    marks = np.rot90(reading.marks, -quarters, axes=(1, 2))
-    dark = darkness(even)
-    # 2. where each lead is, how long a second and a millivolt are
-    trace, mask, length_mm = find_traces(cv2.copyTo(trace, paper.view(np.uint8)), PLANE_PX_PER_MM)
+def _read(
+    seen: Rectified, reading: Reading, settings: PreprocessSettings, exported: Path | None
+) -> FlatPage | RefusedPage:
+    """What is on the page, upright, and whether it may be read."""
+    # 1. where each lead is, how long a second and a millivolt are
+    rgb, paper, marks, dark = seen.flat.rgb, seen.flat.paper, reading.marks, darkness(seen.even)
+    trace, mask, length_mm = find_traces(cv2.copyTo(reading.trace, paper.view(np.uint8)), PLANE_PX_PER_MM)
     leads = find_leads(trace, marks, PLANE_PX_PER_MM) if mask.any() else None
     traces = place_traces(mask, leads.boxes.values() if leads else (), length_mm, PLANE_PX_PER_MM)
     trace = cv2.copyTo(trace, cv2.dilate(traces.mask.view(np.uint8), np.ones((5, 5), np.uint8)))
-    steps = {"photo": seen.copy.work, "flattened": seen.flat.rgb, "even_light": even, "traces": trace}
+    steps = {"photo": seen.copy.work, "flattened": seen.flat.rgb, "even_light": seen.even, "traces": trace}
     if traces.box is None:
         few = ("not_an_ecg",) if length_mm < judge.LEAST_MM else ("not_12_leads 0",)
         return RefusedPage(judge.weigh_page(seen.grid, seen.page, seen.copy.work, few), steps)
     units = measure_units(dark, trace, marks, read_legends(dark, marks, exported))
-    # 3. judge
+    # 2. judge
     contrast = judge.contrast_of(dark, traces.mask)
     sharp = judge.sharpness(dark, traces.mask, contrast)
     reasons, refused = judge.weigh(traces, leads, units, reading.turned, seen.px_per_mm)
     reasons = judge.weigh_page(seen.grid, seen.page, seen.copy.work, reasons)
     if sharp < judge.BLURRED:
         reasons += ("blurred",)
-    if judge.strokes(traces.mask & ends, PLANE_PX_PER_MM) >= judge.CUT_OFF:
+    if judge.strokes(traces.mask & seen.flat.ends, PLANE_PX_PER_MM) >= judge.CUT_OFF:
         reasons += ("cut_off",)
     if judge.glare_share(rgb, paper, traces.box, PLANE_PX_PER_MM) > judge.GLARE:
         reasons += ("glare",)
@@ -247,9 +266,9 @@ def _read(seen: Rectified, settings: PreprocessSettings, exported: Path | None) 
         middle_xy=traces.middle_xy,
         scaled=seen.scaled,
         stretch=judge.to_normal(units),
-        to_image=lambda xy: seen.to_image(apply_homography(image_from_upright, xy)),
-        quad_xy=np.roll(seen.quad_xy, quarters, axis=0),
-        rotation=90 * quarters,
+        to_image=seen.to_image,
+        quad_xy=seen.quad_xy,
+        rotation=0,
         quality=judge.quality(seen.grid, traces, leads, contrast, sharp) * (0.8 if "glare" in reasons else 1.0),
         reasons=reasons,
         leads=leads,
