@@ -15,7 +15,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 from common import arm_row, gain, options, scores, write
@@ -26,7 +25,7 @@ from ecgutils.learn import FitSettings, FlatSet, build_model, fit, load_model, p
 from ecgutils.preprocess import PreprocessSettings
 from ecgutils.synth import PHOTO_SOURCE, SCAN_SOURCES
 
-SMALL, BACKBONE = PreprocessSettings(size=(256, 128), px_per_mm=0.933), "convnext_atto_ols"
+SMALL, BACKBONE = PreprocessSettings().reduced((256, 128)), "convnext_atto_ols"
 COUNTS, MIDDLE, SOURCES = (300, 1000, 3000, 0), 1000, (1, 2, 5)  # patients' records; 0 = all that were drawn
 RATES = {"photos": 2e-3, "scans": 2e-3, "adapted": 1e-3}
 
@@ -34,8 +33,7 @@ RATES = {"photos": 2e-3, "scans": 2e-3, "adapted": 1e-3}
 def load_small(part: str, folder: Path) -> tuple[FlatSet, np.ndarray]:
     """The images of a part, of the size `default` reads, made two thirds as large; and their record_id, str (N,)."""
     flat, record = load_part(part, folder, "default")
-    images = np.stack([cv2.resize(image, SMALL.size, interpolation=cv2.INTER_AREA) for image in flat.images])
-    return replace(flat, images=images, preprocess=SMALL.to_dict()), record
+    return flat.reduced(SMALL), record
 
 
 class Pages:

@@ -51,8 +51,9 @@ class Profile:
     photos: str = ""  # a CSV or a folder that `read_target` knows; "" = the rendered photos are the target
     photos_test: str = ""  # another, to test on
     # --- pre-processing --------------------------------------------------------------------------
-    flat_size: tuple[int, int] = (384, 192)  # (W, H) px of the flat page = the model's input
+    flat_size: tuple[int, int] = (384, 192)  # (W, H) px of the flat page = the input of what begins with `start`
     px_per_mm: float = 1.4
+    scratch_size: tuple[int, int] = (256, 128)  # what begins from scratch sees the same pages reduced, for speed
     # --- learning --------------------------------------------------------------------------------
     backbone: str = "convnext_atto_ols"
     pretrained: str = ""  # "" = from scratch, "hub" = timm's hub, else a local file
@@ -119,9 +120,10 @@ class Profile:
             "photo_size": lambda: check_size(self.photo_size),
             "flat_size": lambda: PreprocessSettings(size=self.flat_size),
             "px_per_mm": lambda: PreprocessSettings(px_per_mm=self.px_per_mm),
+            "scratch_size": lambda: self.scratch_settings,
             **{key: partial(FitSettings, **sound | {name: getattr(self, key)}) for key, name in _OF_TRAINING.items()},
             "start": lambda: read_params(self.start),
-            "backbone": lambda: _try_model(self.backbone, self.preprocess_settings),
+            "backbone": lambda: _try_model(self.backbone, self.scratch_settings),
         }
         for key, trial in trials.items():
             try:
@@ -135,6 +137,11 @@ class Profile:
     def preprocess_settings(self) -> PreprocessSettings:
         """How the run's images are flattened."""
         return PreprocessSettings(size=self.flat_size, px_per_mm=self.px_per_mm)
+
+    @property
+    def scratch_settings(self) -> PreprocessSettings:
+        """The same pages, reduced to `scratch_size`: what the networks that begin from scratch see."""
+        return self.preprocess_settings.reduced(self.scratch_size)
 
     @property
     def shipped(self) -> tuple[str, ...]:
@@ -194,6 +201,7 @@ _OTHER_THAN_DEMO: dict[str, tuple[Any, Any, Any]] = {  # in smoke, weights and f
     "photo_size": ((960, 528), None, (3460, 1900)),
     "flat_size": (None, (768, 384), (512, 256)),
     "px_per_mm": (None, 2.8, 1.867),
+    "scratch_size": (None, (768, 384), (512, 256)),
     "backbone": ("convnext_zepto_rms_ols", None, "convnext_base"),
     "pretrained": (None, None, "hub"),
     "start": (None, None, "default"),

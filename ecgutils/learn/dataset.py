@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import joblib
 import numpy as np
 import pandas as pd
@@ -96,6 +97,20 @@ class FlatSet:
     def subset(self, rows: np.ndarray) -> "FlatSet":
         """The set restricted to `rows` (bool mask or indices), in their order."""
         return replace(self, **{k: v[rows] for k, v in vars(self).items() if isinstance(v, np.ndarray)})
+
+    def reduced(self, settings: PreprocessSettings) -> "FlatSet":
+        """The set as a network sees it whose pages have fewer pixels: `settings` are the set's own or `reduced` ones.
+
+        Raises ValueError where they are others, or the set doesn't know its own.
+        """
+        made = PreprocessSettings.from_dict(self.preprocess or {})
+        if self.preprocess is None or made.reduced(settings.size) != settings:
+            raise ValueError(f"Pages flattened with {self.preprocess} can't be reduced to {settings.to_dict()}.")
+        if made == settings:
+            return self
+        images = [cv2.resize(image, settings.size, interpolation=cv2.INTER_AREA) for image in self.images]
+        smaller = np.reshape(images, (len(self), *settings.size[::-1])).astype(np.uint8)
+        return replace(self, images=smaller, preprocess=settings.to_dict())
 
     def digest(self) -> str:
         """12 hex digits that change when an image, a label or anything else that is known of one changes."""

@@ -82,3 +82,22 @@ def test_a_patient_in_two_parts_is_refused_by_name(tmp_path, pages):
 def test_a_folder_never_built_says_what_to_run(tmp_path):
     with pytest.raises(FileNotFoundError, match="run notebook 02"):
         load_sets(tmp_path)
+
+
+def test_a_reduced_set_is_nearly_what_flattening_at_that_size_gives(tmp_path, pages):
+    rows, small = table(tmp_path / "images", pages, ["a", "b", "c", "d"]), PreprocessSettings().reduced((256, 128))
+    assert small == PreprocessSettings(size=(256, 128), px_per_mm=1.4 * (256 / 384))
+    build_sets(tmp_path / "sets", {"train": rows}, PreprocessSettings())
+    build_sets(tmp_path / "small", {"train": rows}, small)
+    whole, wanted = load_sets(tmp_path / "sets")["train"], load_sets(tmp_path / "small")["train"]
+    reduced = whole.reduced(small)
+    assert reduced.images.shape == (4, 128, 256)
+    assert reduced.preprocess == wanted.preprocess
+    for a, b in zip(reduced.images, wanted.images, strict=True):
+        assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.9
+    assert whole.reduced(PreprocessSettings()) is whole
+    for other in (PreprocessSettings(size=(256, 128)), PreprocessSettings(size=(768, 384), px_per_mm=2.8)):
+        with pytest.raises(ValueError, match="reduced"):
+            whole.reduced(other)
+    with pytest.raises(ValueError, match="300x128 px is not 384x192 px reduced"):
+        PreprocessSettings().reduced((300, 128))

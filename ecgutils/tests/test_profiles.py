@@ -74,6 +74,8 @@ def test_text_values_become_the_fields_type():
         ({"scan_size": "640"}, "scan_size=.*must be .W, H"),
         ({"photo_size": (1280, 40)}, "photo_size=.*200 to 10000"),
         ({"flat_size": (320, 160, 3)}, "flat_size=.*32 to 8192"),
+        ({"scratch_size": (256, 100)}, "scratch_size=.*256x100 px is not 384x192 px reduced"),
+        ({"scratch_size": (768, 384)}, "scratch_size=.*not 384x192 px reduced"),
         ({"px_per_mm": "nan"}, "px_per_mm=nan: .*give 0.2 to 50"),
         ({"optimizer": "mun"}, "optimizer='mun': must be one of muon, adamw"),
         ({"stage1_lr": -3}, "stage1_lr=-3.0: must be between 0 and 1"),
