@@ -38,12 +38,12 @@ class Profile:
     # --- signals ---------------------------------------------------------------------------------
     signals: str = "simulated"  # or "ptbxl", "wfdb": then `data` is the folder
     data: str = ""
-    n_records: int = 600  # simulated records; of real ones the most that are read, 0 = all
-    extra_records: int = 1000  # more simulated patients, for stage 1 only
-    # a simulated cohort is dealt evenly to folds 1..10; four test: an interval from one fold's 60 people says little
-    train_folds: tuple[int, ...] = (1, 2, 3, 4, 5)
-    val_folds: tuple[int, ...] = (6,)
-    test_folds: tuple[int, ...] = (7, 8, 9, 10)
+    n_records: int = 500  # simulated records; of real ones the most that are read, 0 = all
+    extra_records: int = 500  # more simulated patients, for stage 1 only
+    # a simulated cohort is dealt evenly to folds 1..10; five test: an interval from one fold's 50 people says little
+    train_folds: tuple[int, ...] = (1, 2, 3)
+    val_folds: tuple[int, ...] = (4, 5)
+    test_folds: tuple[int, ...] = (6, 7, 8, 9, 10)
     # --- images ----------------------------------------------------------------------------------
     scan_sources: tuple[str, ...] = ("vector", "office", "fax", "thermal", "archive")
     scan_size: tuple[int, int] = (1100, 850)  # (W, H) px
@@ -59,8 +59,8 @@ class Profile:
     pretrained: str = ""  # "" = from scratch, "hub" = timm's hub, else a local file
     start: str = "small"  # what the third arm begins with: a network that ships, or a checkpoint's folder
     batch_size: int = 16
-    stage1_views: int = 3400  # images shown, with repetition
-    stage2_views: int = 1000
+    stage1_views: int = 2800  # images shown, with repetition
+    stage2_views: int = 800
     optimizer: str = "muon"
     stage1_lr: float = 2e-3
     stage2_lr: float = 4e-4

@@ -109,9 +109,9 @@ def test_real_patients_get_no_simulated_company_and_the_folds_their_authors_advi
     assert load_profile("demo", signals=signals, data=tmp_path, extra_records=1600).extra_records == 1600
 
 
-def test_simulated_patients_leave_four_folds_for_the_test():
+def test_simulated_patients_leave_five_folds_for_the_test():
     profile = load_profile("demo")
-    assert profile.folds_for(set(range(1, 11))) == {"train": (1, 2, 3, 4, 5), "val": (6,), "test": (7, 8, 9, 10)}
+    assert profile.folds_for(set(range(1, 11))) == {"train": (1, 2, 3), "val": (4, 5), "test": (6, 7, 8, 9, 10)}
 
 
 def test_a_sample_without_folds_9_and_10_tests_on_its_last_two(tmp_path):
