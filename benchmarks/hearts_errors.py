@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from common import options, ptbxl, write
-from hearts_pages import CANVASES, load_part, records_of
+from hearts_pages import load_part, records_of
 from sklearn.metrics import roc_auc_score
 
 from ecgutils import FINDINGS
@@ -30,10 +30,9 @@ def answers(folder: Path) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     tables = []
     for name in SHIPPED:
         model = load_model(name)
-        canvas = next(key for key, (size, _) in CANVASES.items() if size == model.settings.size)
-        flat, record = load_part(PART, folder, canvas)
+        flat, record = load_part(PART, folder, f"{model.settings.size[0]}")
         tables.append(predict_set(model, flat)[list(FINDINGS)].assign(record=record))
-    pages, record = load_part(PART, folder, "default")
+    pages, record = load_part(PART, folder, "384")
     return pd.concat(tables).groupby("record").mean().dropna(), pages.images, record
 
 

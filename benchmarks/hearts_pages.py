@@ -26,10 +26,10 @@ from ecgutils.synth.style import LAYOUTS
 
 SEED, PIECE = 20266, 400
 FOLDS = {"train": range(1, 8), "val": [8], "test": [9]}
-CANVASES = {
-    "default": ((384, 192), 1.4),
-    "middle": ((512, 256), 1.867),
-    "fine": ((768, 384), 2.8),
+CANVASES = {  # by width
+    "384": ((384, 192), 1.4),
+    "512": ((512, 256), 1.867),
+    "768": ((768, 384), 2.8),
 }
 PHOTOS = ((1280, 704), (1730, 950), (1000, 550))
 SCANS = ((1100, 850), (1650, 1275), (850, 657))

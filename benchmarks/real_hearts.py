@@ -1,7 +1,7 @@
 """Learn from real hearts: PTB-XL's folds 1 to 7, checked on 8, tested once on 9.
 
     python benchmarks/hearts_pages.py FOLDER --data PTBXL --part train --images 8000     # then val, test
-    python benchmarks/real_hearts.py FOLDER --data PTBXL --name default --canvas default --start default
+    python benchmarks/real_hearts.py FOLDER --data PTBXL --name default --canvas 512 --start default
     torchrun --nproc-per-node 2 benchmarks/real_hearts.py ...     # the same training, in two processes or on two GPUs
 
 What a network is shown, in shares (--shares): photos and scans of the training patients, drawn and read by
@@ -145,7 +145,7 @@ def main() -> None:
     parser = options(__doc__, "data", "workers", "out")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--name", required=True)
-    parser.add_argument("--canvas", choices=CANVASES, default="default")
+    parser.add_argument("--canvas", choices=CANVASES, default="512")
     parser.add_argument("--start", nargs="+", default=[], help="checkpoints, whose mean is begun with; default: random")
     parser.add_argument("--shares", nargs="+", default=[], metavar="KIND=SHARE")
     parser.add_argument("--images", type=int, default=0, help="read pages that are used, 0 = all")

@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 from common import options, prevalence, ship, write
-from hearts_pages import load_part
+from hearts_pages import CANVASES, load_part
 
 from ecgutils import FINDINGS
 from ecgutils.evaluate import (
@@ -94,7 +94,7 @@ class Pages:
     """The pages of a part, of one kind, at every size."""
 
     def __init__(self, part: str, folder: Path, photos: bool) -> None:
-        sets = {canvas: load_part(part, folder, canvas)[0] for canvas in ("default", "middle", "fine")}
+        sets = {canvas: load_part(part, folder, canvas)[0] for canvas in CANVASES}
         self.sets = {
             tuple(flat.preprocess["size"]): flat.subset((flat.sources == PHOTO_SOURCE) == photos)
             for flat in sets.values()

@@ -31,8 +31,8 @@ RATES = {"photos": 2e-3, "scans": 2e-3, "adapted": 1e-3}
 
 
 def load_small(part: str, folder: Path) -> tuple[FlatSet, np.ndarray]:
-    """The images of a part, of the size `default` reads, made two thirds as large; and their record_id, str (N,)."""
-    flat, record = load_part(part, folder, "default")
+    """The images of a part, 384 px wide, made two thirds as large; and their record_id, str (N,)."""
+    flat, record = load_part(part, folder, "384")
     return flat.reduced(SMALL), record
 
 
