@@ -12,7 +12,7 @@ from ecgutils.files import OutOfTime, Progress, check_time, repository_root, set
 from ecgutils.optional import optional
 from ecgutils.profiles import Profile
 
-SHARES = {"01": 9, "02": 10, "03": 16, "04": 55, "05": 10}  # percent of the demo's time that each notebook takes
+SHARES = {"01": 9, "02": 34, "03": 15, "04": 37, "05": 5}  # percent of the demo's time that each notebook takes
 BAR = "{desc}: {percentage:3.0f}% |{bar}| {elapsed} gone, about {remaining} left"
 
 
