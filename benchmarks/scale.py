@@ -1,4 +1,4 @@
-"""Does it stay as fast and as small with more images? python benchmarks/scale.py --sizes 200 2000 20000 FOLDER
+"""Does it stay as fast and as small with more images? python benchmarks/scale.py FOLDER --sizes 200 2000 20000
 
 The commands of a large set, one after the other on the same images, at growing sizes: draw photos, flatten,
 answer, score. Of each: processor seconds with its workers', what a further image costs (between two sizes, so that

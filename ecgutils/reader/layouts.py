@@ -27,6 +27,7 @@ for _prior, _usual in zip(_PRIORS, _STRIPS, strict=True):
     _prior[range(len(_usual)), _usual] = 0
 _STROKE = 0.4  # of the log odds of an I
 _MISSED, _STRAY = -0.7, -1.2  # log odds of a name that is not found, of a word where none is expected
+_BELOW = -2.0  # log prior of names below their rows: half way between two of a cut page, a name is the lower one's
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _match(words: Words, rows: np.ndarray, columns: np.ndarray, y_off: int) -> n
             gain = words.odds[here] + far[here, None] - stray[:, None]
             odds[r, c, :12] = np.maximum(gain.max(0) + stray.sum(), _MISSED + stray.sum())
             odds[r, c, 12] = stray.sum()
-    odds[0, 0] += (_STRAY * sure[~ok]).sum()
+    odds[0, 0] += (_STRAY * sure[~ok]).sum() + _BELOW * (y_off > 2)
     return odds
 
 
