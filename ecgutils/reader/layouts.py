@@ -27,7 +27,7 @@ for _prior, _usual in zip(_PRIORS, _STRIPS, strict=True):
     _prior[range(len(_usual)), _usual] = 0
 _STROKE = 0.4  # of the log odds of an I
 _MISSED, _STRAY = -0.7, -1.2  # log odds of a name that is not found, of a word where none is expected
-_BELOW = -2.0  # log prior of names below their rows: half way between two of a cut page, a name is the lower one's
+_BELOW = -1.1  # log prior of names below their rows: what tells where a cut page has them half way between rows
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,9 @@ def _column_sets(words: Words, left: float, right: float) -> list[np.ndarray]:
     return sets
 
 
-def _match(words: Words, rows: np.ndarray, columns: np.ndarray, y_off: int) -> np.ndarray:
-    """Log odds (rows, columns, 13) of each lead's name standing in a cell, last: of no name belonging there."""
+def _match(words: Words, rows: np.ndarray, columns: np.ndarray, y_off: int) -> tuple[np.ndarray, float]:
+    """Log odds (rows, columns, 13) of each lead's name standing in a cell, last: of no name belonging there; and those
+    of the words beside all cells, and of the names' place."""
     odds = np.zeros((len(rows), len(columns), 13))
     odds[..., :12] = _MISSED
     dx = words.x[:, None] - columns
@@ -144,8 +145,7 @@ def _match(words: Words, rows: np.ndarray, columns: np.ndarray, y_off: int) -> n
             gain = words.odds[here] + far[here, None] - stray[:, None]
             odds[r, c, :12] = np.maximum(gain.max(0) + stray.sum(), _MISSED + stray.sum())
             odds[r, c, 12] = stray.sum()
-    odds[0, 0] += (_STRAY * sure[~ok]).sum() + _BELOW * (y_off > 2)
-    return odds
+    return odds, (_STRAY * sure[~ok]).sum() + _BELOW * (y_off > 2)
 
 
 @cache
@@ -158,7 +158,7 @@ def _orders(total: int, seen: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _fit(words: Words, rows: np.ndarray, columns: np.ndarray, y_off: int) -> Fit:
     """The best of the known layouts on these rows and columns, of strips alone, and of the order as it is read."""
-    odds = _match(words, rows, columns, y_off)
+    odds, beside = _match(words, rows, columns, y_off)
     n, count = odds.shape[:2]
     strip = odds[:, 0, :12] + odds[:, 1:, 12].sum(1)[:, None]
     best = Fit(-np.inf, columns, [], "", odds)
@@ -173,19 +173,20 @@ def _fit(words: Words, rows: np.ndarray, columns: np.ndarray, y_off: int) -> Fit
             gain = each[np.arange(count), orders].sum(1) + gain
             kept = strip[strips] + _PRIORS[len(strips)]
             score = prior + gain.max() + kept.max(1).sum() - min(6.0, 2.0 * (n_rows - len(seen)))
-            score += odds[: seen[0], :, 12].sum() - 2.5 * seen[0]
+            score += odds[: seen[0], :, 12].sum() - 2.5 * seen[0] + beside
             if score > best.score:
                 order = orders[np.argmax(gain)]
                 cells = [(int(r), c, int(index[order[c], r - first]), False) for c in range(count) for r in seen]
                 cells += [(int(r), 0, int(k), True) for r, k in zip(strips, kept.argmax(1), strict=True)]
                 plus = f"+{len(strips)}" if len(strips) else ""
                 best = Fit(float(score), columns, cells, f"{len(seen)}x{count}{plus}", odds)
-    if count == 1 and strip.max(1).sum() - 1.5 * n > best.score:
-        best = Fit(float(strip.max(1).sum() - 1.5 * n), columns, _strips(strip), f"{n}x1", odds)
+    score = strip.max(1).sum() - 1.5 * n + beside
+    if count == 1 and score > best.score:
+        best = Fit(float(score), columns, _strips(strip), f"{n}x1", odds)
     flat = odds[..., :12].reshape(-1, 12)
     cell, lead = linear_sum_assignment(-flat)
     read = flat[cell, lead] > 0
-    score = flat[cell[read], lead[read]].sum() - 8.0 + _MISSED * (n * count - read.sum())
+    score = flat[cell[read], lead[read]].sum() - 8.0 + _MISSED * (n * count - read.sum()) + beside
     if read.any() and score > best.score:
         cells = [(int(c) // count, int(c) % count, int(k), False) for c, k in zip(cell[read], lead[read], strict=True)]
         best = Fit(float(score), columns, cells, f"{n}x{count}", odds)
