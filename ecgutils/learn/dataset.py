@@ -99,17 +99,15 @@ class FlatSet:
         return replace(self, **{k: v[rows] for k, v in vars(self).items() if isinstance(v, np.ndarray)})
 
     def reduced(self, settings: PreprocessSettings) -> "FlatSet":
-        """The set as a network sees it whose pages have fewer pixels: `settings` are the set's own or `reduced` ones.
-
-        Raises ValueError where they are others, or the set doesn't know its own.
-        """
-        made = PreprocessSettings.from_dict(self.preprocess or {})
-        if self.preprocess is None or made.reduced(settings.size) != settings:
+        """As a network sees it whose pages have fewer pixels. Raises ValueError where `settings` are not the set's own,
+        or its own `reduced`."""
+        if self.preprocess is None or PreprocessSettings.from_dict(self.preprocess).reduced(settings.size) != settings:
             raise ValueError(f"Pages flattened with {self.preprocess} can't be reduced to {settings.to_dict()}.")
-        if made == settings:
+        if self.preprocess == settings.to_dict():
             return self
-        images = [cv2.resize(image, settings.size, interpolation=cv2.INTER_AREA) for image in self.images]
-        smaller = np.reshape(images, (len(self), *settings.size[::-1])).astype(np.uint8)
+        smaller = np.empty((len(self), *settings.size[::-1]), np.uint8)
+        for image, out in zip(self.images, smaller, strict=True):
+            cv2.resize(image, settings.size, dst=out, interpolation=cv2.INTER_AREA)
         return replace(self, images=smaller, preprocess=settings.to_dict())
 
     def digest(self) -> str:
