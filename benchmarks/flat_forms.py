@@ -25,9 +25,8 @@ from ecgutils import FINDINGS
 from ecgutils.learn import FitSettings, FlatSet, build_model, fit, predict_set, take_weights
 from ecgutils.parallel import for_each
 from ecgutils.preprocess import PreprocessSettings
-from ecgutils.preprocess.pipeline import _read, rectify
+from ecgutils.preprocess.pipeline import _read, look
 from ecgutils.preprocess.plane import RefusedPage
-from ecgutils.reader.network import read_page
 from ecgutils.signals import Record, read_ptbxl
 from ecgutils.synth import SCAN_SOURCES, draw_style, render_page, render_photo, render_scan
 from ecgutils.synth.style import LAYOUTS
@@ -40,14 +39,11 @@ USUAL = ("3x4", "3x4+1", "3x4+2", "3x4+3")
 
 def forms(image: np.ndarray) -> tuple[dict[str, np.ndarray], str, str]:
     """uint8 (192, 384) of each form, the layout found, and reasons; empty when refused."""
-    seen = rectify(image, SETTINGS)
-    page = _read(seen, SETTINGS)
+    _, seen, reading = look(image, SETTINGS)
+    page = _read(seen, reading, SETTINGS, None)
     if isinstance(page, RefusedPage):
         return {}, "", ";".join(page.reasons)
-    marks = read_page(seen.even).marks.max(0)
-    quarters = page.rotation // 90
-    marks = np.ascontiguousarray(np.rot90(marks, -quarters))
-    marks = cv2.resize(marks, page.ink.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    marks = cv2.resize(reading.marks.max(0), page.ink.shape[::-1], interpolation=cv2.INTER_NEAREST)
     words = cv2.copyTo(page.grey, (cv2.dilate(marks, np.ones((5, 5), np.uint8)) > 100).astype(np.uint8))
     bold = cv2.dilate(page.ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
     shown = {

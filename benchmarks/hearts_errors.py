@@ -3,8 +3,9 @@
     python benchmarks/hearts_errors.py FOLDER --data PTBXL
 
 FOLDER holds the pages of hearts_pages.py. Per code: the AUROC of its records against those without the code's finding,
-one view of each page, photo and scan averaged. `--worst FOLDER` writes the fifty worst misses and false alarms of each
-finding there, flat pages beside their codes, as a sheet each. Writes benchmarks/hearts_errors.json.
+one view of each page, a record's photo and scan averaged where both are there. `--worst FOLDER` writes the fifty worst
+misses and false alarms of each finding there, flat pages beside their codes, as a sheet each. Writes
+benchmarks/hearts_errors.json.
 """
 
 from __future__ import annotations

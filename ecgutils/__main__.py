@@ -116,7 +116,7 @@ def _add_scoring(command: Callable[..., argparse.ArgumentParser]) -> None:
     adapt.add_argument("--out", type=Path, required=True, help="folder to write; repeat to go on")
     adapt.add_argument("--start", default="default", help="what ships, or a checkpoint folder, to start from")
     adapt.add_argument("--folds", type=int, default=5, help="parts of the patients, 3 or more; a training each")
-    adapt.add_argument("--views", type=int, help="photos shown in a training; default: that of the profile demo")
+    adapt.add_argument("--views", type=int, default=1000, help="photos shown in a training; default: 1000")
     adapt.add_argument("--domain", help="what these photos are, in words; default: the name of their place")
     adapt.add_argument("--workers", type=int, default=1, help="processes that flatten")
 
@@ -283,8 +283,7 @@ def _adapt(args: argparse.Namespace) -> None:
     from ecgutils.profiles import arm_settings, load_profile
     from ecgutils.targets import read_target
 
-    changes = {} if args.views is None else {"stage2_views": args.views}
-    settings = arm_settings(load_profile("demo", **changes))["from_shipped"]
+    settings = arm_settings(load_profile("demo", stage2_views=args.views))["from_shipped"]
     found = read_target(args.photos)
     print(*found.notes, sep="\n", flush=True)
     domain = args.domain or f"photos in {args.photos.resolve().name}"

@@ -37,7 +37,7 @@ from ecgutils.reader.units import measure_units
 
 Source = str | Path | np.ndarray
 Canvas = tuple[tuple[int, int], float]  # size (W, H) and px/mm
-VERSION = 14  # raise when the same settings would give other pixels: caches are then redone
+VERSION = 15  # raise when the same settings would give other pixels: caches are then redone
 FINER, COARSE_PX_PER_MM = 1.25, 3.0  # a page coarser than this on a copy reduced by more than that is cut out first
 LONGEST = 30  # times as long as wide; a strip of 1 m of 40 mm paper has 25
 
@@ -82,10 +82,10 @@ class PreprocessSettings:
 
     def reduced(self, size: tuple[int, int]) -> "PreprocessSettings":
         """The same part of the page on fewer pixels; raises ValueError for more, or for another shape."""
-        (width, height), (new_width, new_height) = self.size, size
-        if new_width > width or new_width * height != width * new_height:
-            raise ValueError(f"{new_width}x{new_height} px is not {width}x{height} px reduced.")
-        return replace(self, size=size, px_per_mm=self.px_per_mm * (new_width / width))
+        (width, height), shape = self.size, tuple(size)
+        if len(shape) != 2 or shape[0] > width or shape[0] * height != width * shape[1]:
+            raise ValueError(f"it is not (width, height) of {width}x{height} px reduced, as flat_size is.")
+        return replace(self, size=shape, px_per_mm=self.px_per_mm * (shape[0] / width))
 
     def key(self) -> str:
         """12 hex digits that change with any setting and with VERSION."""
@@ -126,7 +126,13 @@ class Preprocessor:
         if max(rgb.shape[:2]) > LONGEST * min(rgb.shape[:2]) and quad_xy is None:
             return RefusedPage(("too_narrow",))
         if quad_xy is None:
-            return self._turned_upright(rgb)
+            quarters, seen, reading = look(rgb, self.settings, self.exported)
+            page = _read(seen, reading, self.settings, self.exported)
+            if isinstance(page, RefusedPage) or not quarters:
+                return page
+            back = np.linalg.inv(quarter_turns(quarters, rgb.shape[1::-1]))
+            turned = {"quad_xy": apply_homography(back, page.quad_xy).astype(np.float32), "rotation": 90 * quarters}
+            return replace(page, **turned, to_image=lambda xy: apply_homography(back, page.to_image(xy)))
         try:
             quad_xy = check_outline(quad_xy).astype(np.float32)
         except ValueError:
@@ -143,24 +149,6 @@ class Preprocessor:
             return page
         turn = round(np.degrees(np.arctan2(*(quad_xy[1] - quad_xy[0])[::-1])) / 90)  # how the outline's top edge runs
         return replace(page, quad_xy=quad_xy, rotation=-90 * turn % 360)
-
-    def _turned_upright(self, rgb: np.ndarray) -> FlatPage | RefusedPage:
-        """Read a page as it lies upright. A photo that shows it turned by quarters is begun again turned back, so that
-        it gets the very answer of one that was not."""
-        seen = rectify(rgb, self.settings)
-        reading = read_page(seen.even, self.exported)
-        quarters = int(reading.turned[:4].argmax()) if self.settings.upright else 0
-        if not quarters:
-            return _read(seen, reading, self.settings, self.exported)
-        seen = rectify(np.ascontiguousarray(np.rot90(rgb, -quarters)), self.settings)
-        page = _read(seen, read_page(seen.even, self.exported), self.settings, self.exported)
-        if isinstance(page, RefusedPage):
-            return page
-        back = np.linalg.inv(quarter_turns(quarters, rgb.shape[1::-1]))
-        quad_xy = apply_homography(back, page.quad_xy).astype(np.float32)
-        return replace(
-            page, quad_xy=quad_xy, rotation=90 * quarters, to_image=lambda xy: apply_homography(back, page.to_image(xy))
-        )
 
 
 @dataclass(frozen=True)
@@ -224,6 +212,20 @@ def rectify_part(rgb: np.ndarray, quad: np.ndarray, settings: PreprocessSettings
     near = rectify(cut, settings, closer=False)
     quad_xy = apply_homography(rgb_from_cut, near.quad_xy).astype(np.float32)
     return replace(near, quad_xy=quad_xy, to_image=lambda xy: apply_homography(rgb_from_cut, near.to_image(xy)))
+
+
+def look(rgb: np.ndarray, settings: PreprocessSettings, exported: Path | None = None) -> tuple[int, Rectified, Reading]:
+    """Clockwise quarter turns that make a photo upright, and the page and what is on it in the photo so turned.
+
+    A photo that lies turned is begun again turned back: so it gets the very answer of one that was not.
+    """
+    seen = rectify(rgb, settings)
+    reading = read_page(seen.even, exported)
+    quarters = int(reading.turned[:4].argmax()) if settings.upright else 0
+    if quarters:
+        seen = rectify(np.ascontiguousarray(np.rot90(rgb, -quarters)), settings)
+        reading = read_page(seen.even, exported)
+    return quarters, seen, reading
 
 
 def _read(

@@ -1,7 +1,7 @@
 """The same seed draws what it drew before: signals, images and flat pages against fingerprints in `unchanged.json`.
 
 Bytes may differ between processors, so an image is compared as the means of 32 x 16 blocks, within one grey level, a
-flat page (of pre-processing version 14) within four: it is measured, not drawn.
+flat page (of pre-processing version 15) within four: it is measured, not drawn.
 A header's numbers tell what is measured of the record, and may change: the upper quarter of a scan, which mostly has a
 header, is left out, and the photos are some without one.
 
