@@ -86,6 +86,8 @@ def load_part(part: str, folder: Path, canvas: str) -> tuple[FlatSet, np.ndarray
     paths = sorted(folder.glob(f"{part}-*.npz"))
     if not paths:
         raise FileNotFoundError(f"No pages of {part} in {folder}: draw them with hearts_pages.py first.")
+    if canvas not in np.load(paths[0]).files:
+        raise ValueError(f"{paths[0]} is of an older version, or has no canvas {canvas}: draw {part} anew.")
     keys = (canvas, "labels", "id", "patient", "source", "readable", "quality", "reasons", "record")
     pieces = [[piece[key] for key in keys] for piece in map(np.load, paths)]
     images, labels, ids, patients, sources, readable, quality, reasons, record = map(
