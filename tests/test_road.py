@@ -70,8 +70,8 @@ def test_weights_say_what_each_stage_learned_from(smoke_run):
         arm: json.loads((smoke_run / "checkpoints" / arm / "params.json").read_text())["run"]["trained_on"]
         for arm in ("stage1", "two_stage", "single_source", "from_shipped")
     }
-    assert told["stage1"] == "rendered scans of 50 simulated hearts"  # of five folds of the 60, and of 20 more
-    assert told["single_source"] == "rendered photos of 30 simulated hearts"
+    assert told["stage1"] == "rendered scans of 38 simulated hearts"  # of three folds of the 60, and of 20 more
+    assert told["single_source"] == "rendered photos of 18 simulated hearts"
     assert told["two_stage"] == f"{told['stage1']}, then {told['single_source']}"
     shipped = read_params("small")[1]["run"]["trained_on"]
     assert told["from_shipped"] == f"{shipped}, then {told['single_source']}"
