@@ -84,7 +84,7 @@ class PreprocessSettings:
         """The same part of the page on fewer pixels; raises ValueError for more, or for another shape."""
         (width, height), shape = self.size, tuple(size)
         if len(shape) != 2 or shape[0] > width or shape[0] * height != width * shape[1]:
-            raise ValueError(f"it is not (width, height) of {width}x{height} px reduced, as flat_size is.")
+            raise ValueError(f"{shape} is not (width, height) of {width}x{height} px reduced.")
         return replace(self, size=shape, px_per_mm=self.px_per_mm * (shape[0] / width))
 
     def key(self) -> str:

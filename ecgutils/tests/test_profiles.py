@@ -77,7 +77,7 @@ def test_text_values_become_the_fields_type():
         ({"scratch_size": (256, 100)}, "scratch_size=.*not .width, height. of 384x192 px reduced"),
         ({"scratch_size": (768, 384)}, "scratch_size=.*of 384x192 px reduced"),
         ({"scratch_size": "256"}, "scratch_size=.*of 384x192 px reduced"),
-        ({"flat_size": (192, 96)}, "scratch_size=.*of 192x96 px reduced, as flat_size is"),
+        ({"flat_size": (192, 96)}, "scratch_size=.*of 192x96 px reduced"),
         ({"px_per_mm": "nan"}, "px_per_mm=nan: .*give 0.2 to 50"),
         ({"optimizer": "mun"}, "optimizer='mun': must be one of muon, adamw"),
         ({"stage1_lr": -3}, "stage1_lr=-3.0: must be between 0 and 1"),
